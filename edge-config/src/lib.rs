@@ -1,0 +1,1 @@
+//! The configuration file of a Wayside process: schema, checking and defaults.

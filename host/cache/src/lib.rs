@@ -1,0 +1,1 @@
+//! The edge's cache of links: memory, single flight and freshness.

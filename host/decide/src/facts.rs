@@ -1,0 +1,10 @@
+//! The one interface through which guests, rules and templates learn about a request.
+
+use crate::question::{Answer, Question};
+
+/// Everything that can be known about one request at one instant. Frozen: asked twice, the same question has the
+/// same answer, whatever happens around it.
+pub trait Facts: Send + Sync {
+    /// Answers `question`. Never blocks; what is not known is [`Answer::Absent`] (or no, for a flag).
+    fn answer(&self, question: &Question) -> Answer;
+}

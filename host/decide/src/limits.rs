@@ -1,0 +1,49 @@
+//! One table of limits, compiled into the publisher (origin) and the edge.
+//!
+//! The publisher refuses at the `*_PUBLISH` value; the edge accepts up to the larger value, so that nothing
+//! that was published can be refused by a node that runs an older or a newer build.
+
+/// Longest redirect target that can be published, in bytes of its normalised form.
+pub const TARGET_BYTES_PUBLISH: usize = 8 * 1024;
+/// Longest redirect target that the edge sends, in bytes.
+pub const TARGET_BYTES_MAX: usize = 10 * 1024;
+/// Longest link path or rule pattern, in bytes.
+pub const PATH_BYTES_MAX: usize = 2 * 1024;
+/// Longest host name, in bytes (RFC 1035 §2.3.4, without the trailing dot).
+pub const HOST_BYTES_MAX: usize = 253;
+/// Longest name of a tenant, site, policy or setting, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Host patterns of one site.
+pub const SITE_HOSTS_MAX: usize = 1_000;
+/// Rules of one site.
+pub const SITE_RULES_MAX: usize = 10_000;
+/// Bindings of one site.
+pub const SITE_BINDINGS_MAX: usize = 100;
+/// Tags of one link.
+pub const LINK_TAGS_MAX: usize = 32;
+/// Longest tag, in bytes.
+pub const TAG_BYTES_MAX: usize = 64;
+/// Settings of one binding.
+pub const BINDING_SETTINGS_MAX: usize = 256;
+/// Longest value of a setting, in bytes.
+pub const SETTING_VALUE_BYTES_MAX: usize = 8 * 1024;
+/// Placeholders in one template.
+pub const TEMPLATE_PLACEHOLDERS_MAX: usize = 16;
+/// Different questions one run may ask.
+pub const QUESTIONS_MAX: usize = 64;
+/// Longest text a guest may pass in a question (a header's name, a salt, a list of networks), in bytes.
+pub const QUESTION_BYTES_MAX: usize = 8 * 1024;
+/// Items in a question's list (languages, networks).
+pub const QUESTION_ITEMS_MAX: usize = 1_024;
+/// Longest component a tenant may upload, in bytes. A JavaScript guest is about 12 MB.
+pub const COMPONENT_BYTES_MAX: usize = 24 * 1024 * 1024;
+/// Longest request target the edge reads, in bytes (RFC 9110 §4.1 asks for at least 8,000).
+pub const URI_BYTES_MAX: usize = 8 * 1024;
+/// All header fields of one request together, in bytes of names and values.
+pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Header fields of one request.
+pub const HEADER_COUNT_MAX: usize = 64;
+/// Links in one batch of the API.
+pub const BATCH_LINKS_MAX: usize = 10_000;
+/// Items on one page of a listing.
+pub const PAGE_ITEMS_MAX: usize = 1_000;

@@ -1,0 +1,50 @@
+//! A site: the hosts it answers for and everything small about it. Its links are many and live elsewhere.
+
+use std::fmt;
+
+use crate::{binding::Binding, host::HostPattern, name::Name, rule::RuleSet, target::Target};
+
+/// The number the origin gave a site; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteId(pub u64);
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// One site of one tenant.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The site's number.
+    pub id: SiteId,
+    /// Whose it is.
+    pub tenant: Name,
+    /// What its owner calls it.
+    pub name: Name,
+    /// The hosts it answers for.
+    pub hosts: Vec<HostPattern>,
+    /// The policies at work on it, longest prefix first.
+    pub bindings: Vec<Binding>,
+    /// Its rules.
+    pub rules: RuleSet,
+    /// Where a visitor is sent whose path leads nowhere; 404 when absent.
+    pub not_found: Option<Target>,
+    /// The key of `visitor.bucket`: secret, the same on every node, different for every site.
+    pub bucket_key: [u8; 32],
+}
+
+impl Site {
+    /// The binding that covers a request path in normal form: the one with the longest prefix.
+    #[must_use]
+    pub fn binding_for(&self, path: &str) -> Option<&Binding> {
+        self.bindings.iter().find(|binding| binding.prefix.covers(path))
+    }
+
+    /// Brings the bindings into the order [`Site::binding_for`] relies on.
+    pub fn order_bindings(&mut self) {
+        self.bindings
+            .sort_by_key(|binding| std::cmp::Reverse(binding.prefix.as_str().len()));
+    }
+}

@@ -1,0 +1,238 @@
+//! Redirect targets: the one checker of everything that can become a `Location`.
+
+use std::fmt;
+
+use url::Url;
+
+use crate::{
+    invalid::Invalid,
+    limits::{TARGET_BYTES_MAX, TARGET_BYTES_PUBLISH},
+};
+
+/// An absolute `http` or `https` URL in its normal form: ASCII, a host, no user, no control characters, so that it
+/// can stand in a header field as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target(Box<str>);
+
+impl Target {
+    /// Reads a target that somebody wants to publish.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is no absolute `http` or `https` URL, names a user, or is too long to publish.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        Self::parse_up_to(text, TARGET_BYTES_PUBLISH)
+    }
+
+    /// Reads a target that is about to be sent: already published, or rendered from a template.
+    ///
+    /// # Errors
+    /// As [`Target::parse`], with the edge's larger limit.
+    pub fn parse_at_edge(text: &str) -> Result<Self, Invalid> {
+        Self::parse_up_to(text, TARGET_BYTES_MAX)
+    }
+
+    fn parse_up_to(text: &str, bytes_max: usize) -> Result<Self, Invalid> {
+        let url = parse_url(text, bytes_max)?;
+        let normal = String::from(url);
+        if normal.len() > bytes_max {
+            return Err(Invalid::text(
+                "target",
+                text,
+                format!("at most {bytes_max} bytes once normalised"),
+            ));
+        }
+        Ok(Self(normal.into()))
+    }
+
+    /// The URL in its normal form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The host the target leads to, in normal form (IPv6 addresses in brackets).
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let authority = self.authority();
+        let after_address = authority.rfind(']').map_or(0, |bracket| bracket + 1);
+        authority[after_address..]
+            .find(':')
+            .map_or(authority, |colon| &authority[..after_address + colon])
+    }
+
+    /// The scheme, `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.0.split_once("://").map_or("", |(scheme, _)| scheme)
+    }
+
+    /// Host and, where it is not the scheme's own, port.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        let rest = self.after_scheme();
+        &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]
+    }
+
+    /// Path and query, without the fragment, which browsers never send.
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
+        let rest = self.after_scheme();
+        let path = &rest[self.authority().len()..];
+        path.split_once('#').map_or(path, |(path, _)| path)
+    }
+
+    /// This target with a request's query added: after the target's own query, before its fragment. Parameters the
+    /// target already names are left out, so that a visitor cannot override what the owner fixed.
+    ///
+    /// # Errors
+    /// [`Invalid`] when the result is longer than the edge sends.
+    pub fn with_query(&self, query: &str) -> Result<Self, Invalid> {
+        let (base, fragment) = match self.0.split_once('#') {
+            Some((base, fragment)) => (base, Some(fragment)),
+            None => (&*self.0, None),
+        };
+        let own = base.split_once('?').map_or("", |(_, own)| own);
+        let names_own = |pair: &str| own.split('&').any(|mine| name_of(mine) == name_of(pair));
+        let mut text = base.to_owned();
+        let mut joint = match base.split_once('?') {
+            None => "?",
+            Some((_, "")) => "",
+            Some(_) => "&",
+        };
+        for pair in query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && (own.is_empty() || !names_own(pair)))
+        {
+            text.push_str(joint);
+            text.push_str(pair);
+            joint = "&";
+        }
+        if let Some(fragment) = fragment {
+            text.push('#');
+            text.push_str(fragment);
+        }
+        Self::parse_at_edge(&text)
+    }
+
+    fn after_scheme(&self) -> &str {
+        self.0.split_once("://").map_or("", |(_, rest)| rest)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+fn name_of(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+/// Everything a URL parser forgives is refused first: browsers forgive differently, and what one skips (a tab, a
+/// backslash, a third slash) another takes for an authority.
+fn parse_url(text: &str, bytes_max: usize) -> Result<Url, Invalid> {
+    let refuse = |expected: &str| Err(Invalid::text("target", text, expected));
+    if text.len() > bytes_max {
+        return refuse(&format!("at most {bytes_max} bytes"));
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return refuse("a URL without white space or control characters");
+    }
+    let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
+    let Some(rest) = ["https://", "http://"]
+        .iter()
+        .find_map(|prefix| lower.starts_with(prefix).then(|| &text[prefix.len()..]))
+    else {
+        return refuse("an absolute URL that starts with `http://` or `https://`");
+    };
+    if rest.is_empty() || rest.starts_with(['/', '\\', '?', '#']) {
+        return refuse("a host after the scheme");
+    }
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    if authority.contains('\\') {
+        return refuse("a URL without a backslash in its authority");
+    }
+    if authority.contains('@') {
+        return refuse("a URL without a user before the host");
+    }
+    match Url::parse(text) {
+        Ok(url) if url.host_str().is_some_and(|host| !host.is_empty()) => Ok(url),
+        Ok(_) => refuse("a host after the scheme"),
+        Err(error) => refuse(&format!("an absolute URL ({error})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Target;
+
+    #[test]
+    fn targets_are_normalised_or_refused() {
+        for (text, expected) in [
+            ("https://example.com", Some("https://example.com/")),
+            ("HTTPS://EXAMPLE.com:443/a?b#c", Some("https://example.com/a?b#c")),
+            ("https://bücher.example/ü", Some("https://xn--bcher-kva.example/%C3%BC")),
+            ("https://example。com/", Some("https://example.com/")),
+            ("javascript:alert(1)", None),
+            ("data:text/html,x", None),
+            ("ftp://example.com/", None),
+            ("/relative", None),
+            ("//evil.example", None),
+            ("http://", None),
+            ("http:///evil", None),
+            ("https:/evil", None),
+            ("https://?x", None),
+            ("https://\\evil", None),
+            ("https://good.example\\evil", None),
+            ("https://good@evil.example/", None),
+            ("https://a.example/\r\nSet-Cookie: x", None),
+            ("https://a.example/\tb", None),
+            ("https://a.example/\u{0}", None),
+            (" https://a.example/", None),
+            ("https://a.example:99999/", None),
+        ] {
+            assert_eq!(
+                Target::parse(text).ok().as_ref().map(Target::as_str),
+                expected,
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_edge_sends_a_little_more_than_can_be_published() {
+        let text = format!("https://a.example/{}", "x".repeat(9_000));
+        assert!(Target::parse(&text).is_err());
+        assert!(Target::parse_at_edge(&text).is_ok());
+    }
+
+    #[test]
+    fn parts_are_where_they_stand() {
+        let target = Target::parse("https://[2001:db8::1]:8443/a/b?c=d#e").expect("target");
+        assert_eq!(target.scheme(), "https");
+        assert_eq!(target.authority(), "[2001:db8::1]:8443");
+        assert_eq!(target.host(), "[2001:db8::1]");
+        assert_eq!(target.path_and_query(), "/a/b?c=d");
+    }
+
+    #[test]
+    fn a_query_is_added_without_overriding_the_owner() {
+        for (target, query, expected) in [
+            ("https://a.example/", "x=1", "https://a.example/?x=1"),
+            (
+                "https://a.example/?id=7#top",
+                "id=8&x=1",
+                "https://a.example/?id=7&x=1#top",
+            ),
+            ("https://a.example/?", "x=1", "https://a.example/?x=1"),
+            ("https://a.example/", "", "https://a.example/"),
+            ("https://a.example/", "&&", "https://a.example/"),
+        ] {
+            let joined = Target::parse(target)
+                .and_then(|target| target.with_query(query))
+                .expect("target");
+            assert_eq!(joined.as_str(), expected, "{target} + {query}");
+        }
+    }
+}

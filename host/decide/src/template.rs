@@ -1,0 +1,349 @@
+//! Redirect targets with places left open, so that a decision need not read what it only passes on.
+
+use std::fmt;
+
+use crate::{
+    decision::Failure,
+    invalid::Invalid,
+    limits::{TARGET_BYTES_PUBLISH, TEMPLATE_PLACEHOLDERS_MAX},
+    question::Question,
+    target::Target,
+    trace::Recorder,
+};
+
+const PLACEHOLDERS: &str = "`{path}`, `{?query}`, `{host}`, `{country}`, `{splat}`, `{link.key}` or `{link.target}`";
+
+/// What an unknown country renders as: a code that ISO 3166-1 leaves to its users.
+const COUNTRY_UNKNOWN: &str = "zz";
+
+/// A target such as `https://m.example.com{path}{?query}`.
+///
+/// | placeholder | becomes |
+/// |---|---|
+/// | `{path}` | the request's path, `/` first |
+/// | `{?query}` | the request's query with `?`, or `&` after a query of the template's own; nothing when there is none |
+/// | `{host}` | the request's host; it is one of the site's own |
+/// | `{country}` | the visitor's country in lower case, `zz` when unknown |
+/// | `{splat}` | what a rule's `*` matched |
+/// | `{link.key}` | the link's path |
+/// | `{link.target}` | the link's own target; only at the very start |
+///
+/// The authority of the URL is text or comes from a closed set (`{host}`, `{country}`), so that no visitor can choose
+/// where a redirect leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Template {
+    source: Box<str>,
+    parts: Box<[Part]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part {
+    Text(Box<str>),
+    Path,
+    Query,
+    Host,
+    Country,
+    Splat,
+    LinkKey,
+    LinkTarget,
+}
+
+impl Part {
+    fn placeholder(name: &str) -> Option<Self> {
+        Some(match name {
+            "path" => Self::Path,
+            "?query" => Self::Query,
+            "host" => Self::Host,
+            "country" => Self::Country,
+            "splat" => Self::Splat,
+            "link.key" => Self::LinkKey,
+            "link.target" => Self::LinkTarget,
+            _ => return None,
+        })
+    }
+
+    /// What stands in for the placeholder while the template's shape is checked.
+    fn sample(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Path | Self::LinkKey => "/a/b",
+            Self::Query => "?q=1",
+            Self::Host => "host.invalid",
+            Self::Country => COUNTRY_UNKNOWN,
+            Self::Splat => "a/b",
+            Self::LinkTarget => "https://target.invalid/",
+        }
+    }
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// [`Invalid`] when a placeholder is unknown, when one stands where a visitor could choose the authority, or when
+    /// the whole is no absolute `http` or `https` URL.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.len() > TARGET_BYTES_PUBLISH {
+            return Err(Invalid::text(
+                "target",
+                text,
+                format!("at most {TARGET_BYTES_PUBLISH} bytes"),
+            ));
+        }
+        let parts = split(text)?;
+        check_placement(text, &parts)?;
+        let sample: String = parts.iter().map(Part::sample).collect();
+        Target::parse(&sample).map_err(|error| Invalid::text("target", text, error.expected))?;
+        Ok(Self {
+            source: text.into(),
+            parts: parts.into(),
+        })
+    }
+
+    /// A template without placeholders.
+    #[must_use]
+    pub fn fixed(target: &Target) -> Self {
+        let parts = Box::new([Part::Text(target.as_str().into())]);
+        Self {
+            source: target.as_str().into(),
+            parts,
+        }
+    }
+
+    /// The template as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether the template passes on what a rule's `*` matched.
+    #[must_use]
+    pub fn uses_splat(&self) -> bool {
+        self.parts.contains(&Part::Splat)
+    }
+
+    /// Fills the places by asking `recorder`, and checks the result.
+    ///
+    /// # Errors
+    /// [`Failure::InvalidDecision`] when the result is no target, [`Failure::QuestionLimit`] from asking.
+    pub fn render(&self, recorder: &mut Recorder, splat: Option<&str>) -> Result<Target, Failure> {
+        if let [Part::Text(text)] = &*self.parts {
+            return Target::parse_at_edge(text).map_err(Failure::InvalidDecision);
+        }
+        let mut text = String::with_capacity(self.source.len() + 64);
+        for part in &self.parts {
+            part.render(&mut text, recorder, splat)?;
+        }
+        Target::parse_at_edge(&text).map_err(Failure::InvalidDecision)
+    }
+}
+
+impl Part {
+    fn render(&self, text: &mut String, recorder: &mut Recorder, splat: Option<&str>) -> Result<(), Failure> {
+        match self {
+            Self::Text(literal) => text.push_str(literal),
+            Self::Path => text.push_str(recorder.ask(Question::Path)?.as_text().unwrap_or("/")),
+            Self::Host => text.push_str(recorder.ask(Question::Host)?.as_text().unwrap_or_default()),
+            Self::Splat => text.push_str(splat.unwrap_or_default()),
+            Self::LinkKey => text.push_str(recorder.ask(Question::LinkKey)?.as_text().unwrap_or("/")),
+            Self::LinkTarget => {
+                let target = recorder.ask(Question::LinkTarget)?;
+                let found = || Invalid::other("target", "`{link.target}` without a link", "a link at this path");
+                text.push_str(target.as_text().ok_or_else(|| Failure::InvalidDecision(found()))?);
+            }
+            Self::Country => match recorder.ask(Question::Country)?.as_text() {
+                Some(country) => text.push_str(&country.to_ascii_lowercase()),
+                None => text.push_str(COUNTRY_UNKNOWN),
+            },
+            Self::Query => {
+                let query = recorder.ask(Question::RawQuery)?;
+                if let Some(query) = query.as_text().filter(|query| !query.is_empty()) {
+                    text.push(if text.contains('?') { '&' } else { '?' });
+                    text.push_str(query);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.source)
+    }
+}
+
+fn split(text: &str) -> Result<Vec<Part>, Invalid> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(open) = rest.find('{') {
+        let Some(close) = rest[open..].find('}').map(|close| open + close) else {
+            return Err(Invalid::text("target", text, "a `}` after each `{`"));
+        };
+        if open > 0 {
+            parts.push(Part::Text(rest[..open].into()));
+        }
+        let name = &rest[open + 1..close];
+        let Some(part) = Part::placeholder(name) else {
+            return Err(Invalid::text("placeholder", name, PLACEHOLDERS));
+        };
+        parts.push(part);
+        rest = &rest[close + 1..];
+    }
+    if rest.contains('}') {
+        return Err(Invalid::text("target", text, "a `{` before each `}`"));
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest.into()));
+    }
+    if parts.len() > 2 * TEMPLATE_PLACEHOLDERS_MAX {
+        return Err(Invalid::text(
+            "target",
+            text,
+            format!("at most {TEMPLATE_PLACEHOLDERS_MAX} placeholders"),
+        ));
+    }
+    Ok(parts)
+}
+
+/// Refuses every placeholder whose place would let a visitor choose the authority.
+fn check_placement(text: &str, parts: &[Part]) -> Result<(), Invalid> {
+    let refuse = |expected: &str| Err(Invalid::text("target", text, expected));
+    let mut written = String::new();
+    for (index, part) in parts.iter().enumerate() {
+        let authority_is_over = authority_is_over(&written);
+        match part {
+            Part::LinkTarget if index > 0 => return refuse("`{link.target}` only at the start"),
+            Part::LinkTarget if parts.get(1).is_some_and(|next| *next != Part::Query) => {
+                return refuse("nothing but `{?query}` after `{link.target}`");
+            }
+            Part::Path | Part::LinkKey | Part::Query if !authority_is_over && !has_authority(&written) => {
+                return refuse("a host before the placeholders of path and query");
+            }
+            Part::Splat if !authority_is_over => return refuse("`{splat}` only after the host and a `/`"),
+            Part::Host | Part::Country if written.find("://").is_none() => {
+                return refuse("`http://` or `https://` before the host");
+            }
+            _ => {}
+        }
+        // A query may be empty, so it cannot be what ends the authority.
+        if *part != Part::Query {
+            written.push_str(part.sample());
+        }
+    }
+    Ok(())
+}
+
+fn has_authority(written: &str) -> bool {
+    written
+        .split_once("://")
+        .is_some_and(|(_, authority)| !authority.is_empty())
+}
+
+fn authority_is_over(written: &str) -> bool {
+    written
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.contains(['/', '?', '#']))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Template;
+    use crate::{
+        decision::Failure,
+        facts::Facts,
+        question::{Answer, Question},
+        trace::Recorder,
+    };
+
+    struct Request;
+
+    impl Facts for Request {
+        fn answer(&self, question: &Question) -> Answer {
+            match question {
+                Question::Path => Answer::text(Some("//evil.example/x")),
+                Question::RawQuery => Answer::text(Some("a=1")),
+                Question::Host => Answer::text(Some("go.example.com")),
+                Question::Country => Answer::text(Some("DE")),
+                Question::LinkTarget => Answer::text(Some("https://t.example/?own=1")),
+                _ => Answer::Absent,
+            }
+        }
+    }
+
+    #[test]
+    fn templates_are_filled() {
+        for (template, expected) in [
+            (
+                "https://m.example.com{path}{?query}",
+                "https://m.example.com//evil.example/x?a=1",
+            ),
+            ("https://a.example/?b=2{?query}", "https://a.example/?b=2&a=1"),
+            ("https://{host}/new", "https://go.example.com/new"),
+            ("https://{country}.example.com/", "https://de.example.com/"),
+            ("https://a.example/{splat}", "https://a.example/in/side"),
+            ("{link.target}{?query}", "https://t.example/?own=1&a=1"),
+            ("https://a.example/fixed", "https://a.example/fixed"),
+        ] {
+            let mut recorder = Recorder::new(Arc::new(Request));
+            let rendered = Template::parse(template)
+                .map_err(Failure::InvalidDecision)
+                .and_then(|template| template.render(&mut recorder, Some("in/side")));
+            assert_eq!(
+                rendered.as_ref().map(crate::target::Target::as_str),
+                Ok(expected),
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_visitor_chooses_the_authority() {
+        for template in [
+            "https://{path}",
+            "https://{splat}",
+            "https://a.example{splat}",
+            "https://a.example{?query}{splat}",
+            "https://{splat}.example.com/",
+            "{path}",
+            "{host}",
+            "https://a.example/{link.target}",
+            "{link.target}{path}",
+            "{unknown}",
+            "https://a.example/{path",
+            "https://a.example/path}",
+            "javascript:alert(1){path}",
+            "https://a.example/\r\nX: y",
+            "",
+        ] {
+            assert!(Template::parse(template).is_err(), "{template:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_has_a_stand_in_or_fails() {
+        struct Nothing;
+        impl Facts for Nothing {
+            fn answer(&self, _: &Question) -> Answer {
+                Answer::Absent
+            }
+        }
+        let render = |text: &str| {
+            let template = Template::parse(text).expect("template");
+            template
+                .render(&mut Recorder::new(Arc::new(Nothing)), None)
+                .map(|target| target.to_string())
+        };
+        assert_eq!(
+            render("https://{country}.example.com/"),
+            Ok("https://zz.example.com/".to_owned())
+        );
+        assert_eq!(
+            render("https://a.example/{?query}"),
+            Ok("https://a.example/".to_owned())
+        );
+        assert!(render("{link.target}").is_err());
+    }
+}

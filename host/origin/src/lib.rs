@@ -1,0 +1,1 @@
+//! The control plane: the API, the store, tokens and the change feed.

@@ -1,0 +1,1 @@
+//! Runs a tenant's policy, a WebAssembly component, as a Decider.

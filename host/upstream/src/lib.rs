@@ -1,0 +1,8 @@
+//! What an edge node and its origin say to each other.
+//!
+//! [`protocol`] holds the types on the wire, which `origin` writes and `edge` reads; [`client`] is the edge's side of
+//! the conversation. The same protocol serves one process and a network. This crate must not know how the edge
+//! caches or how the origin stores.
+
+pub mod client;
+pub mod protocol;

@@ -1,0 +1,274 @@
+//! The types on the wire between an edge node and its origin, in JSON.
+//!
+//! Unknown fields are ignored on reading, so that an origin may be newer than its nodes. Wire types become domain
+//! types by `TryFrom`, which is where a bad value is refused and named.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use wayside_decide::{
+    binding::{Binding, FailureMode, Prefix},
+    digest::Digest,
+    host::HostPattern,
+    invalid::Invalid,
+    link::Link,
+    name::Name,
+    rule::{Pattern, Rule, RuleSet},
+    site::{Site, SiteId},
+    status::RedirectStatus,
+    target::Target,
+    template::Template,
+};
+
+/// `GET`: every site with its rules and bindings. Answers [`EdgeDirectory`].
+pub const DIRECTORY_PATH: &str = "/v1/edge/directory";
+/// `GET ?site_id=N&path=/x`: one link. Answers [`EdgeLink`], or 404.
+pub const LINK_PATH: &str = "/v1/edge/links";
+/// `GET /{digest}`: the bytes of one policy version.
+pub const POLICY_PATH: &str = "/v1/edge/policies";
+/// `GET ?cursor=N`: the change feed, one [`FeedEvent`] a line, without end.
+pub const FEED_PATH: &str = "/v1/feed";
+/// How often an idle feed says that it lives, in seconds. A node takes three missed heartbeats for a dead origin.
+pub const HEARTBEAT_S: u64 = 5;
+
+/// The position of a change in the origin's record: changes up to and including it have been seen.
+pub type Cursor = u64;
+
+/// Everything small about every site, at one position of the feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeDirectory {
+    /// The directory holds all changes up to here.
+    pub cursor: Cursor,
+    /// All sites of all tenants.
+    pub sites: Vec<EdgeSite>,
+}
+
+/// One site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeSite {
+    /// Its number, never reused.
+    pub id: u64,
+    /// Whose it is.
+    pub tenant: String,
+    /// Its name.
+    pub name: String,
+    /// Host patterns.
+    pub hosts: Vec<String>,
+    /// Where unknown paths lead.
+    pub not_found: Option<String>,
+    /// The key of `visitor.bucket`, 64 hexadecimal digits. Secret.
+    pub bucket_key: String,
+    /// Its rules.
+    pub rules: Vec<EdgeRule>,
+    /// Its bindings.
+    pub bindings: Vec<EdgeBinding>,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeRule {
+    /// Lower goes first.
+    pub priority: u32,
+    /// `/docs/*` or an exact path.
+    pub pattern: String,
+    /// A template.
+    pub target: String,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// One binding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeBinding {
+    /// The part of the site.
+    pub prefix: String,
+    /// The policy's name.
+    pub policy: String,
+    /// The policy's version.
+    pub digest: String,
+    /// What `settings.get` reads.
+    pub settings: BTreeMap<String, String>,
+    /// `open` or `closed`.
+    pub on_failure: String,
+}
+
+/// One link; site and path are those that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeLink {
+    /// Where it leads.
+    pub target: String,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Whether the request's query is added.
+    #[serde(default)]
+    pub forward_query: bool,
+    /// Live from, in seconds since 1970 UTC.
+    #[serde(default)]
+    pub starts_at: Option<u64>,
+    /// Live until, in seconds since 1970 UTC.
+    #[serde(default)]
+    pub expires_at: Option<u64>,
+    /// Where it leads outside its window.
+    #[serde(default)]
+    pub fallback: Option<String>,
+    /// The owner's labels.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+/// One line of the feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedEvent {
+    /// The change's position; for a heartbeat, the last one's.
+    pub seq: Cursor,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Change {
+    /// A link came, changed or went.
+    Link {
+        /// Its site.
+        site_id: u64,
+        /// Its path in normal form.
+        path: String,
+    },
+    /// Something in the directory changed: read it anew.
+    Directory,
+    /// Nothing did; the origin is alive.
+    Heartbeat,
+    /// The cursor is not one this origin can go on from: forget what is held and read the directory.
+    Resync,
+}
+
+impl TryFrom<EdgeSite> for Site {
+    type Error = Invalid;
+
+    fn try_from(wire: EdgeSite) -> Result<Self, Invalid> {
+        let mut site = Self {
+            id: SiteId(wire.id),
+            tenant: Name::parse("tenant", &wire.tenant)?,
+            name: Name::parse("site name", &wire.name)?,
+            hosts: wire
+                .hosts
+                .iter()
+                .map(|host| HostPattern::parse(host))
+                .collect::<Result<_, _>>()?,
+            bindings: wire
+                .bindings
+                .into_iter()
+                .map(Binding::try_from)
+                .collect::<Result<_, _>>()?,
+            rules: RuleSet::new(wire.rules.into_iter().map(Rule::try_from).collect::<Result<_, _>>()?),
+            not_found: wire
+                .not_found
+                .map(|target| Target::parse_at_edge(&target))
+                .transpose()?,
+            // A key is a digest's worth of bytes and reads like one.
+            bucket_key: *Digest::parse(&wire.bucket_key)
+                .map_err(|error| Invalid::other("bucket key", "something else", error.expected))?
+                .as_bytes(),
+        };
+        site.order_bindings();
+        Ok(site)
+    }
+}
+
+impl TryFrom<EdgeRule> for Rule {
+    type Error = Invalid;
+
+    fn try_from(wire: EdgeRule) -> Result<Self, Invalid> {
+        let location = Template::parse(&wire.target)?;
+        Self::new(
+            wire.priority,
+            Pattern::parse(&wire.pattern)?,
+            location,
+            RedirectStatus::from_code(wire.status)?,
+        )
+    }
+}
+
+impl TryFrom<EdgeBinding> for Binding {
+    type Error = Invalid;
+
+    fn try_from(wire: EdgeBinding) -> Result<Self, Invalid> {
+        Ok(Self {
+            prefix: Prefix::parse(&wire.prefix)?,
+            policy: Name::parse("policy name", &wire.policy)?,
+            digest: Digest::parse(&wire.digest)?,
+            settings: wire
+                .settings
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            on_failure: FailureMode::parse(&wire.on_failure)?,
+        })
+    }
+}
+
+impl TryFrom<EdgeLink> for Link {
+    type Error = Invalid;
+
+    fn try_from(wire: EdgeLink) -> Result<Self, Invalid> {
+        Ok(Self {
+            target: Target::parse_at_edge(&wire.target)?,
+            status: RedirectStatus::from_code(wire.status)?,
+            forward_query: wire.forward_query,
+            starts_at: wire.starts_at,
+            expires_at: wire.expires_at,
+            fallback: wire.fallback.map(|target| Target::parse_at_edge(&target)).transpose()?,
+            tags: wire.tags.into_iter().map(Into::into).collect(),
+        })
+    }
+}
+
+impl From<&Link> for EdgeLink {
+    fn from(link: &Link) -> Self {
+        Self {
+            target: link.target.as_str().to_owned(),
+            status: link.status.code(),
+            forward_query: link.forward_query,
+            starts_at: link.starts_at,
+            expires_at: link.expires_at,
+            fallback: link.fallback.as_ref().map(|target| target.as_str().to_owned()),
+            tags: link.tags.iter().map(|tag| tag.to_string()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, EdgeLink, FeedEvent};
+    use wayside_decide::link::Link;
+
+    #[test]
+    fn a_feed_line_reads_as_written() {
+        let event = FeedEvent {
+            seq: 7,
+            change: Change::Link {
+                site_id: 1,
+                path: "/a".into(),
+            },
+        };
+        let line = serde_json::to_string(&event).expect("JSON");
+        assert_eq!(line, r#"{"seq":7,"change":{"kind":"link","site_id":1,"path":"/a"}}"#);
+        assert_eq!(serde_json::from_str::<FeedEvent>(&line).expect("event"), event);
+        let newer = r#"{"seq":7,"change":{"kind":"directory"},"later":true}"#;
+        assert_eq!(
+            serde_json::from_str::<FeedEvent>(newer).expect("event").change,
+            Change::Directory
+        );
+    }
+
+    #[test]
+    fn a_bad_link_from_an_origin_is_refused_and_named() {
+        let wire: EdgeLink = serde_json::from_str(r#"{"target":"javascript:alert(1)","status":302}"#).expect("JSON");
+        let error = Link::try_from(wire).expect_err("no target");
+        assert_eq!(error.what, "target");
+        let wire: EdgeLink = serde_json::from_str(r#"{"target":"https://a.example/","status":200}"#).expect("JSON");
+        assert_eq!(Link::try_from(wire).expect_err("no redirect").what, "status");
+    }
+}

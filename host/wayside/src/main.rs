@@ -1,0 +1,3 @@
+//! The `wayside` command.
+
+fn main() {}
