@@ -1,0 +1,203 @@
+"""The servers under test: how each is started with all links, and what it must answer.
+
+To add one: write a function `start_x(setup) -> Server` and name it in `STARTERS`. The rest of the bench knows a
+server only as a process that answers `GET path(n)` with 302 and `location(n)`.
+"""
+
+import contextlib
+import dataclasses
+import http.client
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+
+import links
+
+HERE = pathlib.Path(__file__).resolve().parent
+START_SECONDS_MAX = 30.0
+STOP_SECONDS_MAX = 15.0
+# The origin's limit of one batch.
+BATCH_LINKS_MAX = 10_000
+
+
+class BenchError(Exception):
+    """What went wrong, in a sentence for the person who started the bench."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What a server may use: a folder of its own, the core it runs on, how many links it holds, what ends it."""
+
+    folder: pathlib.Path
+    core: int
+    link_count: int
+    wayside: pathlib.Path | None
+    cleanup: contextlib.ExitStack
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    name: str
+    version: str
+    port: int
+    process: subprocess.Popen
+    location: Callable[[int], str]
+
+
+def start_floor(setup: Setup) -> Server:
+    binary = setup.folder / "floor"
+    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", binary, HERE / "floor.c"], check=True)
+    port = free_port()
+    process = spawn(setup, [binary, port])
+    wait_for(process, setup.folder, lambda: "ready" in read_log(setup.folder))
+    return Server("floor", "epoll, fixed bytes", port, process, lambda _: "https://example.com/landing")
+
+
+NGINX_CONF = """\
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+    map_hash_max_size 1048576;
+    map_hash_bucket_size 128;
+    map $uri $target {{
+        include {folder}/links.map;
+    }}
+    server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        return 302 $target;
+    }}
+}}
+"""
+
+
+def start_nginx(setup: Setup) -> Server:
+    port = free_port()
+    lines = (f"{links.path(n)} {links.target(n)};\n" for n in range(setup.link_count))
+    (setup.folder / "links.map").write_text("".join(lines))
+    (setup.folder / "nginx.conf").write_text(NGINX_CONF.format(folder=setup.folder, port=port))
+    # The worker gives up root and must still reach its folder.
+    setup.folder.chmod(0o755)
+    process = spawn(setup, ["nginx", "-p", setup.folder, "-e", setup.folder / "error.log", "-c", setup.folder / "nginx.conf"])
+    wait_for(process, setup.folder, lambda: answers(port))
+    version = subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr
+    return Server("nginx", version.strip().rpartition("/")[2], port, process, links.target)
+
+
+def start_wayside(setup: Setup) -> Server:
+    if setup.wayside is None:
+        raise BenchError("no wayside binary was built")
+    data = setup.folder / "data"
+    any_port = "127.0.0.1:0"
+    command = [setup.wayside, "dev", "--listen", any_port, "--admin", any_port, "--origin", any_port]
+    process = spawn(setup, [*command, "--threads", "1", "--data", data])
+    wait_for(process, setup.folder, lambda: re.search(r"^ready", read_log(setup.folder), re.MULTILINE))
+    edge, origin = (bound_port(read_log(setup.folder), half) for half in ("edge", "origin"))
+    load_links(origin, (data / "token").read_text().strip(), setup.link_count)
+    version = subprocess.run([setup.wayside, "--version"], capture_output=True, text=True).stdout
+    return Server("wayside", version.strip().rpartition(" ")[2], edge, process, links.target)
+
+
+STARTERS: dict[str, Callable[[Setup], Server]] = {
+    "floor": start_floor,
+    "nginx": start_nginx,
+    "wayside": start_wayside,
+}
+
+
+def load_links(origin_port: int, token: str, count: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", origin_port, timeout=60)
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Wayside-Tenant": "default",
+        "Content-Type": "application/json",
+    }
+
+    def post(path: str, body: dict) -> None:
+        connection.request("POST", path, json.dumps(body), headers)
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+        if response.status not in (200, 201, 204):
+            raise BenchError(f"the origin answered POST {path} with {response.status}: {text[:500]}")
+
+    post("/v1/sites", {"name": "bench", "hosts": [links.HOST]})
+    for first in range(0, count, BATCH_LINKS_MAX):
+        batch = range(first, min(first + BATCH_LINKS_MAX, count))
+        items = [{"path": links.path(n), "target": links.target(n), "status": 302} for n in batch]
+        post("/v1/links/batch", {"site": "bench", "links": items})
+    connection.close()
+
+
+def bound_port(log: str, half: str) -> int:
+    found = re.search(rf"^{half}\s+http://127\.0\.0\.1:(\d+)", log, re.MULTILINE)
+    if not found:
+        raise BenchError(f"wayside dev did not print the address of its {half}:\n{log}")
+    return int(found[1])
+
+
+def spawn(setup: Setup, command: list) -> subprocess.Popen:
+    # taskset replaces itself with the server: the process id is the server's own.
+    pinned = ["taskset", "-c", str(setup.core), *map(str, command)]
+    with open(setup.folder / "log", "wb") as log:
+        process = subprocess.Popen(pinned, cwd=setup.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    setup.cleanup.callback(stop, process)
+    return process
+
+
+def wait_for(process: subprocess.Popen, folder: pathlib.Path, ready: Callable[[], object]) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not ready():
+        if process.poll() is not None:
+            raise BenchError(f"{folder.name} ended with {process.returncode} at its start:\n{read_log(folder)}")
+        if time.monotonic() > deadline:
+            raise BenchError(f"{folder.name} was not ready after {START_SECONDS_MAX:.0f} s:\n{read_log(folder)}")
+        time.sleep(0.05)
+
+
+def stop(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def read_log(folder: pathlib.Path) -> str:
+    return (folder / "log").read_text(errors="replace")
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def process_tree(root: int) -> list[int]:
+    """The process and all that came from it: nginx's worker is a child of the one we started."""
+    found = [root]
+    for pid in found:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            children = pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text()
+            found += map(int, children.split())
+    return found
