@@ -1,1 +1,9 @@
-//! The edge's cache of links: memory, single flight and freshness.
+//! The edge's cache of links.
+//!
+//! In: look-ups by site and path, invalidations from the change feed, a [`load::LoadLink`] that asks further away.
+//! Out: held links, each with its freshness. This crate must not know requests, decisions or the origin's protocol.
+
+pub mod links;
+pub mod load;
+
+mod key;

@@ -1,1 +1,268 @@
-//! The edge's side of the conversation.
+//! The edge's side of the conversation: one client, one HTTP/2 connection, requests and the feed beside each other.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use reqwest::{Response, StatusCode, header};
+use serde::de::DeserializeOwned;
+use wayside_decide::{digest::Digest, limits::COMPONENT_BYTES_MAX, site::SiteId};
+
+use crate::protocol::{
+    Cursor, DIRECTORY_PATH, EdgeDirectory, EdgeLink, FEED_PATH, FeedEvent, HEARTBEAT_S, LINK_PATH, POLICY_PATH,
+};
+
+/// How long one request may take, the feed apart.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the feed may be silent before it counts as dead.
+const FEED_SILENCE_MAX: Duration = Duration::from_secs(3 * HEARTBEAT_S);
+/// Longest line of the feed, in bytes.
+const FEED_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Largest directory a node reads, in bytes.
+const DIRECTORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Largest answer about one link, in bytes.
+const LINK_BYTES_MAX: usize = 64 * 1024;
+/// How much of a refusal's text an error repeats, in bytes.
+const REFUSAL_BYTES_MAX: usize = 4 * 1024;
+
+/// Why the origin gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// The URL, the token or the client cannot be used at all.
+    #[error("origin {url}: {reason}")]
+    Unusable {
+        /// The URL as it was given.
+        url: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// No connection, or it broke.
+    #[error("{operation}: the origin cannot be reached: {source}")]
+    Unreachable {
+        /// What was attempted, as a verb phrase.
+        operation: &'static str,
+        /// What the HTTP client says.
+        source: reqwest::Error,
+    },
+    /// The origin answered, and the answer is a refusal.
+    #[error("{operation}: the origin answered {status}: {detail}")]
+    Refused {
+        /// What was attempted, as a verb phrase.
+        operation: &'static str,
+        /// The status code.
+        status: u16,
+        /// The start of the answer's text.
+        detail: String,
+    },
+    /// The origin answered with something that is not this protocol.
+    #[error("{operation}: the origin's answer cannot be read: {reason}")]
+    Malformed {
+        /// What was attempted, as a verb phrase.
+        operation: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The feed said nothing for too long.
+    #[error("follow the feed: silent for more than {} s", FEED_SILENCE_MAX.as_secs())]
+    Silent,
+}
+
+/// Speaks to one origin. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OriginClient {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl OriginClient {
+    /// A client for the origin at `base` (`http://127.0.0.1:7070`), with an operator's token.
+    ///
+    /// # Errors
+    /// [`OriginError::Unusable`] when the URL or the token cannot be.
+    pub fn new(base: &str, token: &str) -> Result<Self, OriginError> {
+        let unusable = |reason: String| OriginError::Unusable {
+            url: base.to_owned(),
+            reason,
+        };
+        let base_url = reqwest::Url::parse(base).map_err(|error| unusable(error.to_string()))?;
+        if base_url.scheme() != "http" || base_url.host_str().is_none_or(str::is_empty) {
+            return Err(unusable("expected `http://HOST[:PORT]`".to_owned()));
+        }
+        let mut authorization = header::HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| unusable("the token holds characters that no token has".to_owned()))?;
+        authorization.set_sensitive(true);
+        let headers = header::HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .http2_prior_knowledge()
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .http2_keep_alive_timeout(Duration::from_secs(5))
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| unusable(error.to_string()))?;
+        Ok(Self {
+            http,
+            base: base.trim_end_matches('/').to_owned(),
+        })
+    }
+
+    /// Everything small about every site.
+    ///
+    /// # Errors
+    /// [`OriginError`] when there is no usable answer.
+    pub async fn directory(&self) -> Result<EdgeDirectory, OriginError> {
+        let operation = "read the directory";
+        let response = self.send(operation, self.http.get(self.url(DIRECTORY_PATH))).await?;
+        read_json(operation, accept(operation, response).await?, DIRECTORY_BYTES_MAX).await
+    }
+
+    /// The link at `path` (in normal form) of `site`; none when the origin is sure that there is none.
+    ///
+    /// # Errors
+    /// [`OriginError`] when there is no usable answer.
+    pub async fn link(&self, site: SiteId, path: &str) -> Result<Option<EdgeLink>, OriginError> {
+        let operation = "read a link";
+        let request = self
+            .http
+            .get(self.url(LINK_PATH))
+            .query(&[("site_id", &*site.to_string()), ("path", path)]);
+        let response = self.send(operation, request).await?;
+        // A 404 counts only in the origin's own words: anything between may answer one, too.
+        if response.status() == StatusCode::NOT_FOUND && is_problem(&response) {
+            return Ok(None);
+        }
+        read_json(operation, accept(operation, response).await?, LINK_BYTES_MAX)
+            .await
+            .map(Some)
+    }
+
+    /// The bytes of the policy version named by `digest`, checked against it.
+    ///
+    /// # Errors
+    /// [`OriginError`] when there is no usable answer, or the bytes are others.
+    pub async fn policy(&self, digest: Digest) -> Result<Bytes, OriginError> {
+        let operation = "read a policy";
+        let request = self.http.get(format!("{}{POLICY_PATH}/{digest}", self.base));
+        let response = accept(operation, self.send(operation, request).await?).await?;
+        let bytes = read_body(operation, response, COMPONENT_BYTES_MAX).await?;
+        let found = Digest::of(&bytes);
+        if found != digest {
+            let reason = format!("expected the bytes of {digest}, found those of {found}");
+            return Err(OriginError::Malformed { operation, reason });
+        }
+        Ok(bytes)
+    }
+
+    /// The changes after `cursor`, as they happen.
+    ///
+    /// # Errors
+    /// [`OriginError`] when the feed cannot be opened.
+    pub async fn feed(&self, cursor: Cursor) -> Result<Feed, OriginError> {
+        let operation = "follow the feed";
+        let request = self.http.get(self.url(FEED_PATH)).query(&[("cursor", cursor)]);
+        let opened = tokio::time::timeout(REQUEST_TIMEOUT, request.send())
+            .await
+            .map_err(|_| OriginError::Silent)?;
+        let response = opened.map_err(|source| OriginError::Unreachable { operation, source })?;
+        let chunks = accept(operation, response).await?.bytes_stream();
+        Ok(Feed {
+            chunks: Box::pin(chunks),
+            pending: BytesMut::new(),
+        })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    async fn send(&self, operation: &'static str, request: reqwest::RequestBuilder) -> Result<Response, OriginError> {
+        let sent = request.timeout(REQUEST_TIMEOUT).send().await;
+        sent.map_err(|source| OriginError::Unreachable { operation, source })
+    }
+}
+
+/// The change feed of one connection.
+pub struct Feed {
+    chunks: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    pending: BytesMut,
+}
+
+impl Feed {
+    /// The next event, heartbeats included; none when the origin ended the feed.
+    ///
+    /// # Errors
+    /// [`OriginError`] when the connection broke, a line cannot be read, or nothing came for three heartbeats.
+    pub async fn next(&mut self) -> Result<Option<FeedEvent>, OriginError> {
+        let operation = "follow the feed";
+        let malformed = |reason: String| OriginError::Malformed { operation, reason };
+        loop {
+            if let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                let line = self.pending.split_to(end + 1);
+                let event = serde_json::from_slice(&line).map_err(|error| malformed(error.to_string()))?;
+                return Ok(Some(event));
+            }
+            if self.pending.len() > FEED_LINE_BYTES_MAX {
+                return Err(malformed(format!("a line of more than {FEED_LINE_BYTES_MAX} bytes")));
+            }
+            let chunk = tokio::time::timeout(FEED_SILENCE_MAX, self.chunks.next());
+            match chunk.await.map_err(|_| OriginError::Silent)? {
+                Some(Ok(chunk)) => self.pending.extend_from_slice(&chunk),
+                Some(Err(source)) => return Err(OriginError::Unreachable { operation, source }),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn is_problem(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"))
+}
+
+async fn accept(operation: &'static str, response: Response) -> Result<Response, OriginError> {
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(response);
+    }
+    let text = read_body(operation, response, REFUSAL_BYTES_MAX)
+        .await
+        .unwrap_or_default();
+    let detail = String::from_utf8_lossy(&text).into_owned();
+    Err(OriginError::Refused {
+        operation,
+        status: status.as_u16(),
+        detail,
+    })
+}
+
+async fn read_json<T: DeserializeOwned>(
+    operation: &'static str,
+    response: Response,
+    bytes_max: usize,
+) -> Result<T, OriginError> {
+    let bytes = read_body(operation, response, bytes_max).await?;
+    let malformed = |error: serde_json::Error| OriginError::Malformed {
+        operation,
+        reason: error.to_string(),
+    };
+    serde_json::from_slice(&bytes).map_err(malformed)
+}
+
+/// Reads a body no further than `bytes_max`, whatever length it claims.
+async fn read_body(operation: &'static str, response: Response, bytes_max: usize) -> Result<Bytes, OriginError> {
+    let mut chunks = response.bytes_stream();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|source| OriginError::Unreachable { operation, source })?;
+        if body.len() + chunk.len() > bytes_max {
+            let reason = format!("it is longer than {bytes_max} bytes");
+            return Err(OriginError::Malformed { operation, reason });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}

@@ -1,0 +1,222 @@
+//! The cache against a loader that counts, waits and fails on command.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime::Handle, sync::Semaphore};
+use wayside_decide::{link::Link, site::SiteId, status::RedirectStatus, target::Target};
+
+use super::{LinkCache, Lookup, Settings};
+use crate::load::{LoadError, LoadLink, Loaded};
+
+const SITE: SiteId = SiteId(1);
+
+struct Loader {
+    loads: AtomicU64,
+    /// A load waits for a permit.
+    gate: Semaphore,
+    answer: Mutex<Loaded>,
+}
+
+impl LoadLink for Loader {
+    fn load<'a>(&'a self, _: SiteId, path: &'a str) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
+        Box::pin(async move {
+            self.loads.fetch_add(1, Ordering::SeqCst);
+            // As an origin reads: the answer is taken first and arrives later.
+            let answer = self.answer.lock().expect("lock").clone();
+            self.gate.acquire().await.expect("gate").forget();
+            assert!(path != "/panic", "a loader that panics");
+            answer
+        })
+    }
+}
+
+fn link(target: &str) -> Link {
+    Link {
+        target: Target::parse(target).expect("target"),
+        status: RedirectStatus::Found,
+        forward_query: false,
+        starts_at: None,
+        expires_at: None,
+        fallback: None,
+        tags: Box::default(),
+    }
+}
+
+fn setup(answer: Loaded, permits: usize) -> (LinkCache, Arc<Loader>) {
+    let loader = Arc::new(Loader {
+        loads: AtomicU64::new(0),
+        gate: Semaphore::new(permits),
+        answer: Mutex::new(answer),
+    });
+    let settings = Settings {
+        bytes_max: 1 << 20,
+        ttl: Duration::from_secs(100),
+        negative_ttl: Duration::from_secs(5),
+        stale_max: Duration::from_secs(1000),
+        load_timeout: Duration::from_millis(500),
+    };
+    let shared: Arc<dyn LoadLink> = loader.clone();
+    (LinkCache::new(settings, shared, Handle::current()), loader)
+}
+
+fn held_target(lookup: Lookup) -> Option<String> {
+    match lookup {
+        Lookup::Held(held) => Some(
+            held.link
+                .as_ref()
+                .map_or_else(String::new, |link| link.target.to_string()),
+        ),
+        Lookup::Missing => None,
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_misses_are_one_load() {
+    let (cache, loader) = setup(Ok(Some(link("https://a.example/"))), 0);
+    let waiters: Vec<_> = (0..1000)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.load(SITE, "/a").await.map(|held| held.link.is_some()) })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    loader.gate.add_permits(1);
+    for waiter in waiters {
+        assert_eq!(waiter.await.expect("join"), Ok(true));
+    }
+    assert_eq!(loader.loads.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        held_target(cache.look_up(SITE, "/a", Instant::now())).as_deref(),
+        Some("https://a.example/")
+    );
+    assert_eq!(
+        held_target(cache.look_up(SiteId(2), "/a", Instant::now())),
+        None,
+        "another site shares nothing"
+    );
+}
+
+#[tokio::test]
+async fn an_invalidation_during_a_load_keeps_the_old_value_out() {
+    let (cache, loader) = setup(Ok(Some(link("https://old.example/"))), 0);
+    let waiter = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.load(SITE, "/a").await }
+    });
+    while loader.loads.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    *loader.answer.lock().expect("lock") = Ok(Some(link("https://new.example/")));
+    cache.invalidate(SITE, "/a");
+    // Whoever asks after the change gets a load of their own, not the old flight.
+    let later = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.load(SITE, "/a").await }
+    });
+    while loader.loads.load(Ordering::SeqCst) == 1 {
+        tokio::task::yield_now().await;
+    }
+    loader.gate.add_permits(2);
+    waiter.await.expect("join").expect("load");
+    let later = later.await.expect("join").expect("load");
+    assert_eq!(
+        later.link.as_ref().map(|link| link.target.as_str()),
+        Some("https://new.example/")
+    );
+    assert_eq!(
+        held_target(cache.look_up(SITE, "/a", Instant::now())).as_deref(),
+        Some("https://new.example/")
+    );
+}
+
+#[tokio::test]
+async fn absence_is_remembered_briefly_and_ended_by_an_invalidation() {
+    let (cache, loader) = setup(Ok(None), 10);
+    cache.load(SITE, "/new").await.expect("load");
+    let now = Instant::now();
+    assert_eq!(held_target(cache.look_up(SITE, "/new", now)).as_deref(), Some(""));
+    assert_eq!(
+        held_target(cache.look_up(SITE, "/new", now + Duration::from_secs(6))),
+        None
+    );
+    *loader.answer.lock().expect("lock") = Ok(Some(link("https://a.example/")));
+    cache.invalidate(SITE, "/new");
+    assert_eq!(held_target(cache.look_up(SITE, "/new", now)), None);
+    assert!(cache.load(SITE, "/new").await.expect("load").link.is_some());
+}
+
+#[tokio::test]
+async fn a_stale_link_is_served_and_refreshed_behind() {
+    let (cache, loader) = setup(Ok(Some(link("https://a.example/"))), 1);
+    cache.load(SITE, "/a").await.expect("load");
+    *loader.answer.lock().expect("lock") = Ok(Some(link("https://b.example/")));
+    let later = Instant::now() + Duration::from_secs(111);
+    assert_eq!(
+        held_target(cache.look_up(SITE, "/a", later)).as_deref(),
+        Some("https://a.example/")
+    );
+    loader.gate.add_permits(1);
+    while held_target(cache.look_up(SITE, "/a", Instant::now())).as_deref() != Some("https://b.example/") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(loader.loads.load(Ordering::SeqCst), 2);
+    let much_later = Instant::now() + Duration::from_secs(1200);
+    assert_eq!(
+        held_target(cache.look_up(SITE, "/a", much_later)),
+        None,
+        "stale for a while, not for ever"
+    );
+}
+
+#[tokio::test]
+async fn errors_are_shared_not_kept_and_a_stale_link_outlives_them() {
+    let failure = Err(LoadError::Failed("origin away".into()));
+    let (cache, loader) = setup(failure.clone(), 10);
+    assert_eq!(cache.load(SITE, "/a").await.map(|_| ()), failure.clone().map(|_| ()));
+    *loader.answer.lock().expect("lock") = Ok(Some(link("https://a.example/")));
+    assert!(cache.load(SITE, "/a").await.is_ok());
+    *loader.answer.lock().expect("lock") = failure;
+    let later = Instant::now() + Duration::from_secs(500);
+    assert_eq!(
+        held_target(cache.look_up(SITE, "/a", later)).as_deref(),
+        Some("https://a.example/")
+    );
+    while loader.loads.load(Ordering::SeqCst) < 3 || !cache.flights().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // The link's 110 s at most are over, the failed refresh's rest (1 s) is not.
+    let resting = cache.shared.started + Duration::from_secs(120);
+    cache.rest(&super::KeyRef { site: SITE, path: "/a" }.to_key());
+    let Lookup::Held(held) = cache.look_up(SITE, "/a", later) else {
+        panic!("held")
+    };
+    held.refresh_after_ms.store(121_000, Ordering::Relaxed);
+    for _ in 0..100 {
+        assert!(held_target(cache.look_up(SITE, "/a", resting)).is_some());
+        tokio::task::yield_now().await;
+    }
+    assert!(
+        loader.loads.load(Ordering::SeqCst) <= 4,
+        "a dead origin is not asked for every visitor"
+    );
+}
+
+#[tokio::test]
+async fn a_loader_that_hangs_or_panics_does_not_hang_those_who_wait() {
+    let (cache, loader) = setup(Ok(None), 0);
+    assert_eq!(
+        cache.load(SITE, "/a").await.map(|_| ()),
+        Err(LoadError::TimedOut { timeout_ms: 500 })
+    );
+    loader.gate.add_permits(2);
+    assert_eq!(cache.load(SITE, "/panic").await.map(|_| ()), Err(LoadError::Aborted));
+    assert!(cache.load(SITE, "/a").await.is_ok(), "the next one flies");
+}

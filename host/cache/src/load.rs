@@ -1,0 +1,31 @@
+//! Where the cache gets what it does not hold.
+
+use std::{future::Future, pin::Pin};
+
+use wayside_decide::{link::Link, site::SiteId};
+
+/// A link, or the certainty that there is none.
+pub type Loaded = Result<Option<Link>, LoadError>;
+
+/// Fetches one link from further away. The edge implements it with the origin's client.
+pub trait LoadLink: Send + Sync + 'static {
+    /// Asks for the link at `path` (in normal form) of `site`. The cache puts a timeout around it.
+    fn load<'a>(&'a self, site: SiteId, path: &'a str) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>>;
+}
+
+/// Why a link could not be loaded. Errors are shared by all who waited, and are not cached.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The loader's own words.
+    #[error("load the link: {0}")]
+    Failed(String),
+    /// It took too long.
+    #[error("load the link: no answer within {timeout_ms} ms")]
+    TimedOut {
+        /// How long the cache waited, in milliseconds.
+        timeout_ms: u128,
+    },
+    /// The task that loaded it ended without a result.
+    #[error("load the link: the loading task ended early")]
+    Aborted,
+}
