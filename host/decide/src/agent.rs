@@ -141,82 +141,85 @@ fn browser_of(text: &str) -> &'static str {
 mod tests {
     use super::classify;
 
+    /// User agent, device, system, browser, bot.
+    const VISITORS: &[(&str, &str, &str, &str, bool)] = &[
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+            "phone",
+            "ios",
+            "safari",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/126.0 Mobile/15E148 Safari/604.1",
+            "tablet",
+            "ios",
+            "chrome",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36",
+            "phone",
+            "android",
+            "chrome",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 13; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/23.0 Chrome/115.0 Safari/537.36",
+            "tablet",
+            "android",
+            "samsung",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36 Edg/126.0",
+            "desktop",
+            "windows",
+            "edge",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15",
+            "desktop",
+            "macos",
+            "safari",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+            "desktop",
+            "linux",
+            "firefox",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 9; CUBOT X19) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0 Mobile Safari/537.36",
+            "phone",
+            "android",
+            "chrome",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/94.0 Safari/537.36",
+            "tv",
+            "linux",
+            "chrome",
+            false,
+        ),
+        (
+            "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+            "unknown",
+            "other",
+            "other",
+            true,
+        ),
+        ("curl/8.5.0", "unknown", "other", "other", true),
+        ("", "unknown", "other", "other", true),
+    ];
+
     #[test]
     fn the_usual_visitors() {
-        for (text, device, os, browser, is_bot) in [
-            (
-                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
-                "phone",
-                "ios",
-                "safari",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/126.0 Mobile/15E148 Safari/604.1",
-                "tablet",
-                "ios",
-                "chrome",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36",
-                "phone",
-                "android",
-                "chrome",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 13; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/23.0 Chrome/115.0 Safari/537.36",
-                "tablet",
-                "android",
-                "samsung",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36 Edg/126.0",
-                "desktop",
-                "windows",
-                "edge",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15",
-                "desktop",
-                "macos",
-                "safari",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
-                "desktop",
-                "linux",
-                "firefox",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (Linux; Android 9; CUBOT X19) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/90.0 Mobile Safari/537.36",
-                "phone",
-                "android",
-                "chrome",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (Web0S; Linux/SmartTV) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/94.0 Safari/537.36",
-                "tv",
-                "linux",
-                "chrome",
-                false,
-            ),
-            (
-                "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
-                "unknown",
-                "other",
-                "other",
-                true,
-            ),
-            ("curl/8.5.0", "unknown", "other", "other", true),
-            ("", "unknown", "other", "other", true),
-        ] {
+        for &(text, device, os, browser, is_bot) in VISITORS {
             let agent = classify(text, None, None);
             assert_eq!(
                 (agent.device, agent.os, agent.browser, agent.is_bot),

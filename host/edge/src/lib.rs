@@ -1,1 +1,3 @@
-//! The data plane: listeners, request pipeline, geography, admin endpoint.
+//! The data plane: listeners, the request pipeline, geography and the admin endpoint.
+
+pub mod geo;
