@@ -1,1 +1,9 @@
-//! Runs a tenant's policy, a WebAssembly component, as a Decider.
+//! Runs a tenant's policy, a WebAssembly component, as a [`Decider`](wayside_decide::decision::Decider).
+//!
+//! In: a component's bytes, and a recorder through which the guest asks. Out: a decision, or why there is none. Every
+//! run has a sandbox of its own, no WASI, a deadline and a cap on memory. This crate must not know HTTP, the origin,
+//! or what becomes of a decision.
+
+pub mod encode;
+pub mod source;
+pub mod toolchain;

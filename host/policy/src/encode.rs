@@ -1,0 +1,94 @@
+//! From a compiled core module to a component that says what it was made of.
+//!
+//! In: the core module a guest toolchain produced, with the contract's types in a custom section. Out: a component,
+//! and in it the digest of its sources, so that a committed component that is older than its sources is noticed. It
+//! must not know where either came from.
+
+use std::borrow::Cow;
+
+use wasm_encoder::{ComponentSection as _, CustomSection};
+use wasmparser::{Parser, Payload};
+use wayside_decide::digest::Digest;
+use wit_component::ComponentEncoder;
+
+/// The custom section that holds the digest of the sources, as 64 hexadecimal digits.
+const SOURCE_SECTION: &str = "wayside:source";
+
+/// A core module cannot become a component.
+#[derive(Debug, thiserror::Error)]
+#[error("make a component of the compiled module: {reason}; expected a module built on the Wayside SDK")]
+pub struct EncodeError {
+    reason: String,
+}
+
+/// The component around a core module, validated.
+///
+/// # Errors
+/// [`EncodeError`] when the module is none, lacks the contract's types, or imports what is not in them.
+pub fn component(core_module: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    let encode = || ComponentEncoder::default().validate(true).module(core_module)?.encode();
+    encode().map_err(|error| EncodeError {
+        reason: format!("{error:#}"),
+    })
+}
+
+/// The same component, with the digest of its sources at its end.
+#[must_use]
+pub fn with_source(mut component: Vec<u8>, source: Digest) -> Vec<u8> {
+    let digits = source.to_string();
+    let section = CustomSection {
+        name: SOURCE_SECTION.into(),
+        data: Cow::Borrowed(digits.as_bytes()),
+    };
+    section.append_to_component(&mut component);
+    component
+}
+
+/// The digest of the sources a component was built from; none when it does not say, or is no component.
+#[must_use]
+pub fn source(component: &[u8]) -> Option<Digest> {
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.ok()? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CustomSection(section) if depth == 0 && section.name() == SOURCE_SECTION => {
+                return Digest::parse(std::str::from_utf8(section.data()).ok()?).ok();
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use wayside_decide::digest::Digest;
+
+    use super::{component, source, with_source};
+
+    #[test]
+    fn the_digest_of_the_sources_can_be_read_back() {
+        let plain = wat::parse_str("(component (core module))").expect("component");
+        assert_eq!(source(&plain), None);
+        let digest = Digest::of(b"sources");
+        assert_eq!(source(&with_source(plain, digest)), Some(digest));
+    }
+
+    #[test]
+    fn what_holds_no_digest_has_none() {
+        assert_eq!(source(b""), None);
+        assert_eq!(source(b"\x7fELF"), None);
+        // Inside a nested module it says nothing about the component.
+        let nested =
+            wat::parse_str("(component (core module (@custom \"wayside:source\" \"00\")))").expect("component");
+        assert_eq!(source(&nested), None);
+    }
+
+    #[test]
+    fn a_module_without_the_contract_is_refused() {
+        let module = wat::parse_str("(module (import \"env\" \"f\" (func)))").expect("module");
+        assert!(component(&module).is_err());
+        assert!(component(b"nothing").is_err());
+    }
+}
