@@ -4,6 +4,20 @@
 //! run has a sandbox of its own, no WASI, a deadline and a cap on memory. This crate must not know HTTP, the origin,
 //! or what becomes of a decision.
 
+pub mod admission;
+mod bindings;
+mod conv;
 pub mod encode;
+pub mod engine;
+pub mod facts;
+pub mod guest;
+mod inspect;
+pub mod limits;
+pub mod note;
+pub mod pool;
+mod queue;
+pub mod refusal;
+mod sandbox;
 pub mod source;
 pub mod toolchain;
+pub mod vectors;

@@ -1,0 +1,137 @@
+//! A guest: a compiled component that decides.
+//!
+//! In: a recorder. Out: a checked decision or a failure, and what the guest wrote to its log. Each run has a fresh
+//! instance, so that nothing of one request is there at the next.
+
+use wasmtime::{
+    PoolConcurrencyLimitError, Store, Trap,
+    component::{Component, InstancePre},
+};
+use wayside_decide::{
+    decision::{Decider, Decision, Failure},
+    digest::Digest,
+    trace::Recorder,
+};
+
+use crate::{
+    bindings::RedirectPolicyPre,
+    conv,
+    engine::Engine,
+    limits::{Class, HOSTCALL_BYTES_MAX, STACK_BYTES_MAX},
+    note::Note,
+    sandbox::{HostMemory, Sandbox},
+};
+
+/// A compiled policy. Made by [`Admission`](crate::admission::Admission) only, which checks it first.
+pub struct Guest {
+    engine: Engine,
+    instance: RedirectPolicyPre<Sandbox>,
+    digest: Digest,
+    class: Class,
+}
+
+/// What came of one run.
+pub struct Run {
+    /// The decision, or why there is none.
+    pub result: Result<Decision, Failure>,
+    /// The recorder the guest asked through; its trace holds everything the result depends on.
+    pub recorder: Recorder,
+    /// What the guest wrote to its log.
+    pub log: Vec<Note>,
+}
+
+impl Guest {
+    /// Compiles a component that has been inspected. The error is wasmtime's.
+    pub(crate) fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Self> {
+        let compiled = Component::new(engine.wasmtime(), component)?;
+        let instance: InstancePre<Sandbox> = engine.linker().instantiate_pre(&compiled)?;
+        Ok(Self {
+            engine: engine.clone(),
+            instance: RedirectPolicyPre::new(instance)?,
+            digest: Digest::of(component),
+            class: Class::of(component.len()),
+        })
+    }
+
+    /// The digest of the component.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Which limits hold for it.
+    #[must_use]
+    pub const fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Runs the guest once, on this thread, for at most the engine's deadline.
+    #[must_use]
+    pub fn run(&self, recorder: Recorder) -> Run {
+        let mut store = Store::new(self.engine.wasmtime(), Sandbox::new(recorder, self.class));
+        store.limiter(|sandbox| &mut sandbox.limiter);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        let running = self.engine.begin_run();
+        store.set_epoch_deadline(self.engine.deadline_ticks());
+        let outcome = self
+            .instance
+            .instantiate(&mut store)
+            .and_then(|policy| policy.call_decide(&mut store));
+        drop(running);
+        let sandbox = store.into_data();
+        let result = match outcome {
+            Ok(decision) => conv::decision(&decision).map_err(Failure::InvalidDecision),
+            Err(error) => Err(self.failure(&error, &sandbox)),
+        };
+        Run {
+            result,
+            recorder: sandbox.recorder,
+            log: sandbox.notes.into_inner(),
+        }
+    }
+
+    /// What an error of wasmtime's means for the policy.
+    fn failure(&self, error: &wasmtime::Error, sandbox: &Sandbox) -> Failure {
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            return failure.clone();
+        }
+        if let Some(error) = error.downcast_ref::<HostMemory>() {
+            return Failure::Unavailable(error.to_string());
+        }
+        if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+            return Failure::Unavailable("every sandbox of this node is in use".to_owned());
+        }
+        let reason = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => {
+                let deadline_ms = u64::try_from(self.engine.deadline().as_millis()).unwrap_or(u64::MAX);
+                return Failure::DeadlineExceeded { deadline_ms };
+            }
+            Some(Trap::StackOverflow) => format!("it used more than {} kB of stack", STACK_BYTES_MAX / 1024),
+            Some(Trap::UnreachableCodeReached) => match sandbox.notes.last_error() {
+                Some(message) => message.to_owned(),
+                None => "it panicked or gave up".to_owned(),
+            },
+            Some(Trap::MemoryOutOfBounds) => {
+                // A Rust guest keeps its larger values on a stack inside its memory.
+                "it went out of the bounds of its memory, as endless recursion does too".to_owned()
+            }
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        };
+        Failure::Trapped(match sandbox.limiter.was_refused_memory {
+            true => format!(
+                "{reason} (it was refused memory past {} MiB)",
+                self.class.memory_bytes_max() >> 20
+            ),
+            false => reason,
+        })
+    }
+}
+
+impl Decider for Guest {
+    fn decide(&self, recorder: &mut Recorder) -> Result<Decision, Failure> {
+        let run = self.run(recorder.clone());
+        *recorder = run.recorder;
+        run.result
+    }
+}
