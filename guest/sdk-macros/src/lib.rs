@@ -8,8 +8,8 @@ use proc_macro::{Delimiter, Span, TokenStream, TokenTree};
 /// Makes a function the policy: called once for a request, it asks what it needs and answers with a decision.
 ///
 /// The function takes nothing and returns anything that is `Into<Decision>`: a `Decision`, or an `Option<Decision>`,
-/// where `None` is [`proceed`](https://docs.rs/wayside-sdk), so that `?` works on what is not known. A panic is a
-/// failure of the policy; its message goes to the policy's log and the binding's failure mode holds.
+/// where `None` is `Decision::Proceed`, so that `?` works on what is not known. A panic is a failure of the policy: its
+/// message goes to the policy's log, and the binding's failure mode holds.
 ///
 /// ```ignore
 /// #[wayside::policy]

@@ -108,7 +108,7 @@ impl Guest {
             }
             Some(Trap::StackOverflow) => format!("it used more than {} kB of stack", STACK_BYTES_MAX / 1024),
             Some(Trap::UnreachableCodeReached) => match sandbox.notes.last_error() {
-                Some(message) => message.to_owned(),
+                Some(message) => one_line(message),
                 None => "it panicked or gave up".to_owned(),
             },
             Some(Trap::MemoryOutOfBounds) => {
@@ -126,6 +126,12 @@ impl Guest {
             false => reason,
         })
     }
+}
+
+/// A guest's text, fit for a log: it may hold anything.
+fn one_line(text: &str) -> String {
+    let is_unfit = |character: char| character.is_control();
+    text.replace(is_unfit, " ")
 }
 
 impl Decider for Guest {

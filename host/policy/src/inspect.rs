@@ -6,7 +6,7 @@
 use wasmparser::{
     ComponentExternalKind, ComponentTypeRef, MemoryType, Parser, Payload, TableType, Validator, WasmFeatures,
 };
-use wayside_decide::limits::COMPONENT_BYTES_MAX;
+use wayside_decide::{invalid::quote, limits::COMPONENT_BYTES_MAX};
 
 use crate::{
     limits::{Class, MODULES_MAX},
@@ -49,13 +49,9 @@ pub(crate) fn imports(component: &[u8]) -> Result<Vec<String>, Refusal> {
         check_import(import)?;
     }
     if !seen.has_decide {
-        let exports: Vec<String> = seen.exports.iter().map(|name| format!("`{name}`")).collect();
-        let found = if exports.is_empty() {
-            "nothing".to_owned()
-        } else {
-            exports.join(", ")
-        };
-        return Err(Refusal::Export { found });
+        return Err(Refusal::Export {
+            found: some_of(&seen.exports),
+        });
     }
     let mut validator = Validator::new_with_features(features());
     validator.validate_all(component).map_err(|error| invalid(&error))?;
@@ -145,6 +141,16 @@ fn check_import(import: &str) -> Result<(), Refusal> {
         import: import.to_owned(),
         remedy,
     })
+}
+
+/// The first few names, quoted: they are whatever an uploader wrote.
+fn some_of(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(5).map(|name| quote(name)).collect();
+    match names.len().saturating_sub(shown.len()) {
+        0 if shown.is_empty() => "nothing".to_owned(),
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 /// What was seen of a component so far.

@@ -1,6 +1,6 @@
 //! Why a component is not admitted, in words for its author: what was found, what was expected, what to do.
 
-use wayside_decide::{decision::Failure, limits::COMPONENT_BYTES_MAX};
+use wayside_decide::{decision::Failure, invalid::quote, limits::COMPONENT_BYTES_MAX};
 
 use crate::limits::Class;
 
@@ -40,9 +40,11 @@ pub enum Refusal {
         reason: String,
     },
     /// It imports what the contract does not have.
-    #[error("the component imports `{import}`, expected nothing but the interfaces of `wayside:policy`; {remedy}")]
+    #[error(
+        "the component imports {}, expected nothing but the interfaces of `wayside:policy`; {remedy}", quote(.import)
+    )]
     Import {
-        /// The import.
+        /// The import, as it is written in the component.
         import: String,
         /// What to do.
         remedy: &'static str,
@@ -53,7 +55,7 @@ pub enum Refusal {
          `#[wayside::policy]` over the function that decides"
     )]
     Export {
-        /// The exports it has.
+        /// The exports it has, the first few, quoted.
         found: String,
     },
     /// It fits the contract's names, but not its types.

@@ -306,3 +306,112 @@ fn file_error(action: &'static str, path: &Path, error: io::Error) -> BuildError
         error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use wayside_decide::digest::Digest;
+
+    use super::{BuildError, Stale, build, check};
+    use crate::{encode::with_source, source::SourceError};
+
+    /// A workspace with a policy, a package it builds on, and one that is none of its business.
+    fn workspace(root: &Path) {
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().expect("parent")).expect("directory");
+            fs::write(path, text).expect("write");
+        };
+        let manifest = |name: &str, rest: &str| {
+            format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n{rest}")
+        };
+        write(
+            "Cargo.toml",
+            "[workspace]\nresolver = \"3\"\nmembers = [\"policy\", \"sdk\", \"other\"]\n",
+        );
+        write(
+            "policy/Cargo.toml",
+            &manifest("policy", "[dependencies]\nsdk = { path = \"../sdk\" }\n"),
+        );
+        write("policy/src/lib.rs", "");
+        write("policy/tests.toml", "");
+        write("sdk/Cargo.toml", &manifest("sdk", ""));
+        write("sdk/src/lib.rs", "");
+        write("wit/policy.wit", "package a:b;");
+        write("other/Cargo.toml", &manifest("other", ""));
+        write("other/src/lib.rs", "");
+        let lock =
+            ["other", "policy", "sdk"].map(|name| format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\n"));
+        let lock = lock.join("\n").replace(
+            "name = \"policy\"\nversion = \"1.0.0\"\n",
+            "name = \"policy\"\nversion = \"1.0.0\"\ndependencies = [\"sdk\"]\n",
+        );
+        write("Cargo.lock", &format!("version = 4\n\n{lock}"));
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("../wit", root.join("sdk/wit")).expect("link");
+    }
+
+    /// The digest of the sources as they are, found out by being wrong about it.
+    fn digest(dir: &Path, component: &Path) -> Digest {
+        let unknown = with_source(b"\0asm\x0d\0\x01\0".to_vec(), Digest::of(b"unknown"));
+        fs::write(component, unknown).expect("write");
+        match check(dir) {
+            Err(Stale::Changed { expected, .. }) => expected,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_component_is_stale_when_what_it_was_built_from_has_changed_and_only_then() {
+        let root = tempfile::tempdir().expect("directory");
+        workspace(root.path());
+        let dir = root.path().join("policy");
+        let component = dir.canonicalize().expect("path").join("policy.wasm");
+        assert!(matches!(check(&dir), Err(Stale::Missing { .. })));
+        fs::write(&component, b"\0asm\x0d\0\x01\0").expect("write");
+        assert!(matches!(check(&dir), Err(Stale::Unmarked { .. })));
+        let first = digest(&dir, &component);
+        fs::write(&component, with_source(b"\0asm\x0d\0\x01\0".to_vec(), first)).expect("write");
+        assert!(check(&dir).is_ok());
+        for irrelevant in ["policy/tests.toml", "other/src/lib.rs", "policy/README.md"] {
+            fs::write(root.path().join(irrelevant), "changed").expect("write");
+            assert!(check(&dir).is_ok(), "{irrelevant}");
+        }
+        let mut digests = vec![first];
+        for relevant in [
+            "policy/src/lib.rs",
+            "policy/src/new.rs",
+            "sdk/src/lib.rs",
+            "wit/policy.wit",
+        ] {
+            fs::write(root.path().join(relevant), format!("// {relevant}")).expect("write");
+            let changed = digest(&dir, &component);
+            assert!(!digests.contains(&changed), "{relevant}");
+            digests.push(changed);
+        }
+    }
+
+    #[test]
+    fn the_digest_is_the_same_wherever_the_sources_lie() {
+        let roots = [(); 2].map(|()| tempfile::tempdir().expect("directory"));
+        let [first, second] = roots.each_ref().map(|root| {
+            workspace(root.path());
+            let dir = root.path().join("policy");
+            digest(&dir, &dir.join("policy.wasm"))
+        });
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn a_directory_without_a_package_is_named() {
+        let root = tempfile::tempdir().expect("directory");
+        let error = build(root.path()).expect_err("no package");
+        assert!(matches!(
+            error,
+            BuildError::NoToolchain | BuildError::Source(SourceError::NoPackage(_))
+        ));
+        let error = check(&root.path().join("missing")).expect_err("no package").to_string();
+        assert!(error.contains("missing") && error.contains("Cargo.toml"), "{error}");
+    }
+}

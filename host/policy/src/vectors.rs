@@ -331,7 +331,27 @@ fn expected(test: &Test) -> Result<Expected, Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use super::Vectors;
+    use super::{QUESTIONS, Vectors};
+
+    #[test]
+    fn the_questions_are_those_of_the_contract() {
+        let contract = include_str!("../../../wit/policy.wit");
+        let mut interface = "";
+        let mut asked = vec!["request.raw-query".to_owned()];
+        for line in contract.lines() {
+            if let Some(name) = line.strip_prefix("interface ") {
+                interface = name.trim_end_matches(" {");
+            } else if let Some((name, _)) = line.trim().split_once(": func(") {
+                asked.push(format!("{interface}.{name}"));
+            }
+        }
+        // Settings have a place of their own, a log asks nothing, and `decide` is the answer.
+        asked.retain(|name| !["settings.get", "log.write"].contains(&name.as_str()) && !name.ends_with("decide"));
+        let mut known: Vec<String> = QUESTIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
+        known.sort_unstable();
+        asked.sort_unstable();
+        assert_eq!(known, asked);
+    }
 
     fn error(text: &str) -> String {
         match Vectors::parse(text) {

@@ -13,6 +13,7 @@ mod sharing;
 use std::{
     path::PathBuf,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use wayside_decide::trace::Recorder;
@@ -23,8 +24,19 @@ use wayside_policy::{
     guest::Guest,
 };
 
+/// Longer than a node's deadline: a test must not fail because the machine is busy.
+const DEADLINE_MS: u64 = 500;
+
 /// One engine for all tests, as in a process.
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(&EngineOptions::default()).expect("engine"));
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(Duration::from_millis(DEADLINE_MS)));
+
+fn engine(deadline: Duration) -> Engine {
+    let options = EngineOptions {
+        deadline,
+        ..EngineOptions::default()
+    };
+    Engine::new(&options).expect("engine")
+}
 
 fn admission() -> Admission {
     Admission::new(ENGINE.clone())

@@ -1,9 +1,9 @@
 //! What is no policy is refused, each thing with its own words, and the process goes on.
 
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
-use wayside_policy::refusal::Refusal;
+use wayside_policy::{admission::Admission, limits::DEADLINE, refusal::Refusal};
 
-use crate::{admission, component};
+use crate::{admission, component, engine};
 
 fn refusal(text: &str) -> Refusal {
     let bytes = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
@@ -97,7 +97,7 @@ fn a_component_past_the_limit_is_not_read() {
 fn wasi_is_not_there() {
     check(
         r#"(component (import "wasi:cli/environment@0.2.3" (instance)))"#,
-        &["`wasi:cli/environment@0.2.3`", "no WASI", "wasm32-unknown-unknown"],
+        &["\"wasi:cli/environment@0.2.3\"", "no WASI", "wasm32-unknown-unknown"],
     );
 }
 
@@ -105,11 +105,11 @@ fn wasi_is_not_there() {
 fn nothing_is_there_but_the_contract() {
     check(
         r#"(component (import "network" (func)))"#,
-        &["`network`", "can only ask"],
+        &["\"network\"", "can only ask"],
     );
     check(
         r#"(component (import "wayside:policy/visitor@3.0.0" (instance)))"#,
-        &["`wayside:policy/visitor@3.0.0`", "version 1.0.0"],
+        &["\"wayside:policy/visitor@3.0.0\"", "version 1.0.0"],
     );
 }
 
@@ -118,7 +118,7 @@ fn a_component_that_decides_nothing_is_refused() {
     check("(component)", &["exports nothing", "`decide`"]);
     check(
         r#"(component (type $t (instance)) (instance $i (export "t" (type $t))) (export "decider" (instance $i)))"#,
-        &["exports `decider`", "#[wayside::policy]"],
+        &["exports \"decider\"", "#[wayside::policy]"],
     );
 }
 
@@ -151,11 +151,13 @@ fn an_interface_of_another_shape_does_not_fit() {
 fn a_loop_at_the_start_or_in_the_trial_is_cut_off() {
     let started = policy("(func $start (loop $again (br $again))) (start $start)", "");
     let tried = policy("", "(loop $again (br $again))");
+    let admission = Admission::new(engine(DEADLINE));
     for text in [started, tried] {
-        check(
-            &text,
-            &["deadline of 10 ms", "nothing is known", "loop that does not end"],
-        );
+        let bytes = wat::parse_str(&text).expect("component");
+        let refusal = admission.admit(&bytes).expect_err("refused").to_string();
+        for part in ["deadline of 10 ms", "nothing is known", "loop that does not end"] {
+            assert!(refusal.contains(part), "{refusal}");
+        }
     }
 }
 
