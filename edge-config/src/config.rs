@@ -1,0 +1,287 @@
+//! The sections of a configuration, their keys and defaults.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    address::{Listen, Networks},
+    name::PlaceName,
+    number::Within,
+    path::FilePath,
+    secret::Secret,
+    url::ServiceUrl,
+};
+
+/// A day, in seconds.
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// The configuration of a Wayside process. Every key has a default; `wayside edge` reads all sections but `[origin]`,
+/// `wayside origin` reads `[origin]`, `[policy]` and `[log]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where visitors come, and where the node stands.
+    pub edge: Edge,
+    /// Where the node's operator comes: health, metrics, status.
+    pub admin: Admin,
+    /// The control plane.
+    pub origin: Origin,
+    /// The origin that an edge node follows.
+    pub upstream: Upstream,
+    /// Geography: MaxMind databases. Without them geography is unknown, and everything else works.
+    pub geo: Geo,
+    /// Running tenants' policies.
+    pub policy: Policy,
+    /// Links in the node's memory.
+    pub cache: Cache,
+    /// What the process says on standard error.
+    pub log: Log,
+}
+
+/// `[edge]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Edge {
+    /// Where visitors' requests come in. Port 0 picks a free one.
+    pub listen: Listen,
+    /// Threads that answer visitors; 0 stands for one a core.
+    pub threads: Within<0, 1024>,
+    /// Networks whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: those of your load balancers, nobody
+    /// else's. Empty: nobody's are.
+    pub trusted_proxies: Networks,
+    /// The region this node belongs to, as policies see it.
+    pub region: PlaceName,
+    /// The PoP (point of presence) this node belongs to, as policies see it.
+    pub pop: PlaceName,
+    /// Lets a request set its visitor's country by the header `Wayside-Demo-Country`. For demonstrations only.
+    pub demo_country: bool,
+    /// Folder in which the node keeps what it restarts from: links, sites, policies. Without it the node starts cold.
+    pub data: Option<FilePath>,
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Where `/healthz`, `/readyz`, `/metrics` and `/status` answer. Anybody who reaches it may read them.
+    pub listen: Listen,
+}
+
+/// `[origin]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Origin {
+    /// Where the API answers.
+    pub listen: Listen,
+    /// Folder of the database and the policies.
+    pub data: FilePath,
+}
+
+/// `[upstream]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Upstream {
+    /// The origin's URL.
+    pub url: ServiceUrl,
+    /// An operator's token with the scope `read`.
+    pub token: Option<Secret>,
+    /// File that holds the token, in place of `token`.
+    pub token_file: Option<FilePath>,
+}
+
+/// `[geo]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Geo {
+    /// Database of places: GeoLite2 or GeoIP2 City or Country (.mmdb).
+    pub city: Option<FilePath>,
+    /// Database of autonomous systems: GeoLite2 ASN (.mmdb).
+    pub asn: Option<FilePath>,
+    /// How often to look whether a database was replaced, in seconds. A broken one is refused and the old one kept.
+    pub check_interval_s: Within<1, DAY_S>,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Policy {
+    /// How long one run may take before it is cut off, in milliseconds.
+    pub deadline_ms: Within<1, 1_000>,
+    /// Threads that run policies; 0 chooses by the number of cores.
+    pub workers: Within<0, 256>,
+}
+
+/// `[cache]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Memory for links, in MiB.
+    pub memory_mib: Within<1, 1_048_576>,
+    /// How long a link counts as fresh, in seconds. Changes arrive by the feed; this bounds what a lost feed can hide.
+    pub ttl_s: Within<1, DAY_S>,
+    /// How long "there is no such link" holds, in seconds.
+    pub negative_ttl_s: Within<0, 3_600>,
+    /// How long past `ttl_s` a link is served while the origin cannot be reached, in seconds.
+    pub stale_s: Within<0, { 30 * DAY_S }>,
+    /// How long a request waits for the origin when its link is not in memory, in milliseconds.
+    pub load_timeout_ms: Within<1, 60_000>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// The least grave messages that are written.
+    pub level: LogLevel,
+    /// Whether every request is written. Costs throughput.
+    pub requests: bool,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `pretty` on a terminal, `json` otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Pretty,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// How grave a message is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Something failed.
+    Error,
+    /// Something may be about to fail.
+    Warn,
+    /// Something worth knowing happened.
+    #[default]
+    Info,
+    /// What helps to find a mistake.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level's name, as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl Config {
+    /// The whole configuration as TOML, secrets masked.
+    ///
+    /// # Errors
+    /// When a path is not UTF-8.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// The JSON Schema of the configuration file.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+}
+
+/// Everything listens on this machine only until somebody says otherwise.
+const fn local(port: u16) -> Listen {
+    Listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+}
+
+impl Default for Edge {
+    fn default() -> Self {
+        Self {
+            listen: local(8080),
+            threads: Within::of::<0>(),
+            trusted_proxies: Networks::default(),
+            region: PlaceName::local(),
+            pop: PlaceName::local(),
+            demo_country: false,
+            data: None,
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: local(9090) }
+    }
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            listen: local(7070),
+            data: FilePath::beside(),
+        }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            url: ServiceUrl::local(),
+            token: None,
+            token_file: None,
+        }
+    }
+}
+
+impl Default for Geo {
+    fn default() -> Self {
+        Self {
+            city: None,
+            asn: None,
+            check_interval_s: Within::of::<10>(),
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            deadline_ms: Within::of::<10>(),
+            workers: Within::of::<0>(),
+        }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            memory_mib: Within::of::<64>(),
+            ttl_s: Within::of::<300>(),
+            negative_ttl_s: Within::of::<5>(),
+            stale_s: Within::of::<DAY_S>(),
+            load_timeout_ms: Within::of::<5_000>(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            level: LogLevel::Info,
+            requests: false,
+        }
+    }
+}

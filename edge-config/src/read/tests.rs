@@ -1,0 +1,262 @@
+use serde_json::Value;
+
+use crate::{config::Config, error::ConfigError, read::parse};
+
+const EXAMPLE: &str = include_str!("../../examples/wayside.toml");
+
+fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let owned = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_sources(None, owned)
+}
+
+/// Reads `text` as `w.toml` and expects exactly this error.
+fn refuses(text: &str, expected: &str) {
+    let error = parse("w.toml", text).expect_err(expected).to_string();
+    assert_eq!(error, expected);
+    let through_sources = Config::from_sources(Some(("w.toml", text)), [])
+        .expect_err(expected)
+        .to_string();
+    assert_eq!(through_sources, expected);
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    assert_eq!(parse("wayside.toml", EXAMPLE).expect("example"), Config::default());
+    assert_eq!(parse("empty.toml", "").expect("empty"), Config::default());
+}
+
+#[test]
+fn the_example_names_every_key_with_its_commented_values_valid() {
+    let assignment = |line: &str| line.strip_prefix("# ").is_some_and(|rest| rest.contains(" = \""));
+    let uncommented = |line: &str| {
+        if assignment(line) {
+            line[2..].to_owned()
+        } else {
+            line.to_owned()
+        }
+    };
+    // The two ways to hand in a token exclude each other.
+    let lines = EXAMPLE.lines().filter(|line| !line.starts_with("# token ="));
+    let text = lines.map(uncommented).collect::<Vec<_>>().join("\n");
+    let config = parse("wayside.toml", &text).expect("example with everything set");
+    let schema = Config::schema();
+    let printed = serde_json::to_value(&config).expect("JSON");
+    for (section, keys) in printed.as_object().expect("sections") {
+        let declared = schema["$defs"][capitalised(section)]["properties"]
+            .as_object()
+            .expect("section");
+        for key in declared.keys() {
+            let is_named = keys.get(key).is_some_and(|value| !value.is_null()) || key == "token";
+            assert!(is_named, "the example does not name {section}.{key}");
+        }
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    word[..1].to_uppercase() + &word[1..]
+}
+
+#[test]
+fn a_typo_is_named_with_its_place_and_what_was_meant() {
+    refuses(
+        "# first line\n[edge]\nlisen = \"127.0.0.1:1\"\n",
+        "w.toml:3:1: unknown field `lisen`, expected one of `listen`, `threads`, `trusted_proxies`, `region`, `pop`, \
+         `demo_country`, `data` (did you mean `listen`?)",
+    );
+    refuses(
+        "[egde]\n",
+        "w.toml:1:2: unknown field `egde`, expected one of `edge`, `admin`, `origin`, `upstream`, `geo`, `policy`, \
+         `cache`, `log` (did you mean `edge`?)",
+    );
+    refuses(
+        "[log]\nformat = \"jsn\"",
+        "w.toml:2:10: unknown variant `jsn`, expected one of `auto`, `pretty`, `json` (did you mean `json`?)",
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_type_or_out_of_range_is_named() {
+    refuses(
+        "[edge]\nthreads = \"four\"",
+        "w.toml:2:11: invalid type: string \"four\", expected a whole number from 0 to 1024",
+    );
+    refuses(
+        "[cache]\nmemory_mib = 0",
+        "w.toml:2:14: invalid value: integer `0`, expected a whole number from 1 to 1048576",
+    );
+    refuses(
+        "[cache]\nttl_s = -1",
+        "w.toml:2:9: invalid value: integer `-1`, expected a whole number from 1 to 86400",
+    );
+    refuses(
+        "[edge]\nlisten = \"localhost\"",
+        "w.toml:2:10: invalid value: string \"localhost\", expected an IP address and a port, such as \
+         `127.0.0.1:8080` or `[::]:8080`",
+    );
+    refuses(
+        "[edge]\ntrusted_proxies = [\"10.0.0.0/8\",\n  \"10.0.0.1/8\"]",
+        "w.toml:3:3: invalid value: string \"10.0.0.1/8\", expected a network such as `10.0.0.0/8` or \
+         `2001:db8::/32`, with nothing but zeros after the prefix",
+    );
+    refuses(
+        "[upstream]\nurl = \"127.0.0.1:7070\"",
+        "w.toml:2:7: invalid value: string \"127.0.0.1:7070\", expected a URL such as `http://127.0.0.1:7070`, with \
+         nothing after the port",
+    );
+    refuses(
+        "[geo]\ncity = \"\"",
+        "w.toml:2:8: invalid value: string \"\", expected a path",
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_named() {
+    let error = parse("w.toml", "[edge]\nlisten = \n")
+        .expect_err("no value")
+        .to_string();
+    assert!(error.starts_with("w.toml:2:10: "), "{error}");
+    let error = parse("w.toml", "[edge\n").expect_err("no section").to_string();
+    assert!(error.starts_with("w.toml:1:6: "), "{error}");
+    let error = parse("w.toml", "[log]\nlevel = \"info\"\nlevel = \"warn\"\n")
+        .expect_err("twice")
+        .to_string();
+    assert!(error.starts_with("w.toml:3:1: duplicate key"), "{error}");
+}
+
+#[test]
+fn variables_override_the_file() {
+    let variables = [
+        ("WAYSIDE__EDGE__LISTEN", "[::1]:0"),
+        ("WAYSIDE__EDGE__THREADS", "3"),
+        ("WAYSIDE__EDGE__DEMO_COUNTRY", "true"),
+        ("WAYSIDE__EDGE__TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32"),
+        ("WAYSIDE__UPSTREAM__TOKEN", "123"),
+        ("WAYSIDE_TOKEN", "somebody else's"),
+        ("PATH", "/bin"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let file = "[edge]\nlisten = \"127.0.0.1:1\"\nregion = \"eu\"";
+    let config = Config::from_sources(Some(("w.toml", file)), variables).expect("configuration");
+    assert_eq!(config.edge.listen.0.to_string(), "[::1]:0");
+    assert_eq!(config.edge.region.as_str(), "eu");
+    assert_eq!((config.edge.threads.get(), config.edge.demo_country), (3, true));
+    assert_eq!(config.edge.trusted_proxies.0.len(), 2);
+    assert_eq!(config.upstream.token.as_ref().map(|token| token.reveal()), Some("123"));
+    assert_eq!(
+        with(&[("WAYSIDE__EDGE__TRUSTED_PROXIES", "")])
+            .expect("none")
+            .edge
+            .trusted_proxies
+            .0,
+        []
+    );
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    for (name, value, expected) in [
+        (
+            "WAYSIDE__EDGE__LISEN",
+            "127.0.0.1:1",
+            "unknown field `lisen`, expected one of `listen`, ",
+        ),
+        (
+            "WAYSIDE__EGDE__LISTEN",
+            "127.0.0.1:1",
+            "unknown field `egde`, expected one of `edge`, ",
+        ),
+        (
+            "WAYSIDE__EDGE",
+            "1",
+            "unknown name, expected one such as WAYSIDE__EDGE__LISTEN",
+        ),
+        (
+            "WAYSIDE__EDGE__",
+            "1",
+            "unknown name, expected one such as WAYSIDE__EDGE__LISTEN",
+        ),
+        (
+            "WAYSIDE__edge__LISTEN",
+            "1",
+            "unknown name, expected one such as WAYSIDE__EDGE__LISTEN",
+        ),
+        (
+            "WAYSIDE__EDGE__LISTEN",
+            "8080",
+            "invalid type: integer `8080`, expected an IP address and a port",
+        ),
+        (
+            "WAYSIDE__EDGE__THREADS",
+            "four",
+            "invalid type: string \"four\", expected a whole number from 0 to 1024",
+        ),
+        (
+            "WAYSIDE__EDGE__THREADS",
+            "5000",
+            "invalid value: integer `5000`, expected a whole number from 0 to 1024",
+        ),
+        (
+            "WAYSIDE__EDGE__DEMO_COUNTRY",
+            "yes",
+            "invalid type: string \"yes\", expected a boolean",
+        ),
+        (
+            "WAYSIDE__EDGE__TRUSTED_PROXIES",
+            "10.0.0.0/8,x",
+            "invalid value: string \"x\", expected a network such as",
+        ),
+    ] {
+        let error = with(&[(name, value)]).expect_err(name).to_string();
+        let expected = format!("{name}: {expected}");
+        assert!(error.starts_with(&expected), "found {error}, expected {expected}");
+    }
+}
+
+#[test]
+fn two_tokens_are_one_too_many() {
+    refuses(
+        "[upstream]\ntoken = \"a\"\ntoken_file = \"b\"\n",
+        "upstream.token and upstream.token_file are both set, expected only one of them",
+    );
+}
+
+#[test]
+fn secrets_are_masked_wherever_they_are_printed() {
+    let config = parse("w.toml", "[upstream]\ntoken = \"ws_0123_secret\"\n").expect("configuration");
+    let printed = config.to_toml().expect("TOML");
+    assert!(printed.contains("token = \"********\"\n"), "{printed}");
+    assert!(!printed.contains("secret") && !format!("{config:?}").contains("secret"));
+    let error = parse("w.toml", "[upstream]\ntoken = 424242\n")
+        .expect_err("a number")
+        .to_string();
+    assert!(!error.contains("424242"), "{error}");
+}
+
+#[test]
+fn what_is_printed_can_be_read() {
+    let text = "[edge]\nlisten = \"[::]:80\"\ntrusted_proxies = [\"10.0.0.0/8\"]\n[geo]\ncity = \"a.mmdb\"\n";
+    let config = parse("w.toml", text).expect("configuration");
+    assert_eq!(
+        parse("printed.toml", &config.to_toml().expect("TOML")).expect("printed"),
+        config
+    );
+}
+
+#[test]
+fn the_schema_describes_and_bounds_every_key() {
+    let schema = Config::schema();
+    assert_eq!(schema["additionalProperties"], Value::Bool(false));
+    let threads = &schema["$defs"]["Edge"]["properties"]["threads"];
+    assert_eq!(
+        (&threads["minimum"], &threads["maximum"]),
+        (&Value::from(0), &Value::from(1024))
+    );
+    assert_eq!(threads["default"], Value::from(0));
+    for (name, section) in schema["$defs"].as_object().expect("definitions") {
+        for (key, property) in section["properties"].as_object().into_iter().flatten() {
+            assert!(property["description"].is_string(), "{name}.{key} has no description");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Where another Wayside process answers.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+use url::Url;
+
+use crate::text::parsed;
+
+/// The URL of an HTTP service: scheme, host and port, nothing after them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ServiceUrl(String);
+
+impl ServiceUrl {
+    /// What [`Self::new`] reads, in words for an error.
+    pub const EXPECTED: &str = "a URL such as `http://127.0.0.1:7070`, with nothing after the port";
+
+    /// The URL, when it is one of a service. Credentials are refused: a token travels in its own field.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let is_plain = matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none();
+        is_plain.then(|| Self(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
+    /// An origin with default settings on this machine.
+    pub(crate) fn local() -> Self {
+        Self("http://127.0.0.1:7070".to_owned())
+    }
+
+    /// The URL, without a slash at its end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, Self::EXPECTED, Self::new)
+    }
+}
+
+impl JsonSchema for ServiceUrl {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ServiceUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "uri", "examples": ["http://127.0.0.1:7070"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServiceUrl;
+
+    #[test]
+    fn a_service_is_scheme_host_and_port() {
+        let read = |text| ServiceUrl::new(text).map(|url| url.as_str().to_owned());
+        assert_eq!(read("http://127.0.0.1:7070/").as_deref(), Some("http://127.0.0.1:7070"));
+        assert_eq!(
+            read("https://origin.example").as_deref(),
+            Some("https://origin.example")
+        );
+        for bad in [
+            "",
+            "127.0.0.1:7070",
+            "ftp://a.example",
+            "http://",
+            "http://u:p@a.example",
+            "http://a.example/v1",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}
