@@ -189,7 +189,7 @@ impl Config {
     /// The whole configuration as TOML, secrets masked.
     ///
     /// # Errors
-    /// When a path is not UTF-8.
+    /// None for a configuration that was read or is the default; the serialiser could refuse other types.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }

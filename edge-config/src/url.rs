@@ -8,20 +8,21 @@ use url::Url;
 
 use crate::text::parsed;
 
-/// The URL of an HTTP service: scheme, host and port, nothing after them.
+/// The URL of an HTTP service: scheme, host and port, nothing after them. The scheme is `http`: clients here do not
+/// speak TLS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ServiceUrl(String);
 
 impl ServiceUrl {
     /// What [`Self::new`] reads, in words for an error.
-    pub const EXPECTED: &str = "a URL such as `http://127.0.0.1:7070`, with nothing after the port";
+    pub const EXPECTED: &str = "a URL such as `http://127.0.0.1:7070`: `http`, with nothing after the port";
 
     /// The URL, when it is one of a service. Credentials are refused: a token travels in its own field.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
-        let is_plain = matches!(url.scheme(), "http" | "https")
+        let is_plain = url.scheme() == "http"
             && url.username().is_empty()
             && url.password().is_none()
             && url.path() == "/"
@@ -70,12 +71,10 @@ mod tests {
     fn a_service_is_scheme_host_and_port() {
         let read = |text| ServiceUrl::new(text).map(|url| url.as_str().to_owned());
         assert_eq!(read("http://127.0.0.1:7070/").as_deref(), Some("http://127.0.0.1:7070"));
-        assert_eq!(
-            read("https://origin.example").as_deref(),
-            Some("https://origin.example")
-        );
+        assert_eq!(read("http://Origin.example").as_deref(), Some("http://origin.example"));
         for bad in [
             "",
+            "https://a.example",
             "127.0.0.1:7070",
             "ftp://a.example",
             "http://",

@@ -102,8 +102,8 @@ fn a_value_of_the_wrong_type_or_out_of_range_is_named() {
     );
     refuses(
         "[upstream]\nurl = \"127.0.0.1:7070\"",
-        "w.toml:2:7: invalid value: string \"127.0.0.1:7070\", expected a URL such as `http://127.0.0.1:7070`, with \
-         nothing after the port",
+        "w.toml:2:7: invalid value: string \"127.0.0.1:7070\", expected a URL such as `http://127.0.0.1:7070`: \
+         `http`, with nothing after the port",
     );
     refuses(
         "[geo]\ncity = \"\"",
