@@ -69,14 +69,27 @@ impl Database {
     /// # Errors
     /// [`GeoError`], which names the file.
     pub fn open(places: Option<&Path>, systems: Option<&Path>) -> Result<Self, GeoError> {
-        Ok(Self { places: places.map(open).transpose()?, systems: systems.map(open).transpose()? })
+        Ok(Self {
+            places: places.map(open).transpose()?,
+            systems: systems.map(open).transpose()?,
+        })
+    }
+
+    /// Whether there is any database.
+    #[must_use]
+    pub const fn is_present(&self) -> bool {
+        self.places.is_some() || self.systems.is_some()
     }
 
     /// What the databases say about `address`. A record that cannot be decoded counts as unknown.
     #[must_use]
     pub fn look_up(&self, address: IpAddr) -> Geography {
         let mut geography = Geography::default();
-        if let Some(city) = self.places.as_ref().and_then(|places| record::<geoip2::City<'_>>(places, address)) {
+        if let Some(city) = self
+            .places
+            .as_ref()
+            .and_then(|places| record::<geoip2::City<'_>>(places, address))
+        {
             let owned = |text: Option<&str>| text.map(str::to_owned);
             geography.country = owned(city.country.iso_code);
             geography.continent = owned(city.continent.code);
@@ -87,7 +100,11 @@ impl Database {
             geography.latitude = city.location.latitude;
             geography.longitude = city.location.longitude;
         }
-        if let Some(system) = self.systems.as_ref().and_then(|systems| record::<geoip2::Asn<'_>>(systems, address)) {
+        if let Some(system) = self
+            .systems
+            .as_ref()
+            .and_then(|systems| record::<geoip2::Asn<'_>>(systems, address))
+        {
             geography.asn = system.autonomous_system_number;
             geography.organisation = system.autonomous_system_organization.map(str::to_owned);
         }
@@ -96,8 +113,14 @@ impl Database {
 }
 
 fn open(path: &Path) -> Result<Reader<Vec<u8>>, GeoError> {
-    let bytes = std::fs::read(path).map_err(|source| GeoError::Read { path: path.to_owned(), source })?;
-    let broken = |source| GeoError::Broken { path: path.to_owned(), source };
+    let bytes = std::fs::read(path).map_err(|source| GeoError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let broken = |source| GeoError::Broken {
+        path: path.to_owned(),
+        source,
+    };
     let reader = Reader::from_source(bytes).map_err(broken)?;
     // Walks the whole tree and every record it leads to: a database that opens may still be torn further in.
     reader.verify().map_err(broken)?;
@@ -126,7 +149,8 @@ mod tests {
 
     #[test]
     fn places_and_systems_are_found() {
-        let (Some(places), Some(systems)) = (shared("GeoLite2-City-Test.mmdb"), shared("GeoLite2-ASN-Test.mmdb")) else {
+        let (Some(places), Some(systems)) = (shared("GeoLite2-City-Test.mmdb"), shared("GeoLite2-ASN-Test.mmdb"))
+        else {
             return;
         };
         let database = Database::open(Some(&places), Some(&systems)).expect("databases");
@@ -139,7 +163,10 @@ mod tests {
         assert!(!london.in_eu && london.latitude.is_some());
         assert!(database.look_up("89.160.20.112".parse().expect("address")).in_eu);
         assert_eq!(database.look_up("1.128.0.0".parse().expect("address")).asn, Some(1221));
-        assert_eq!(database.look_up("127.0.0.1".parse().expect("address")), super::Geography::default());
+        assert_eq!(
+            database.look_up("127.0.0.1".parse().expect("address")),
+            super::Geography::default()
+        );
     }
 
     #[test]
@@ -162,8 +189,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("empty.mmdb");
         std::fs::write(&path, b"").expect("write");
-        assert!(matches!(Database::open(Some(&path), None), Err(GeoError::Broken { .. })));
+        assert!(matches!(
+            Database::open(Some(&path), None),
+            Err(GeoError::Broken { .. })
+        ));
         let missing = folder.path().join("missing.mmdb");
-        assert!(matches!(Database::open(None, Some(&missing)), Err(GeoError::Read { .. })));
+        assert!(matches!(
+            Database::open(None, Some(&missing)),
+            Err(GeoError::Read { .. })
+        ));
     }
 }

@@ -1,3 +1,24 @@
 //! The data plane: listeners, the request pipeline, geography and the admin endpoint.
+//!
+//! In: settings, and an origin to follow. Out: answers to visitors. [`node`] puts the parts together; a request's way
+//! is in `pipeline`, top to bottom. This crate must not know how settings are read, nor how the origin stores.
 
+pub mod facts;
 pub mod geo;
+pub mod geo_watch;
+pub mod listen;
+pub mod node;
+
+mod admin;
+mod directory;
+mod files;
+mod follow;
+mod guests;
+mod loader;
+mod metrics;
+mod pipeline;
+mod refusal;
+mod request_id;
+mod respond;
+mod snapshot;
+mod visit;

@@ -1,0 +1,181 @@
+//! Following the origin: the directory, the guests it names, and the change feed.
+//!
+//! Two tasks. The *follower* reads the feed and forgets what changed; it never waits for anything else, so that a
+//! change shows at once. The *keeper* reads the directory when the follower says that it changed, swaps it in, and
+//! loads the guests it names, which may take seconds.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::sync::{Notify, watch};
+use wayside_decide::site::SiteId;
+use wayside_upstream::{
+    client::{OriginClient, OriginError},
+    protocol::{Change, Cursor, EdgeDirectory},
+};
+
+use crate::{directory::Directory, guests::Guests, pipeline::Edge};
+
+/// The first wait before another attempt, doubled each time.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The longest wait.
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// Keeps a node in step with its origin.
+pub(crate) struct Follower {
+    edge: Arc<Edge>,
+    origin: OriginClient,
+    guests: Arc<Guests>,
+    /// What the directory was built from, to build it again when a guest is ready.
+    wire: watch::Sender<Option<Arc<EdgeDirectory>>>,
+    /// How far the feed has been followed: everything up to here is forgotten where it changed. None before the first
+    /// directory.
+    cursor: watch::Sender<Option<Cursor>>,
+    directory_changed: Notify,
+}
+
+impl Follower {
+    /// A follower that knows nothing yet.
+    pub(crate) fn new(edge: Arc<Edge>, origin: OriginClient, guests: Arc<Guests>) -> Self {
+        let (wire, cursor) = (watch::Sender::new(None), watch::Sender::new(None));
+        Self {
+            edge,
+            origin,
+            guests,
+            wire,
+            cursor,
+            directory_changed: Notify::new(),
+        }
+    }
+
+    /// The directory as the origin sent it last.
+    pub(crate) fn wire(&self) -> Option<Arc<EdgeDirectory>> {
+        self.wire.borrow().clone()
+    }
+
+    /// How far the feed has been followed.
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        *self.cursor.borrow()
+    }
+
+    /// Brings a directory and a position that a snapshot remembered to life, guests included, before the origin is
+    /// asked.
+    pub(crate) async fn revive(&self, wire: EdgeDirectory, cursor: Cursor) {
+        let wire = Arc::new(wire);
+        self.cursor.send_replace(Some(cursor));
+        self.wire.send_replace(Some(Arc::clone(&wire)));
+        self.load_guests(&wire).await;
+        self.swap(&wire);
+    }
+
+    /// Keeps the directory. Ends never.
+    pub(crate) async fn keep_directory(self: Arc<Self>) {
+        let mut retry = Retry::default();
+        loop {
+            match self.read_directory().await {
+                Ok(()) => retry = Retry::default(),
+                Err(error) => {
+                    tracing::warn!(%error, "the directory stays as it is");
+                    retry.rest().await;
+                    continue;
+                }
+            }
+            self.directory_changed.notified().await;
+        }
+    }
+
+    /// Follows the feed. Ends never.
+    pub(crate) async fn follow_feed(self: Arc<Self>) {
+        let mut retry = Retry::default();
+        loop {
+            let ended = self.follow_once(&mut retry).await;
+            self.edge.metrics.show_feed(false);
+            match ended {
+                Ok(()) => tracing::info!("the origin ended the feed; following again"),
+                Err(error) => tracing::warn!(%error, "the feed broke; following again"),
+            }
+            retry.rest().await;
+        }
+    }
+
+    async fn follow_once(&self, retry: &mut Retry) -> Result<(), OriginError> {
+        // A node that knows nothing begins where its first directory was read.
+        let mut directories = self.wire.subscribe();
+        let first = directories
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|wire| wire.as_ref().map(|w| w.cursor));
+        let cursor = self.cursor().or(first).unwrap_or_default();
+        self.cursor.send_replace(Some(cursor));
+        let opened = self.origin.feed(cursor).await;
+        self.edge.metrics.count_origin_request("feed", opened.is_ok());
+        let mut feed = opened?;
+        self.edge.metrics.show_feed(true);
+        tracing::info!(cursor, "following the origin's changes");
+        // What changed in the directory while nobody followed.
+        self.directory_changed.notify_one();
+        while let Some(event) = feed.next().await? {
+            *retry = Retry::default();
+            match event.change {
+                Change::Link { site_id, path } => self.edge.links.invalidate(SiteId(site_id), &path),
+                Change::Directory => self.directory_changed.notify_one(),
+                Change::Heartbeat => {}
+                Change::Resync => {
+                    tracing::warn!("the origin cannot go on from where this node was; forgetting what it holds");
+                    self.edge.links.invalidate_all();
+                    self.directory_changed.notify_one();
+                }
+            }
+            self.cursor.send_replace(Some(event.seq));
+        }
+        Ok(())
+    }
+
+    async fn read_directory(&self) -> Result<(), OriginError> {
+        let read = self.origin.directory().await;
+        self.edge.metrics.count_origin_request("directory", read.is_ok());
+        let wire = Arc::new(read?);
+        self.swap(&wire);
+        self.wire.send_replace(Some(Arc::clone(&wire)));
+        self.load_guests(&wire).await;
+        Ok(())
+    }
+
+    /// Loads what `wire` names and is not loaded, and swaps the directory in anew after each.
+    async fn load_guests(&self, wire: &EdgeDirectory) {
+        let missing = self.guests.missing(wire);
+        let mut loads: FuturesUnordered<_> = missing
+            .into_iter()
+            .map(|digest| self.guests.load(digest, &self.edge.metrics))
+            .collect();
+        while loads.next().await.is_some() {
+            self.swap(wire);
+        }
+    }
+
+    fn swap(&self, wire: &EdgeDirectory) {
+        let previous = self.edge.directory.load_full();
+        let directory = Directory::build(wire, &previous, |digest| self.guests.state(digest));
+        self.edge.metrics.show_sites(directory.site_count());
+        self.edge.directory.store(Arc::new(directory));
+    }
+}
+
+/// Waits that grow and differ between nodes, so that a fleet does not come back at once.
+#[derive(Default)]
+struct Retry {
+    attempts: u32,
+}
+
+impl Retry {
+    async fn rest(&mut self) {
+        let longest = RETRY_FIRST
+            .saturating_mul(1 << self.attempts.min(10))
+            .min(RETRY_LONGEST);
+        self.attempts += 1;
+        // Full jitter: anywhere between nothing and the longest wait. Without randomness, half of it.
+        let share = getrandom::u32().unwrap_or(u32::MAX / 2);
+        tokio::time::sleep(longest.mul_f64(f64::from(share) / f64::from(u32::MAX))).await;
+    }
+}

@@ -1,0 +1,133 @@
+//! Why a request gets no redirect: a closed list, whose labels are the metric's.
+
+use wayside_decide::{decision::Failure, invalid::Invalid, status::DenyStatus};
+
+/// A request that ends without a redirect.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The request cannot be read.
+    Malformed(Invalid),
+    /// The request's target is longer than the edge reads.
+    UriTooLong,
+    /// The request's header fields are more or larger than the edge reads.
+    HeadersTooLarge,
+    /// The node has not heard of any site yet.
+    NotReady,
+    /// No site answers for the host.
+    UnknownHost {
+        /// Whether the connection is bound to its authority: then the request was misdirected.
+        misdirected: bool,
+    },
+    /// The method is none that a redirect answers.
+    MethodNotAllowed,
+    /// Nothing stands at the path.
+    NotFound,
+    /// A policy decided to refuse.
+    Denied(DenyStatus),
+    /// A policy gave no decision and its binding fails closed.
+    PolicyFailed(Failure),
+    /// The link is not held, and its origin cannot be asked.
+    OriginAway(String),
+    /// The decision's location is none that may be sent.
+    LocationRefused(Invalid),
+    /// The location is the URL that was asked for.
+    Loop,
+}
+
+impl Refusal {
+    /// The status code.
+    pub(crate) const fn status(&self) -> u16 {
+        match self {
+            Self::Malformed(_) => 400,
+            Self::UriTooLong => 414,
+            Self::HeadersTooLarge => 431,
+            Self::NotReady | Self::PolicyFailed(_) | Self::OriginAway(_) => 503,
+            Self::UnknownHost { misdirected: true } => 421,
+            Self::UnknownHost { misdirected: false } | Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Denied(status) => status.code(),
+            Self::LocationRefused(_) => 502,
+            Self::Loop => 508,
+        }
+    }
+
+    /// A fixed word for metrics and logs.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::UriTooLong => "uri_too_long",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::NotReady => "not_ready",
+            Self::UnknownHost { .. } => "unknown_host",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotFound => "not_found",
+            Self::Denied(_) => "denied",
+            Self::PolicyFailed(_) => "policy_failed",
+            Self::OriginAway(_) => "origin_away",
+            Self::LocationRefused(_) => "location_refused",
+            Self::Loop => "loop",
+        }
+    }
+
+    /// Every label, for metrics that show a zero from the start.
+    pub(crate) const LABELS: [&str; 12] = [
+        "malformed",
+        "uri_too_long",
+        "headers_too_large",
+        "not_ready",
+        "unknown_host",
+        "method_not_allowed",
+        "not_found",
+        "denied",
+        "policy_failed",
+        "origin_away",
+        "location_refused",
+        "loop",
+    ];
+
+    /// What the visitor reads: written for them, nothing of the inside.
+    pub(crate) fn public_message(&self) -> String {
+        match self {
+            Self::Malformed(invalid) => format!("The request cannot be read. {invalid}."),
+            Self::UriTooLong => {
+                format!(
+                    "The address is longer than {} bytes.",
+                    wayside_decide::limits::URI_BYTES_MAX
+                )
+            }
+            Self::HeadersTooLarge => format!(
+                "The header fields are larger than {} bytes or more than {}.",
+                wayside_decide::limits::HEADER_BYTES_MAX,
+                wayside_decide::limits::HEADER_COUNT_MAX
+            ),
+            Self::NotReady => "This node is starting. Try again shortly.".to_owned(),
+            Self::UnknownHost { .. } => "No site answers for this host here.".to_owned(),
+            Self::MethodNotAllowed => "Only GET, HEAD and OPTIONS are answered here.".to_owned(),
+            Self::NotFound => "There is no link at this address.".to_owned(),
+            Self::Denied(_) => "The site does not serve this address to you.".to_owned(),
+            Self::PolicyFailed(_) | Self::OriginAway(_) => {
+                "The site cannot answer right now. Try again shortly.".to_owned()
+            }
+            Self::LocationRefused(_) => "The site wants to redirect to an address that is not valid.".to_owned(),
+            Self::Loop => "The site redirects this address to itself.".to_owned(),
+        }
+    }
+
+    /// What the operator reads in the log, where there is more to say than the label; visitors never see it.
+    pub(crate) fn detail(&self) -> Option<String> {
+        match self {
+            Self::PolicyFailed(failure) => Some(failure.to_string()),
+            Self::OriginAway(reason) => Some(reason.clone()),
+            Self::LocationRefused(invalid) => Some(invalid.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Whether something is wrong on this side, so that it belongs in the log.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Self::PolicyFailed(_) | Self::OriginAway(_) | Self::LocationRefused(_) | Self::Loop
+        )
+    }
+}

@@ -1,0 +1,46 @@
+//! The id under which a visitor and the log speak of the same request.
+
+use std::{
+    fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use http::{HeaderName, HeaderValue};
+
+/// An id that no other request of this process has, and in all likelihood none of any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RequestId {
+    process: u64,
+    number: u64,
+}
+
+impl RequestId {
+    /// The header field it travels in.
+    pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+    /// The next id.
+    pub(crate) fn next() -> Self {
+        static PROCESS: OnceLock<u64> = OnceLock::new();
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        // Without randomness from the system, the ids are still unique within the process.
+        let process = *PROCESS.get_or_init(|| getrandom::u64().unwrap_or_default());
+        Self {
+            process,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// As a header value.
+    pub(crate) fn to_header(self) -> HeaderValue {
+        HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}-{:x}", self.process, self.number)
+    }
+}

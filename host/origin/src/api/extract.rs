@@ -1,0 +1,110 @@
+//! Bodies and queries, read so that what is wrong with them becomes a problem.
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Query, Request},
+    http::{StatusCode, header, request::Parts},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+use wayside_decide::{invalid::Invalid, limits::PAGE_ITEMS_MAX, name::Name, site::SiteId};
+
+use super::{Api, problem::Problem};
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let kind = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default();
+        if !kind
+            .split(';')
+            .next()
+            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        {
+            let detail = format!("content-type: found {kind:?}, expected \"application/json\"");
+            return Err(Problem::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+        }
+        let bytes = read_bytes(request, api).await?;
+        let malformed = |error: serde_json::Error| Problem::unreadable(StatusCode::BAD_REQUEST, error.to_string());
+        serde_json::from_slice(&bytes).map(Self).map_err(malformed)
+    }
+}
+
+/// The bytes of a body, as far as the limit allows.
+pub(crate) async fn read_bytes(request: Request, api: &Api) -> Result<Bytes, Problem> {
+    let read = Bytes::from_request(request, api).await;
+    read.map_err(|error| Problem::unreadable(error.status(), error.body_text()))
+}
+
+/// The query of a URL.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<Api> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let read = Query::<T>::from_request_parts(parts, api).await;
+        let Query(parameters) =
+            read.map_err(|error| Problem::unreadable(StatusCode::BAD_REQUEST, error.body_text()))?;
+        Ok(Self(parameters))
+    }
+}
+
+/// A part of a listing.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// The items.
+    pub(crate) items: Vec<T>,
+    /// Where the next part begins; absent at the end.
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A listing in one part.
+    pub(crate) const fn whole(items: Vec<T>) -> Self {
+        Self {
+            items,
+            next_cursor: None,
+        }
+    }
+}
+
+/// The site a request is about.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OfSite {
+    /// The site's name.
+    pub(crate) site: String,
+}
+
+/// Reads a page's size.
+pub(crate) fn page_items(limit: Option<u32>) -> Result<u32, Problem> {
+    let most = u32::try_from(PAGE_ITEMS_MAX).unwrap_or(u32::MAX);
+    match limit {
+        None => Ok(100),
+        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
+        Some(limit) => {
+            let invalid = Invalid::other("limit", limit.to_string(), format!("1 to {most}"));
+            Err(Problem::invalid("limit", invalid))
+        }
+    }
+}
+
+impl Api {
+    /// The number of a tenant's site.
+    pub(crate) async fn site_id(&self, tenant: &Name, site: &str) -> Result<SiteId, Problem> {
+        Ok(self.store.site(tenant, &read_site_name(site)?).await?.id)
+    }
+}
+
+/// Reads a site's name.
+pub(crate) fn read_site_name(text: &str) -> Result<Name, Problem> {
+    Name::parse("site name", text).map_err(|invalid| Problem::invalid("site", invalid))
+}

@@ -1,0 +1,146 @@
+//! `/v1/sites`.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use wayside_decide::{host::HostPattern, invalid::Invalid, limits::SITE_HOSTS_MAX, name::Name, target::Target};
+
+use super::{
+    Api,
+    auth::{Reader, Writer},
+    extract::{Body, Page, read_site_name},
+    problem::Problem,
+};
+use crate::store::{SiteContent, SiteRecord};
+
+/// A new site.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewSite {
+    /// Its name within the tenant.
+    name: String,
+    /// The hosts it answers for: `go.example.com` or `*.example.com`.
+    hosts: Vec<String>,
+    /// Where unknown paths lead; 404 when absent.
+    #[serde(default)]
+    not_found: Option<String>,
+}
+
+/// Another content for a site.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Content {
+    /// The hosts it answers for.
+    hosts: Vec<String>,
+    /// Where unknown paths lead; 404 when absent.
+    #[serde(default)]
+    not_found: Option<String>,
+}
+
+/// A site.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Site {
+    id: u64,
+    name: String,
+    hosts: Vec<String>,
+    not_found: Option<String>,
+    created_at: u64,
+    updated_at: u64,
+}
+
+/// The tenant's sites.
+#[utoipa::path(get, path = "/v1/sites", responses((status = 200, body = Page<Site>)))]
+pub(crate) async fn list(State(api): State<Api>, Reader(tenant): Reader) -> Result<Json<Page<Site>>, Problem> {
+    let sites = api.store.sites(&tenant).await?;
+    Ok(Json(Page::whole(sites.into_iter().map(Site::from).collect())))
+}
+
+/// Makes a site.
+#[utoipa::path(post, path = "/v1/sites", request_body = NewSite,
+    responses((status = 201, body = Site), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn create(
+    State(api): State<Api>,
+    Writer(tenant): Writer,
+    Body(new): Body<NewSite>,
+) -> Result<(StatusCode, Json<Site>), Problem> {
+    let name = Name::parse("site name", &new.name).map_err(|invalid| Problem::invalid("name", invalid))?;
+    let content = read(&new.hosts, new.not_found.as_deref())?;
+    let site = api.store.create_site(&tenant, &name, content).await?;
+    tracing::info!(%tenant, site = %name, "made a site");
+    Ok((StatusCode::CREATED, Json(site.into())))
+}
+
+/// One site.
+#[utoipa::path(get, path = "/v1/sites/{site}", params(("site" = String, Path)), responses((status = 200, body = Site)))]
+pub(crate) async fn one(
+    State(api): State<Api>,
+    Reader(tenant): Reader,
+    Path(site): Path<String>,
+) -> Result<Json<Site>, Problem> {
+    Ok(Json(api.store.site(&tenant, &read_site_name(&site)?).await?.into()))
+}
+
+/// Gives a site other hosts and another not-found action.
+#[utoipa::path(put, path = "/v1/sites/{site}", params(("site" = String, Path)), request_body = Content,
+    responses((status = 200, body = Site), (status = 404, body = Problem)))]
+pub(crate) async fn replace(
+    State(api): State<Api>,
+    Writer(tenant): Writer,
+    Path(site): Path<String>,
+    Body(content): Body<Content>,
+) -> Result<Json<Site>, Problem> {
+    let content = read(&content.hosts, content.not_found.as_deref())?;
+    let replaced = api
+        .store
+        .replace_site(&tenant, &read_site_name(&site)?, content)
+        .await?;
+    tracing::info!(%tenant, site, "changed a site");
+    Ok(Json(replaced.into()))
+}
+
+/// Ends a site with its links, rules and bindings.
+#[utoipa::path(delete, path = "/v1/sites/{site}", params(("site" = String, Path)), responses((status = 204)))]
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    Writer(tenant): Writer,
+    Path(site): Path<String>,
+) -> Result<StatusCode, Problem> {
+    api.store.delete_site(&tenant, &read_site_name(&site)?).await?;
+    tracing::info!(%tenant, site, "ended a site");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn read(hosts: &[String], not_found: Option<&str>) -> Result<SiteContent, Problem> {
+    if hosts.is_empty() || hosts.len() > SITE_HOSTS_MAX {
+        let expected = format!("1 to {SITE_HOSTS_MAX} hosts");
+        return Err(Problem::invalid(
+            "hosts",
+            Invalid::other("hosts", hosts.len().to_string(), expected),
+        ));
+    }
+    let read_host = |(index, host): (usize, &String)| {
+        HostPattern::parse(host).map_err(|invalid| Problem::invalid(format!("hosts[{index}]"), invalid))
+    };
+    let not_found = not_found.map(Target::parse).transpose();
+    Ok(SiteContent {
+        hosts: hosts.iter().enumerate().map(read_host).collect::<Result<_, _>>()?,
+        not_found: not_found.map_err(|invalid| Problem::invalid("not_found", invalid))?,
+    })
+}
+
+impl From<SiteRecord> for Site {
+    fn from(record: SiteRecord) -> Self {
+        Self {
+            id: record.id.0,
+            name: record.name.to_string(),
+            hosts: record.content.hosts.iter().map(ToString::to_string).collect(),
+            not_found: record.content.not_found.map(|target| target.to_string()),
+            created_at: record.created_at,
+            updated_at: record.updated_at,
+        }
+    }
+}

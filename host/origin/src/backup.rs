@@ -1,0 +1,157 @@
+//! Backups of a SQLite record: taken while it is in use, checked before they replace it.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::store::{
+    StoreError,
+    sqlite::{self, OpenError},
+};
+
+/// Why a backup was not taken or not restored. The record is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The target exists.
+    #[error("{}: exists already; a backup never overwrites a file", path.display())]
+    Exists {
+        /// The target.
+        path: PathBuf,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The backup is no sound record.
+    #[error("{}: expected a sound backup of a Wayside database, found: {found}", path.display())]
+    Unsound {
+        /// The backup.
+        path: PathBuf,
+        /// What is wrong.
+        found: String,
+    },
+    /// The record is in use or cannot be locked.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The record cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Writes a consistent copy of the record at `database`, which may be in use, to the new file `to`.
+///
+/// # Errors
+/// [`BackupError`].
+pub async fn back_up(database: &Path, to: &Path) -> Result<(), BackupError> {
+    if to.exists() {
+        return Err(BackupError::Exists { path: to.to_owned() });
+    }
+    check(database).await?;
+    let mut connection = connect(database, false).await?;
+    let text = to.to_str().ok_or_else(|| BackupError::Unsound {
+        path: to.to_owned(),
+        found: "a path that is not UTF-8".into(),
+    })?;
+    sqlx::query("VACUUM INTO ?")
+        .bind(text)
+        .execute(&mut connection)
+        .await
+        .map_err(StoreError::from)?;
+    let flushed = std::fs::File::open(to).and_then(|file| file.sync_all());
+    flushed.map_err(|source| BackupError::File {
+        path: to.to_owned(),
+        source,
+    })
+}
+
+/// Replaces the record at `database`, which nobody may be using, by the backup `from`, which is checked first. What was
+/// there before stays beside it with the ending `.before-restore`.
+///
+/// # Errors
+/// [`BackupError`]; the record is then as it was.
+pub async fn restore(database: &Path, from: &Path) -> Result<(), BackupError> {
+    let _lock = sqlite::lock(database)?;
+    check(from).await?;
+    let with_ending = |ending: &str| {
+        let mut path = database.as_os_str().to_owned();
+        path.push(ending);
+        PathBuf::from(path)
+    };
+    let (beside, before) = (with_ending(".restoring"), with_ending(".before-restore"));
+    let file_error = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BackupError::File { path, source }
+    };
+    std::fs::copy(from, &beside).map_err(file_error(&beside))?;
+    std::fs::File::open(&beside)
+        .and_then(|file| file.sync_all())
+        .map_err(file_error(&beside))?;
+    check(&beside).await?;
+    if database.exists() {
+        // Folds what stands in the log into the file, so that the log can go.
+        let mut connection = connect(database, false).await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut connection)
+            .await
+            .map_err(StoreError::from)?;
+        connection.close().await.map_err(StoreError::from)?;
+        std::fs::copy(database, &before).map_err(file_error(&before))?;
+        for ending in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(with_ending(ending));
+        }
+    }
+    std::fs::rename(&beside, database).map_err(file_error(database))?;
+    let folder = database
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(file_error(folder))
+}
+
+async fn connect(path: &Path, read_only: bool) -> Result<SqliteConnection, BackupError> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(read_only);
+    SqliteConnection::connect_with(&options)
+        .await
+        .map_err(|error| BackupError::Unsound {
+            path: path.to_owned(),
+            found: error.to_string(),
+        })
+}
+
+/// Whether a file is a whole database with our tables in it.
+async fn check(path: &Path) -> Result<(), BackupError> {
+    if let Err(source) = std::fs::File::open(path) {
+        return Err(BackupError::File {
+            path: path.to_owned(),
+            source,
+        });
+    }
+    let unsound = |found: String| BackupError::Unsound {
+        path: path.to_owned(),
+        found,
+    };
+    let mut connection = connect(path, true).await?;
+    let verdict: String = sqlx::query_scalar("PRAGMA integrity_check(1)")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(|error| unsound(error.to_string()))?;
+    if verdict != "ok" {
+        return Err(unsound(verdict));
+    }
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name IN ('sites', 'links', 'changes')")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(|error| unsound(error.to_string()))?;
+    if tables == 3 {
+        Ok(())
+    } else {
+        Err(unsound("a database without Wayside's tables".to_owned()))
+    }
+}

@@ -1,0 +1,117 @@
+//! The origin: its record, its admission of policies, and its server.
+
+use std::{
+    future::Future,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{net::TcpListener, sync::watch};
+use wayside_decide::name::Name;
+use wayside_policy::admission::Admission;
+use wayside_upstream::protocol::HEARTBEAT_S;
+
+use crate::{
+    api,
+    store::{
+        Store, StoreError,
+        sqlite::{OpenError, SqliteStore},
+    },
+    token::{Grant, Scope, Token},
+};
+
+/// How long requests may finish when the origin stops.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+
+/// The origin. Cheap to clone: clones share everything.
+#[derive(Clone)]
+pub struct Origin {
+    store: Arc<dyn Store>,
+    admission: Admission,
+    heartbeat: Duration,
+}
+
+impl Origin {
+    /// An origin whose record is the SQLite file at `database`, made when it is missing.
+    ///
+    /// # Errors
+    /// [`OpenError`], which names the file.
+    pub async fn open(database: &Path, admission: Admission) -> Result<Self, OpenError> {
+        let store = Arc::new(SqliteStore::open(database).await?);
+        Ok(Self {
+            store,
+            admission,
+            heartbeat: Duration::from_secs(HEARTBEAT_S),
+        })
+    }
+
+    /// The same origin whose idle feeds speak every `heartbeat`.
+    #[must_use]
+    pub fn with_heartbeat(self, heartbeat: Duration) -> Self {
+        Self { heartbeat, ..self }
+    }
+
+    /// The record.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Makes a token outside the API: the first one, or a node's of this very process.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be recorded.
+    pub async fn mint_token(&self, tenant: Option<Name>, scope: Scope, name: &str) -> Result<Token, StoreError> {
+        let now_s = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let (token, record) = Token::mint(Grant { tenant, scope }, name, now_s)?;
+        self.store.create_token(record).await?;
+        Ok(token)
+    }
+
+    /// Whether `token` is recorded and not revoked.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the record cannot be read.
+    pub async fn knows(&self, token: &Token) -> Result<bool, StoreError> {
+        Ok(self
+            .store
+            .token(token.id())
+            .await?
+            .is_some_and(|record| token.fits(&record)))
+    }
+
+    /// Serves the API on `socket` until `stop` resolves; feeds end then, and other requests have a while to finish.
+    ///
+    /// # Errors
+    /// What the system says when the socket breaks.
+    pub async fn serve(
+        self,
+        socket: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
+        let (draining, is_draining) = watch::channel(false);
+        let router = api::router(self.store, self.admission, self.heartbeat, is_draining.clone());
+        let stopped = async move {
+            stop.await;
+            draining.send_replace(true);
+        };
+        let serving = axum::serve(socket, router)
+            .with_graceful_shutdown(stopped)
+            .into_future();
+        let mut is_draining = is_draining;
+        let given_up = async move {
+            // The sender lives in the future beside this one.
+            if is_draining.wait_for(|draining| *draining).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(DRAIN_MAX).await;
+        };
+        tokio::select! {
+            served = serving => served,
+            () = given_up => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The record of everything that is configured, behind one trait.
+//!
+//! Each method is one operation of the domain and, where it changes something, one transaction that also notes the
+//! change for the feed: when it returns, the change is durable and will be told. Stores know domain types only; what
+//! is given to them has been checked.
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use wayside_decide::{
+    binding::Binding, digest::Digest, host::HostPattern, link::Link, name::Name, path::LinkPath, rule::Rule,
+    site::SiteId, target::Target,
+};
+use wayside_upstream::protocol::{Cursor, EdgeDirectory, FeedEvent};
+
+use crate::token::{Grant, TokenId};
+
+pub mod sqlite;
+
+/// Why an operation did not happen. Nothing of it did.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no such thing.
+    #[error("{what} {name} does not exist")]
+    Missing {
+        /// The kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Something is in the way.
+    #[error("{what} {name} {reason}")]
+    Conflict {
+        /// The kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What is in the way.
+        reason: String,
+    },
+    /// The database holds something that this version cannot read.
+    #[error("the record is damaged: {0}")]
+    Damaged(String),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// What a site is made or remade of.
+#[derive(Debug, Clone)]
+pub struct SiteContent {
+    /// The hosts it answers for.
+    pub hosts: Vec<HostPattern>,
+    /// Where unknown paths lead.
+    pub not_found: Option<Target>,
+}
+
+/// A site as it is recorded.
+#[derive(Debug, Clone)]
+pub struct SiteRecord {
+    /// Its number.
+    pub id: SiteId,
+    /// Its name.
+    pub name: Name,
+    /// Its content.
+    pub content: SiteContent,
+    /// When it was made, in seconds since 1970 UTC.
+    pub created_at: u64,
+    /// When it was last changed, in seconds since 1970 UTC.
+    pub updated_at: u64,
+}
+
+/// A link as it is recorded.
+#[derive(Debug, Clone)]
+pub struct LinkRecord {
+    /// Its path.
+    pub path: LinkPath,
+    /// Its content.
+    pub link: Link,
+    /// When it was made, in seconds since 1970 UTC.
+    pub created_at: u64,
+    /// When it was last changed, in seconds since 1970 UTC.
+    pub updated_at: u64,
+}
+
+/// Whether writing a link may replace one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteMode {
+    /// A link at the path is a conflict.
+    Create,
+    /// A link at the path is replaced.
+    Replace,
+}
+
+/// A rule as it is recorded.
+#[derive(Debug, Clone)]
+pub struct RuleRecord {
+    /// Its number.
+    pub id: u64,
+    /// Its content.
+    pub rule: Rule,
+}
+
+/// A version of a policy as it is recorded.
+#[derive(Debug, Clone)]
+pub struct PolicyRecord {
+    /// The policy's name.
+    pub name: Name,
+    /// The version.
+    pub digest: Digest,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// The world it exports.
+    pub world: String,
+    /// The interfaces it imports.
+    pub imports: Vec<String>,
+    /// When it was pushed, in seconds since 1970 UTC.
+    pub created_at: u64,
+}
+
+/// A token as it is recorded: never its secret.
+#[derive(Debug, Clone)]
+pub struct TokenRecord {
+    /// Its public part.
+    pub id: TokenId,
+    /// SHA-256 of its secret.
+    pub hash: [u8; 32],
+    /// What it allows.
+    pub grant: Grant,
+    /// What its owner calls it.
+    pub name: String,
+    /// When it was made, in seconds since 1970 UTC.
+    pub created_at: u64,
+    /// When it was revoked, in seconds since 1970 UTC.
+    pub revoked_at: Option<u64>,
+}
+
+/// A part of the feed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FeedPage {
+    /// The changes after a cursor, in order; perhaps not all of them.
+    Changes(Vec<FeedEvent>),
+    /// The cursor is not one of this record, or too old. The feed goes on from here.
+    Resync(Cursor),
+}
+
+/// The record.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Makes a site.
+    async fn create_site(&self, tenant: &Name, name: &Name, content: SiteContent) -> Result<SiteRecord, StoreError>;
+    /// The sites of a tenant, by name.
+    async fn sites(&self, tenant: &Name) -> Result<Vec<SiteRecord>, StoreError>;
+    /// One site.
+    async fn site(&self, tenant: &Name, name: &Name) -> Result<SiteRecord, StoreError>;
+    /// Gives a site another content.
+    async fn replace_site(&self, tenant: &Name, name: &Name, content: SiteContent) -> Result<SiteRecord, StoreError>;
+    /// Ends a site with its links, rules and bindings.
+    async fn delete_site(&self, tenant: &Name, name: &Name) -> Result<(), StoreError>;
+
+    /// The links of a site whose path starts with `prefix`, from the first after `after`, by path.
+    async fn links(&self, site: SiteId, prefix: &str, after: &str, limit: u32) -> Result<Vec<LinkRecord>, StoreError>;
+    /// One link.
+    async fn link(&self, site: SiteId, path: &LinkPath) -> Result<LinkRecord, StoreError>;
+    /// Writes links: all of them or none.
+    async fn write_links(
+        &self,
+        tenant: &Name,
+        site: SiteId,
+        links: Vec<(LinkPath, Link)>,
+        mode: WriteMode,
+    ) -> Result<(), StoreError>;
+    /// Ends a link.
+    async fn delete_link(&self, site: SiteId, path: &LinkPath) -> Result<(), StoreError>;
+
+    /// The rules of a site in the order they are tried.
+    async fn rules(&self, site: SiteId) -> Result<Vec<RuleRecord>, StoreError>;
+    /// Makes a rule.
+    async fn create_rule(&self, tenant: &Name, site: SiteId, rule: Rule) -> Result<RuleRecord, StoreError>;
+    /// Ends a rule.
+    async fn delete_rule(&self, site: SiteId, id: u64) -> Result<(), StoreError>;
+
+    /// Keeps a version of a policy; the newest from now on, also when it was there before.
+    async fn push_policy(&self, tenant: &Name, policy: PolicyRecord, component: Vec<u8>) -> Result<(), StoreError>;
+    /// The versions of one policy, or of all, newest first.
+    async fn policies(&self, tenant: &Name, name: Option<&Name>) -> Result<Vec<PolicyRecord>, StoreError>;
+    /// The bytes of a version, whoever's it is.
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>, StoreError>;
+
+    /// The bindings of a site, by prefix.
+    async fn bindings(&self, site: SiteId) -> Result<Vec<Binding>, StoreError>;
+    /// Binds, or binds anew; what was bound before can be rolled back to.
+    async fn bind(&self, tenant: &Name, site: SiteId, binding: Binding) -> Result<(), StoreError>;
+    /// Ends a binding.
+    async fn unbind(&self, site: SiteId, prefix: &str) -> Result<(), StoreError>;
+    /// Goes back to what was bound before.
+    async fn roll_back(&self, tenant: &Name, site: SiteId, prefix: &str) -> Result<Binding, StoreError>;
+
+    /// Keeps a new token.
+    async fn create_token(&self, token: TokenRecord) -> Result<(), StoreError>;
+    /// One token.
+    async fn token(&self, id: &TokenId) -> Result<Option<TokenRecord>, StoreError>;
+    /// The tokens of a tenant, or the operators'.
+    async fn tokens(&self, tenant: Option<&Name>) -> Result<Vec<TokenRecord>, StoreError>;
+    /// Ends a token of a tenant, or an operator's.
+    async fn revoke_token(&self, tenant: Option<&Name>, id: &TokenId) -> Result<(), StoreError>;
+
+    /// Everything small about every site, as of one position of the feed.
+    async fn directory(&self) -> Result<EdgeDirectory, StoreError>;
+    /// The changes after `cursor`, at most `limit`.
+    async fn changes(&self, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError>;
+    /// The newest position of the feed; changes when it does.
+    fn head(&self) -> watch::Receiver<Cursor>;
+
+    /// Writes a consistent copy of the record to a new file while it is in use.
+    async fn back_up(&self, to: &std::path::Path) -> Result<(), StoreError>;
+}

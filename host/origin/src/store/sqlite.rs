@@ -1,0 +1,318 @@
+//! The record in one SQLite file: no server, one writer.
+//!
+//! One connection writes, so commits happen in the order of their sequence numbers and the feed can follow those
+//! numbers without skipping anything. Others read beside it (WAL). `synchronous = FULL` makes every commit durable
+//! before it is acknowledged.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use sqlx::{
+    Row as _, Sqlite, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+use tokio::sync::watch;
+use wayside_decide::{
+    binding::Binding, digest::Digest, invalid::Invalid, link::Link, name::Name, path::LinkPath, rule::Rule,
+    site::SiteId,
+};
+use wayside_upstream::protocol::{Cursor, EdgeDirectory};
+
+use super::{
+    FeedPage, LinkRecord, PolicyRecord, RuleRecord, SiteContent, SiteRecord, Store, StoreError, TokenRecord, WriteMode,
+};
+use crate::token::TokenId;
+
+mod bindings;
+mod changes;
+mod links;
+mod policies;
+mod rules;
+mod sites;
+mod tokens;
+
+/// How many connections read.
+const READERS: u32 = 4;
+/// How long a statement waits for another to finish.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its folder cannot be made or its lock cannot be taken.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The database.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Another process has it open.
+    #[error("{}: another process is using this database; stop it first", path.display())]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+    /// It is no database of ours, or a damaged one.
+    #[error("{}: expected a Wayside database, found: {source}", path.display())]
+    Unusable {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The record in a file.
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    head: watch::Sender<Cursor>,
+    /// Held while the store lives.
+    _lock: std::fs::File,
+}
+
+type Write<'c> = Transaction<'c, Sqlite>;
+
+impl SqliteStore {
+    /// Opens the database at `path`, making it and its folder when they are missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`], which names the file.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        let lock = lock(path)?;
+        let unusable = |source: sqlx::Error| OpenError::Unusable {
+            path: path.to_owned(),
+            source: source.into(),
+        };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let one = SqlitePoolOptions::new().max_connections(1).min_connections(1);
+        let writer = one.connect_with(options.clone()).await.map_err(unusable)?;
+        sqlx::migrate!("migrations/sqlite")
+            .run(&writer)
+            .await
+            .map_err(|source| OpenError::Unusable {
+                path: path.to_owned(),
+                source: source.into(),
+            })?;
+        let many = SqlitePoolOptions::new().max_connections(READERS);
+        let readers = many.connect_with(options.read_only(true)).await.map_err(unusable)?;
+        let head = changes::head(&readers).await.map_err(|source| OpenError::Unusable {
+            path: path.to_owned(),
+            source: source.into(),
+        })?;
+        Ok(Self {
+            writer,
+            readers,
+            head: watch::Sender::new(head),
+            _lock: lock,
+        })
+    }
+
+    /// Ends a transaction and wakes the feeds. Whoever comes here must come to its end: see `api::finish_writes`.
+    async fn commit(&self, write: Write<'_>, seq: Cursor) -> Result<(), StoreError> {
+        write.commit().await?;
+        self.head.send_if_modified(|head| {
+            let is_newer = seq > *head;
+            *head = seq.max(*head);
+            is_newer
+        });
+        Ok(())
+    }
+}
+
+/// Takes the lock that says that a process uses the database at `path`.
+pub(crate) fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
+    let file_error = |source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(file_error)?;
+    }
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let options = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&lock_path);
+    let file = options.map_err(file_error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) => Err(file_error(source)),
+    }
+}
+
+fn now_s() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
+}
+
+/// A recorded number of seconds, sizes and sequences: never negative as we write them.
+fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
+    let value: i64 = row.try_get(column)?;
+    u64::try_from(value).map_err(|_| StoreError::Damaged(format!("{column} is {value}, expected no negative number")))
+}
+
+fn unsigned_or_none(row: &SqliteRow, column: &str) -> Result<Option<u64>, StoreError> {
+    let value: Option<i64> = row.try_get(column)?;
+    Ok(value.and_then(|value| u64::try_from(value).ok()))
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// What was checked before it was written must read back.
+fn damaged(invalid: Invalid) -> StoreError {
+    StoreError::Damaged(invalid.to_string())
+}
+
+fn json_damaged(error: serde_json::Error) -> StoreError {
+    StoreError::Damaged(error.to_string())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(json_damaged)
+}
+
+fn missing(what: &'static str, name: impl ToString) -> StoreError {
+    StoreError::Missing {
+        what,
+        name: name.to_string(),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_site(&self, tenant: &Name, name: &Name, content: SiteContent) -> Result<SiteRecord, StoreError> {
+        sites::create(self, tenant, name, content).await
+    }
+
+    async fn sites(&self, tenant: &Name) -> Result<Vec<SiteRecord>, StoreError> {
+        sites::list(&self.readers, tenant).await
+    }
+
+    async fn site(&self, tenant: &Name, name: &Name) -> Result<SiteRecord, StoreError> {
+        sites::one(&self.readers, tenant, name).await
+    }
+
+    async fn replace_site(&self, tenant: &Name, name: &Name, content: SiteContent) -> Result<SiteRecord, StoreError> {
+        sites::replace(self, tenant, name, content).await
+    }
+
+    async fn delete_site(&self, tenant: &Name, name: &Name) -> Result<(), StoreError> {
+        sites::delete(self, tenant, name).await
+    }
+
+    async fn links(&self, site: SiteId, prefix: &str, after: &str, limit: u32) -> Result<Vec<LinkRecord>, StoreError> {
+        links::list(&self.readers, site, prefix, after, limit).await
+    }
+
+    async fn link(&self, site: SiteId, path: &LinkPath) -> Result<LinkRecord, StoreError> {
+        links::one(&self.readers, site, path).await
+    }
+
+    async fn write_links(
+        &self,
+        tenant: &Name,
+        site: SiteId,
+        links: Vec<(LinkPath, Link)>,
+        mode: WriteMode,
+    ) -> Result<(), StoreError> {
+        links::write(self, tenant, site, &links, mode).await
+    }
+
+    async fn delete_link(&self, site: SiteId, path: &LinkPath) -> Result<(), StoreError> {
+        links::delete(self, site, path).await
+    }
+
+    async fn rules(&self, site: SiteId) -> Result<Vec<RuleRecord>, StoreError> {
+        rules::list(&self.readers, site).await
+    }
+
+    async fn create_rule(&self, tenant: &Name, site: SiteId, rule: Rule) -> Result<RuleRecord, StoreError> {
+        rules::create(self, tenant, site, rule).await
+    }
+
+    async fn delete_rule(&self, site: SiteId, id: u64) -> Result<(), StoreError> {
+        rules::delete(self, site, id).await
+    }
+
+    async fn push_policy(&self, tenant: &Name, policy: PolicyRecord, component: Vec<u8>) -> Result<(), StoreError> {
+        policies::push(self, tenant, &policy, &component).await
+    }
+
+    async fn policies(&self, tenant: &Name, name: Option<&Name>) -> Result<Vec<PolicyRecord>, StoreError> {
+        policies::list(&self.readers, tenant, name).await
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        policies::component(&self.readers, digest).await
+    }
+
+    async fn bindings(&self, site: SiteId) -> Result<Vec<Binding>, StoreError> {
+        bindings::list(&self.readers, site).await
+    }
+
+    async fn bind(&self, tenant: &Name, site: SiteId, binding: Binding) -> Result<(), StoreError> {
+        bindings::bind(self, tenant, site, &binding).await
+    }
+
+    async fn unbind(&self, site: SiteId, prefix: &str) -> Result<(), StoreError> {
+        bindings::unbind(self, site, prefix).await
+    }
+
+    async fn roll_back(&self, tenant: &Name, site: SiteId, prefix: &str) -> Result<Binding, StoreError> {
+        bindings::roll_back(self, tenant, site, prefix).await
+    }
+
+    async fn create_token(&self, token: TokenRecord) -> Result<(), StoreError> {
+        tokens::create(&self.writer, &token).await
+    }
+
+    async fn token(&self, id: &TokenId) -> Result<Option<TokenRecord>, StoreError> {
+        tokens::one(&self.readers, id).await
+    }
+
+    async fn tokens(&self, tenant: Option<&Name>) -> Result<Vec<TokenRecord>, StoreError> {
+        tokens::list(&self.readers, tenant).await
+    }
+
+    async fn revoke_token(&self, tenant: Option<&Name>, id: &TokenId) -> Result<(), StoreError> {
+        tokens::revoke(&self.writer, tenant, id).await
+    }
+
+    async fn directory(&self) -> Result<EdgeDirectory, StoreError> {
+        changes::directory(&self.readers).await
+    }
+
+    async fn changes(&self, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError> {
+        changes::after(&self.readers, cursor, limit).await
+    }
+
+    fn head(&self) -> watch::Receiver<Cursor> {
+        self.head.subscribe()
+    }
+
+    async fn back_up(&self, to: &Path) -> Result<(), StoreError> {
+        let to = to
+            .to_str()
+            .ok_or_else(|| StoreError::Damaged("the backup's path is not UTF-8".to_owned()))?;
+        sqlx::query("VACUUM INTO ?").bind(to).execute(&self.readers).await?;
+        Ok(())
+    }
+}

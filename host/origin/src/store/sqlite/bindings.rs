@@ -1,0 +1,140 @@
+//! Bindings and what they were before.
+
+use std::collections::BTreeMap;
+
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use wayside_decide::{
+    binding::{Binding, FailureMode, Prefix},
+    digest::Digest,
+    name::Name,
+    site::SiteId,
+};
+
+use super::{SqliteStore, Write, changes, damaged, json, json_damaged, missing, now_s, signed};
+use crate::store::{StoreError, StoreError::Conflict};
+
+pub(super) async fn list(readers: &SqlitePool, site: SiteId) -> Result<Vec<Binding>, StoreError> {
+    let query = "SELECT prefix, policy, digest, settings, on_failure FROM bindings WHERE site_id = ? ORDER BY prefix";
+    let rows = sqlx::query(query).bind(signed(site.0)).fetch_all(readers).await?;
+    rows.iter().map(record).collect()
+}
+
+pub(super) async fn bind(
+    store: &SqliteStore,
+    tenant: &Name,
+    site: SiteId,
+    binding: &Binding,
+) -> Result<(), StoreError> {
+    let mut write = store.writer.begin().await?;
+    check_version(&mut write, tenant, binding).await?;
+    sqlx::query(
+        "INSERT INTO binding_history (tenant, site_id, prefix, policy, digest, settings, on_failure)
+        SELECT tenant, site_id, prefix, policy, digest, settings, on_failure FROM bindings
+        WHERE site_id = ? AND prefix = ?",
+    )
+    .bind(signed(site.0))
+    .bind(binding.prefix.as_str())
+    .execute(&mut *write)
+    .await?;
+    put(&mut write, tenant, site, binding).await?;
+    let seq = changes::note_directory(&mut write).await?;
+    store.commit(write, seq).await
+}
+
+pub(super) async fn unbind(store: &SqliteStore, site: SiteId, prefix: &str) -> Result<(), StoreError> {
+    let mut write = store.writer.begin().await?;
+    let delete = sqlx::query("DELETE FROM bindings WHERE site_id = ? AND prefix = ?");
+    let deleted = delete.bind(signed(site.0)).bind(prefix).execute(&mut *write).await?;
+    if deleted.rows_affected() == 0 {
+        return Err(missing("binding", prefix));
+    }
+    let forget = sqlx::query("DELETE FROM binding_history WHERE site_id = ? AND prefix = ?");
+    forget.bind(signed(site.0)).bind(prefix).execute(&mut *write).await?;
+    let seq = changes::note_directory(&mut write).await?;
+    store.commit(write, seq).await
+}
+
+pub(super) async fn roll_back(
+    store: &SqliteStore,
+    tenant: &Name,
+    site: SiteId,
+    prefix: &str,
+) -> Result<Binding, StoreError> {
+    let mut write = store.writer.begin().await?;
+    let is_bound = sqlx::query("SELECT 1 FROM bindings WHERE site_id = ? AND prefix = ?");
+    let is_bound = is_bound
+        .bind(signed(site.0))
+        .bind(prefix)
+        .fetch_optional(&mut *write)
+        .await?;
+    is_bound.ok_or_else(|| missing("binding", prefix))?;
+    let newest = "DELETE FROM binding_history WHERE number =
+        (SELECT max(number) FROM binding_history WHERE site_id = ? AND prefix = ?)
+        RETURNING prefix, policy, digest, settings, on_failure";
+    let row = sqlx::query(newest)
+        .bind(signed(site.0))
+        .bind(prefix)
+        .fetch_optional(&mut *write)
+        .await?;
+    let Some(row) = row else {
+        let reason = "has nothing before it to roll back to".to_owned();
+        return Err(Conflict {
+            what: "binding",
+            name: prefix.to_owned(),
+            reason,
+        });
+    };
+    let binding = record(&row)?;
+    put(&mut write, tenant, site, &binding).await?;
+    let seq = changes::note_directory(&mut write).await?;
+    store.commit(write, seq).await?;
+    Ok(binding)
+}
+
+async fn check_version(write: &mut Write<'_>, tenant: &Name, binding: &Binding) -> Result<(), StoreError> {
+    let query = sqlx::query("SELECT 1 FROM policy_versions WHERE tenant = ? AND name = ? AND digest = ?");
+    let query = query
+        .bind(tenant.as_str())
+        .bind(binding.policy.as_str())
+        .bind(binding.digest.to_string());
+    let found = query.fetch_optional(&mut **write).await?;
+    found
+        .map(|_| ())
+        .ok_or_else(|| missing("policy version", format!("{} {}", binding.policy, binding.digest)))
+}
+
+async fn put(write: &mut Write<'_>, tenant: &Name, site: SiteId, binding: &Binding) -> Result<(), StoreError> {
+    let insert = "INSERT OR REPLACE INTO bindings (tenant, site_id, prefix, policy, digest, settings, on_failure,
+        updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let settings: BTreeMap<&str, &str> = binding
+        .settings
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .collect();
+    sqlx::query(insert)
+        .bind(tenant.as_str())
+        .bind(signed(site.0))
+        .bind(binding.prefix.as_str())
+        .bind(binding.policy.as_str())
+        .bind(binding.digest.to_string())
+        .bind(json(&settings)?)
+        .bind(binding.on_failure.as_str())
+        .bind(now_s())
+        .execute(&mut **write)
+        .await?;
+    Ok(())
+}
+
+fn record(row: &SqliteRow) -> Result<Binding, StoreError> {
+    let (prefix, policy): (String, String) = (row.try_get("prefix")?, row.try_get("policy")?);
+    let (digest, on_failure): (String, String) = (row.try_get("digest")?, row.try_get("on_failure")?);
+    let settings: BTreeMap<Box<str>, Box<str>> =
+        serde_json::from_str(row.try_get("settings")?).map_err(json_damaged)?;
+    Ok(Binding {
+        prefix: Prefix::parse(&prefix).map_err(damaged)?,
+        policy: Name::parse("policy name", &policy).map_err(damaged)?,
+        digest: Digest::parse(&digest).map_err(damaged)?,
+        settings,
+        on_failure: FailureMode::parse(&on_failure).map_err(damaged)?,
+    })
+}

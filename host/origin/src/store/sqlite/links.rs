@@ -1,0 +1,126 @@
+//! Links.
+
+use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use wayside_decide::{link::Link, name::Name, path::LinkPath, site::SiteId, status::RedirectStatus, target::Target};
+
+use super::{SqliteStore, changes, damaged, json, json_damaged, missing, now_s, signed, unsigned, unsigned_or_none};
+use crate::store::{LinkRecord, StoreError, WriteMode};
+
+const COLUMNS: &str = "SELECT path, target, status, forward_query, starts_at, expires_at, fallback, tags, created_at,
+    updated_at FROM links WHERE site_id = ?";
+
+pub(super) async fn list(
+    readers: &SqlitePool,
+    site: SiteId,
+    prefix: &str,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<LinkRecord>, StoreError> {
+    // A range on the primary key: the first path that no longer starts with the prefix ends it.
+    let query = sqlx::AssertSqlSafe(format!(
+        "{COLUMNS} AND path >= ?2 AND path > ?3 AND substr(path, 1, length(?2)) = ?2 ORDER BY path LIMIT ?4"
+    ));
+    let query = sqlx::query(query)
+        .bind(signed(site.0))
+        .bind(prefix)
+        .bind(after)
+        .bind(limit);
+    query.fetch_all(readers).await?.iter().map(record).collect()
+}
+
+pub(super) async fn one(readers: &SqlitePool, site: SiteId, path: &LinkPath) -> Result<LinkRecord, StoreError> {
+    let query = sqlx::AssertSqlSafe(format!("{COLUMNS} AND path = ?"));
+    let row = sqlx::query(query)
+        .bind(signed(site.0))
+        .bind(path.as_str())
+        .fetch_optional(readers)
+        .await?;
+    record(&row.ok_or_else(|| missing("link", path))?)
+}
+
+pub(super) async fn write(
+    store: &SqliteStore,
+    tenant: &Name,
+    site: SiteId,
+    links: &[(LinkPath, Link)],
+    mode: WriteMode,
+) -> Result<(), StoreError> {
+    let on_conflict = match mode {
+        WriteMode::Create => "DO NOTHING",
+        WriteMode::Replace => {
+            "DO UPDATE SET target = excluded.target, status = excluded.status,
+            forward_query = excluded.forward_query, starts_at = excluded.starts_at, expires_at = excluded.expires_at,
+            fallback = excluded.fallback, tags = excluded.tags, updated_at = excluded.updated_at"
+        }
+    };
+    let insert = format!(
+        "INSERT INTO links (tenant, site_id, path, target, status, forward_query, starts_at, expires_at, fallback, tags,
+        created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?11, ?11) ON CONFLICT {on_conflict}"
+    );
+    let (mut write, now, mut seq) = (store.writer.begin().await?, now_s(), 0);
+    for (path, link) in links {
+        let tags: Vec<&str> = link.tags.iter().map(|tag| &**tag).collect();
+        let written = sqlx::query(sqlx::AssertSqlSafe(insert.clone()))
+            .bind(tenant.as_str())
+            .bind(signed(site.0))
+            .bind(path.as_str())
+            .bind(link.target.as_str())
+            .bind(link.status.code())
+            .bind(link.forward_query)
+            .bind(link.starts_at.map(signed))
+            .bind(link.expires_at.map(signed))
+            .bind(link.fallback.as_ref().map(Target::as_str))
+            .bind(json(&tags)?)
+            .bind(now)
+            .execute(&mut *write)
+            .await?;
+        if written.rows_affected() == 0 {
+            let reason = "exists already".to_owned();
+            return Err(StoreError::Conflict {
+                what: "link",
+                name: path.to_string(),
+                reason,
+            });
+        }
+        seq = changes::note_link(&mut write, site, path).await?;
+    }
+    store.commit(write, seq).await
+}
+
+pub(super) async fn delete(store: &SqliteStore, site: SiteId, path: &LinkPath) -> Result<(), StoreError> {
+    let mut write = store.writer.begin().await?;
+    let delete = sqlx::query("DELETE FROM links WHERE site_id = ? AND path = ?");
+    let deleted = delete
+        .bind(signed(site.0))
+        .bind(path.as_str())
+        .execute(&mut *write)
+        .await?;
+    if deleted.rows_affected() == 0 {
+        return Err(missing("link", path));
+    }
+    let seq = changes::note_link(&mut write, site, path).await?;
+    store.commit(write, seq).await
+}
+
+fn record(row: &SqliteRow) -> Result<LinkRecord, StoreError> {
+    let (path, target): (String, String) = (row.try_get("path")?, row.try_get("target")?);
+    let fallback: Option<String> = row.try_get("fallback")?;
+    let tags: Vec<Box<str>> = serde_json::from_str(row.try_get("tags")?).map_err(json_damaged)?;
+    Ok(LinkRecord {
+        path: LinkPath::parse(&path).map_err(damaged)?,
+        link: Link {
+            target: Target::parse_at_edge(&target).map_err(damaged)?,
+            status: RedirectStatus::from_code(row.try_get("status")?).map_err(damaged)?,
+            forward_query: row.try_get("forward_query")?,
+            starts_at: unsigned_or_none(row, "starts_at")?,
+            expires_at: unsigned_or_none(row, "expires_at")?,
+            fallback: fallback
+                .map(|target| Target::parse_at_edge(&target))
+                .transpose()
+                .map_err(damaged)?,
+            tags: tags.into(),
+        },
+        created_at: unsigned(row, "created_at")?,
+        updated_at: unsigned(row, "updated_at")?,
+    })
+}

@@ -1,0 +1,166 @@
+//! Sites and the hosts they answer for.
+
+use sqlx::{Executor, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
+use wayside_decide::{host::HostPattern, name::Name, site::SiteId, target::Target};
+
+use super::{SqliteStore, Write, changes, damaged, missing, now_s, signed, unsigned};
+use crate::store::{SiteContent, SiteRecord, StoreError};
+
+const COLUMNS: &str = "SELECT id, name, not_found, created_at, updated_at FROM sites WHERE tenant = ?";
+
+pub(super) async fn create(
+    store: &SqliteStore,
+    tenant: &Name,
+    name: &Name,
+    content: SiteContent,
+) -> Result<SiteRecord, StoreError> {
+    let mut key = [0_u8; 32];
+    getrandom::fill(&mut key).map_err(|error| StoreError::Damaged(format!("no randomness for a key: {error}")))?;
+    let mut write = store.writer.begin().await?;
+    let insert = "INSERT INTO sites (tenant, name, not_found, bucket_key, created_at, updated_at)
+        VALUES (?, ?, ?, ?, ?5, ?5) ON CONFLICT DO NOTHING RETURNING id";
+    let inserted = sqlx::query(insert)
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .bind(content.not_found.as_ref().map(Target::as_str))
+        .bind(&key[..])
+        .bind(now_s())
+        .fetch_optional(&mut *write)
+        .await?;
+    let Some(row) = inserted else {
+        let reason = "exists already".to_owned();
+        return Err(StoreError::Conflict {
+            what: "site",
+            name: name.to_string(),
+            reason,
+        });
+    };
+    let id = SiteId(unsigned(&row, "id")?);
+    insert_hosts(&mut write, tenant, id, &content.hosts).await?;
+    let seq = changes::note_directory(&mut write).await?;
+    store.commit(write, seq).await?;
+    one(&store.readers, tenant, name).await
+}
+
+pub(super) async fn replace(
+    store: &SqliteStore,
+    tenant: &Name,
+    name: &Name,
+    content: SiteContent,
+) -> Result<SiteRecord, StoreError> {
+    let mut write = store.writer.begin().await?;
+    let update = "UPDATE sites SET not_found = ?, updated_at = ? WHERE tenant = ? AND name = ? RETURNING id";
+    let updated = sqlx::query(update)
+        .bind(content.not_found.as_ref().map(Target::as_str))
+        .bind(now_s())
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .fetch_optional(&mut *write)
+        .await?;
+    let id = SiteId(unsigned(&updated.ok_or_else(|| missing("site", name))?, "id")?);
+    sqlx::query("DELETE FROM site_hosts WHERE site_id = ?")
+        .bind(signed(id.0))
+        .execute(&mut *write)
+        .await?;
+    insert_hosts(&mut write, tenant, id, &content.hosts).await?;
+    let seq = changes::note_directory(&mut write).await?;
+    store.commit(write, seq).await?;
+    one(&store.readers, tenant, name).await
+}
+
+pub(super) async fn delete(store: &SqliteStore, tenant: &Name, name: &Name) -> Result<(), StoreError> {
+    let mut write = store.writer.begin().await?;
+    let delete = sqlx::query("DELETE FROM sites WHERE tenant = ? AND name = ?");
+    let deleted = delete
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .execute(&mut *write)
+        .await?;
+    if deleted.rows_affected() == 0 {
+        return Err(missing("site", name));
+    }
+    let seq = changes::note_directory(&mut write).await?;
+    store.commit(write, seq).await
+}
+
+pub(super) async fn list(readers: &SqlitePool, tenant: &Name) -> Result<Vec<SiteRecord>, StoreError> {
+    // One snapshot for the sites and their hosts.
+    let mut read = readers.begin().await?;
+    let query = sqlx::AssertSqlSafe(format!("{COLUMNS} ORDER BY name"));
+    let rows = sqlx::query(query).bind(tenant.as_str()).fetch_all(&mut *read).await?;
+    let mut sites = Vec::with_capacity(rows.len());
+    for row in rows {
+        let hosts = hosts(&mut *read, SiteId(unsigned(&row, "id")?)).await?;
+        sites.push(record(&row, hosts)?);
+    }
+    Ok(sites)
+}
+
+pub(super) async fn one(readers: &SqlitePool, tenant: &Name, name: &Name) -> Result<SiteRecord, StoreError> {
+    let mut read = readers.begin().await?;
+    let query = sqlx::AssertSqlSafe(format!("{COLUMNS} AND name = ?"));
+    let row = sqlx::query(query)
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .fetch_optional(&mut *read)
+        .await?;
+    let row = row.ok_or_else(|| missing("site", name))?;
+    let hosts = hosts(&mut *read, SiteId(unsigned(&row, "id")?)).await?;
+    record(&row, hosts)
+}
+
+/// The host patterns of a site, in the order its owner gave them.
+async fn hosts(read: impl Executor<'_, Database = Sqlite>, site: SiteId) -> Result<Vec<HostPattern>, StoreError> {
+    let query = sqlx::query_scalar("SELECT pattern FROM site_hosts WHERE site_id = ? ORDER BY position");
+    let patterns: Vec<String> = query.bind(signed(site.0)).fetch_all(read).await?;
+    patterns
+        .iter()
+        .map(|pattern| HostPattern::parse(pattern).map_err(damaged))
+        .collect()
+}
+
+async fn insert_hosts(
+    write: &mut Write<'_>,
+    tenant: &Name,
+    site: SiteId,
+    hosts: &[HostPattern],
+) -> Result<(), StoreError> {
+    for (position, host) in hosts.iter().enumerate() {
+        let insert = "INSERT INTO site_hosts (pattern, tenant, site_id, position) VALUES (?, ?, ?, ?)
+            ON CONFLICT DO NOTHING";
+        let inserted = sqlx::query(insert)
+            .bind(host.to_string())
+            .bind(tenant.as_str())
+            .bind(signed(site.0))
+            .bind(signed(position as u64))
+            .execute(&mut **write)
+            .await?;
+        if inserted.rows_affected() == 0 {
+            let reason = "belongs to a site already".to_owned();
+            return Err(StoreError::Conflict {
+                what: "host",
+                name: host.to_string(),
+                reason,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn record(row: &SqliteRow, hosts: Vec<HostPattern>) -> Result<SiteRecord, StoreError> {
+    let name: String = row.try_get("name")?;
+    let not_found: Option<String> = row.try_get("not_found")?;
+    Ok(SiteRecord {
+        id: SiteId(unsigned(row, "id")?),
+        name: Name::parse("site name", &name).map_err(damaged)?,
+        content: SiteContent {
+            hosts,
+            not_found: not_found
+                .map(|target| Target::parse_at_edge(&target))
+                .transpose()
+                .map_err(damaged)?,
+        },
+        created_at: unsigned(row, "created_at")?,
+        updated_at: unsigned(row, "updated_at")?,
+    })
+}
