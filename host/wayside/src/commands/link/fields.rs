@@ -1,0 +1,175 @@
+//! What a link says: as the command line gives it, and as the API takes it.
+
+use clap::{ArgAction, Args};
+use serde::{Deserialize, Serialize};
+
+use super::status;
+use crate::dates;
+
+/// A link as the API takes it. What else the API tells of a link is not sent back.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Content {
+    pub(super) site: String,
+    pub(super) path: String,
+    target: String,
+    status: u16,
+    tags: Vec<String>,
+    forward_query: bool,
+    starts_at: Option<u64>,
+    expires_at: Option<u64>,
+    fallback: Option<String>,
+}
+
+/// What a new link may say besides its target.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A label of yours; repeat for more
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Add the request's query to the target
+    #[arg(long)]
+    forward_query: bool,
+    /// Live from: RFC 3339, or seconds since 1970
+    #[arg(long, value_name = "INSTANT", value_parser = dates::parse)]
+    starts_at: Option<u64>,
+    /// Live until: RFC 3339, or seconds since 1970
+    #[arg(long, value_name = "INSTANT", value_parser = dates::parse)]
+    expires_at: Option<u64>,
+    /// Where it leads before and after that; without it, the link is not found then
+    #[arg(long, value_name = "URL")]
+    fallback: Option<String>,
+}
+
+/// What may change about a link.
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Changes {
+    /// Where it leads
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+    /// The status of the redirect: 301, 302, 303, 307 or 308
+    #[arg(long, value_name = "CODE", value_parser = status)]
+    status: Option<u16>,
+    /// A label, in place of those before; repeat for more
+    #[arg(long = "tag", value_name = "TAG", conflicts_with = "no_tags")]
+    tags: Vec<String>,
+    /// Take all labels off
+    #[arg(long)]
+    no_tags: bool,
+    /// Whether the request's query is added to the target
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        action = ArgAction::Set)]
+    forward_query: Option<bool>,
+    /// Live from: RFC 3339, seconds since 1970, or `none`
+    #[arg(long, value_name = "INSTANT", value_parser = instant_or_none)]
+    starts_at: Option<Setting<u64>>,
+    /// Live until: RFC 3339, seconds since 1970, or `none`
+    #[arg(long, value_name = "INSTANT", value_parser = instant_or_none)]
+    expires_at: Option<Setting<u64>>,
+    /// Where it leads before and after that; `none` for nowhere
+    #[arg(long, value_name = "URL", value_parser = url_or_none)]
+    fallback: Option<Setting<String>>,
+}
+
+/// A field that may be set to nothing.
+#[derive(Clone)]
+struct Setting<T>(Option<T>);
+
+impl Content {
+    /// A new link.
+    pub(super) fn new(site: String, path: String, target: String, status: u16, options: Options) -> Self {
+        let Options {
+            tags,
+            forward_query,
+            starts_at,
+            expires_at,
+            fallback,
+        } = options;
+        Self {
+            site,
+            path,
+            target,
+            status,
+            tags,
+            forward_query,
+            starts_at,
+            expires_at,
+            fallback,
+        }
+    }
+}
+
+impl Changes {
+    /// Changes what was named.
+    pub(super) fn apply(self, link: &mut Content) {
+        link.target = self.target.unwrap_or_else(|| std::mem::take(&mut link.target));
+        link.status = self.status.unwrap_or(link.status);
+        link.forward_query = self.forward_query.unwrap_or(link.forward_query);
+        if self.no_tags || !self.tags.is_empty() {
+            link.tags = self.tags;
+        }
+        if let Some(Setting(instant)) = self.starts_at {
+            link.starts_at = instant;
+        }
+        if let Some(Setting(instant)) = self.expires_at {
+            link.expires_at = instant;
+        }
+        if let Some(Setting(target)) = self.fallback {
+            link.fallback = target;
+        }
+    }
+}
+
+fn instant_or_none(text: &str) -> Result<Setting<u64>, String> {
+    if text == "none" {
+        return Ok(Setting(None));
+    }
+    let instant = dates::parse(text).map_err(|error| format!("{error}, or `none`"))?;
+    Ok(Setting(Some(instant)))
+}
+
+fn url_or_none(text: &str) -> Result<Setting<String>, String> {
+    Ok(Setting(Some(text.to_owned()).filter(|text| text != "none")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+    use serde_json::json;
+
+    use super::{Changes, Content};
+
+    fn changed(words: &[&str]) -> Content {
+        let mut link: Content = serde_json::from_value(json!({
+            "site": "s", "path": "/a", "target": "https://a.example/", "status": 302, "tags": ["x"],
+            "forward_query": true, "starts_at": 1, "expires_at": 2, "fallback": "https://b.example/",
+            "created_at": 9, "updated_at": 9,
+        }))
+        .expect("link");
+        let command = Changes::augment_args(clap::Command::new("set").no_binary_name(true));
+        let matches = command.try_get_matches_from(words).expect("words");
+        Changes::from_arg_matches(&matches).expect("changes").apply(&mut link);
+        link
+    }
+
+    #[test]
+    fn only_what_is_named_changes() {
+        let expected = Content {
+            target: "https://c.example/".into(),
+            ..changed(&["--status", "302"])
+        };
+        assert_eq!(changed(&["--target", "https://c.example/"]), expected);
+        let link = changed(&[
+            "--expires-at",
+            "none",
+            "--fallback",
+            "none",
+            "--forward-query=false",
+            "--no-tags",
+        ]);
+        assert_eq!((link.starts_at, link.expires_at, link.fallback), (Some(1), None, None));
+        assert_eq!((link.forward_query, link.tags.len()), (false, 0));
+        assert_eq!(changed(&["--tag", "y", "--tag", "z"]).tags, ["y", "z"]);
+        assert!(changed(&["--forward-query"]).forward_query);
+    }
+}

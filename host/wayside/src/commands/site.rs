@@ -1,0 +1,150 @@
+//! `wayside site`: names for sets of hosts.
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::json;
+
+use super::values::name;
+use crate::{
+    cli::Globals,
+    client::{Client, block_on},
+    output::{self, Format, Listing},
+};
+
+const SITES: &[&str] = &["v1", "sites"];
+const COLUMNS: &[&str] = &["name", "hosts", "not_found", "updated_at"];
+
+const ADD_EXAMPLES: &str = "\
+Examples:
+  wayside site add shop --host go.example.com
+  wayside site add shop --host go.example.com --host '*.go.example.com' --not-found https://example.com/";
+const SET_EXAMPLES: &str = "\
+Examples:
+  wayside site set shop --host go.example.com --host go.example.org
+  wayside site set shop --not-found none";
+const LIST_EXAMPLES: &str = "\
+Examples:
+  wayside site list
+  wayside site list --tenant acme --output json";
+const GET_EXAMPLES: &str = "\
+Examples:
+  wayside site get shop";
+const RM_EXAMPLES: &str = "\
+Examples:
+  wayside site rm shop";
+
+/// What can be asked about sites.
+#[derive(Subcommand)]
+pub(crate) enum Args {
+    /// Make a site
+    #[command(after_help = ADD_EXAMPLES)]
+    Add {
+        /// The site's name, within its tenant
+        #[arg(value_parser = name)]
+        name: String,
+        /// A host it answers for, exact or with a wildcard: `*.example.com`; repeat for more
+        #[arg(long = "host", value_name = "HOST", required = true)]
+        hosts: Vec<String>,
+        /// Where unknown paths lead; without it they are not found
+        #[arg(long, value_name = "URL")]
+        not_found: Option<String>,
+    },
+    /// Change the named fields of a site
+    #[command(after_help = SET_EXAMPLES)]
+    Set {
+        /// The site's name
+        #[arg(value_parser = name)]
+        name: String,
+        /// The hosts it answers for, in place of those before; repeat for more
+        #[arg(long = "host", value_name = "HOST", required_unless_present = "not_found")]
+        hosts: Vec<String>,
+        /// Where unknown paths lead; `none` for nowhere
+        #[arg(long, value_name = "URL")]
+        not_found: Option<String>,
+    },
+    /// List the tenant's sites
+    #[command(after_help = LIST_EXAMPLES)]
+    List,
+    /// Show a site
+    #[command(after_help = GET_EXAMPLES)]
+    Get {
+        /// The site's name
+        #[arg(value_parser = name)]
+        name: String,
+    },
+    /// End a site with its links, rules and bindings
+    #[command(after_help = RM_EXAMPLES)]
+    Rm {
+        /// The site's name
+        #[arg(value_parser = name)]
+        name: String,
+    },
+}
+
+#[derive(Serialize)]
+struct NewSite<'a> {
+    name: &'a str,
+    hosts: &'a [String],
+    not_found: Option<&'a str>,
+}
+
+/// Does what is asked.
+pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
+    let client = Client::origin(globals)?;
+    block_on(converse(args, &client, globals.output))
+}
+
+async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result<()> {
+    match args {
+        Args::Add { name, hosts, not_found } => {
+            let site = NewSite {
+                name: &name,
+                hosts: &hosts,
+                not_found: not_found.as_deref(),
+            };
+            let made = client
+                .send(Method::POST, SITES, &site)
+                .await
+                .with_context(|| format!("add site {name}"))?;
+            output::record(format, &made, COLUMNS)
+        }
+        Args::Set { name, hosts, not_found } => {
+            let path = ["v1", "sites", &name];
+            let context = || format!("change site {name}");
+            let mut site = client.get(&path, &[]).await.with_context(context)?;
+            if !hosts.is_empty() {
+                site["hosts"] = json!(hosts);
+            }
+            if let Some(target) = not_found {
+                site["not_found"] = json!(Some(target).filter(|target| target != "none"));
+            }
+            let content = json!({ "hosts": site["hosts"], "not_found": site["not_found"] });
+            let changed = client.send(Method::PUT, &path, &content).await.with_context(context)?;
+            output::record(format, &changed, COLUMNS)
+        }
+        Args::List => client
+            .list(SITES, &[], Listing::new(format, COLUMNS))
+            .await
+            .context("list sites"),
+        Args::Get { name } => {
+            let site = client
+                .get(&["v1", "sites", &name], &[])
+                .await
+                .with_context(|| format!("show site {name}"))?;
+            output::record(format, &site, COLUMNS)
+        }
+        Args::Rm { name } => {
+            client
+                .delete(&["v1", "sites", &name], &[])
+                .await
+                .with_context(|| format!("remove site {name}"))?;
+            output::done(
+                format,
+                &format!("removed site {name}"),
+                &json!({ "removed": { "name": name } }),
+            )
+        }
+    }
+}
