@@ -201,10 +201,12 @@ impl LinkCache {
         entries.map(|(key, held)| (key.site, key.path.clone(), held))
     }
 
-    /// How much is held, to within what moka has counted so far.
+    /// How much is held.
     #[must_use]
     pub fn size(&self) -> Size {
         let memory = &self.shared.memory;
+        // moka counts when it tidies up, which otherwise waits for more traffic.
+        memory.run_pending_tasks();
         Size {
             entries: memory.entry_count(),
             bytes: memory.weighted_size(),

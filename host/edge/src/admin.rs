@@ -58,7 +58,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
 
 impl Admin {
     pub(crate) fn is_ready(&self) -> bool {
-        !self.is_draining.load(Ordering::Relaxed) && self.edge.directory.load().cursor.is_some()
+        !self.is_draining.load(Ordering::Relaxed) && self.follower.is_settled()
     }
 }
 
@@ -66,7 +66,10 @@ async fn ready(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     match (admin.is_draining.load(Ordering::Relaxed), admin.is_ready()) {
         (_, true) => (StatusCode::OK, "ready\n"),
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "no directory yet\n"),
+        (false, _) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no directory yet, or its policies are still being loaded\n",
+        ),
     }
 }
 

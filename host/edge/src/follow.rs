@@ -4,7 +4,13 @@
 //! change shows at once. The *keeper* reads the directory when the follower says that it changed, swaps it in, and
 //! loads the guests it names, which may take seconds.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::{Notify, watch};
@@ -32,6 +38,8 @@ pub(crate) struct Follower {
     /// directory.
     cursor: watch::Sender<Option<Cursor>>,
     directory_changed: Notify,
+    /// Whether the guests of some directory have all been loaded or refused.
+    is_settled: AtomicBool,
 }
 
 impl Follower {
@@ -45,12 +53,18 @@ impl Follower {
             wire,
             cursor,
             directory_changed: Notify::new(),
+            is_settled: AtomicBool::new(false),
         }
     }
 
     /// The directory as the origin sent it last.
     pub(crate) fn wire(&self) -> Option<Arc<EdgeDirectory>> {
         self.wire.borrow().clone()
+    }
+
+    /// Whether every binding of a directory runs its policy, or is known to have none that could run.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Relaxed)
     }
 
     /// How far the feed has been followed.
@@ -152,6 +166,7 @@ impl Follower {
         while loads.next().await.is_some() {
             self.swap(wire);
         }
+        self.is_settled.store(true, Ordering::Relaxed);
     }
 
     fn swap(&self, wire: &EdgeDirectory) {

@@ -58,6 +58,12 @@ impl Origin {
         &self.store
     }
 
+    /// What decides whether a component may be pushed.
+    #[must_use]
+    pub const fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
     /// Makes a token outside the API: the first one, or a node's of this very process.
     ///
     /// # Errors

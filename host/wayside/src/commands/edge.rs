@@ -1,0 +1,33 @@
+//! `wayside edge`: a node that follows an origin elsewhere.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use wayside_edge::node::Node;
+
+use crate::{cli::Globals, logging, output, running, settings};
+
+/// Run an edge
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration; see `wayside config schema`. Environment variables `WAYSIDE__SECTION__KEY` go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs the node until the process is asked to end.
+pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
+    let config = settings::load(args.config.as_deref())?;
+    logging::start(&config.log);
+    let token = settings::upstream_token(&config.upstream)?.or_else(|| globals.token.clone());
+    let token = token.context("no token for the origin: set `upstream.token_file`, or WAYSIDE_TOKEN")?;
+    let node_settings = running::node_settings(&config, config.upstream.url.as_str().to_owned(), token);
+    running::block_on(async {
+        let node = Node::start(node_settings).await?;
+        output::line(&format!("edge    http://{}", node.address()))?;
+        output::line(&format!("admin   http://{}", node.admin_address()))?;
+        running::end().await?;
+        node.drain().await;
+        Ok(())
+    })
+}

@@ -1,0 +1,115 @@
+//! `wayside origin`: the control plane by itself, and its backups.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, sync::oneshot};
+use wayside_edge_config::config::Config;
+use wayside_origin::{backup, origin::Origin, token::Scope};
+use wayside_policy::{admission::Admission, engine::Engine};
+
+use crate::{cli::Globals, first_token, logging, output, running, settings};
+
+/// The record's file within `origin.data`.
+const DATABASE: &str = "origin.db";
+/// The file within `origin.data` that holds the first token.
+pub(super) const TOKEN: &str = "token";
+
+/// Run an origin, or back up and restore its database
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    serve: Serve,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wayside origin --config wayside.toml
+  wayside origin backup --data .wayside/origin backup.db
+  wayside origin restore --data .wayside/origin backup.db";
+
+#[derive(clap::Args)]
+struct Serve {
+    /// The configuration; see `wayside config schema`. Environment variables `WAYSIDE__SECTION__KEY` go before it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run the origin
+    Serve(Serve),
+    /// Write a consistent copy of the database to a new file, also while an origin uses it
+    Backup(Copy),
+    /// Replace the database by a backup, which is checked first; no origin may be using it
+    Restore(Copy),
+}
+
+#[derive(clap::Args)]
+struct Copy {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The origin's folder (`origin.data`; of `wayside dev`, the folder `origin` in its data)
+    #[arg(long, value_name = "DIR", default_value = ".wayside/origin")]
+    data: PathBuf,
+}
+
+/// Does what is asked.
+pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
+    match args.command {
+        None => serve(&args.serve),
+        Some(Command::Serve(arguments)) => serve(&arguments),
+        Some(Command::Backup(copy)) => running::block_on(async {
+            backup::back_up(&database(&copy.data), &copy.file).await?;
+            output::line(&format!("backed up to {}", copy.file.display()))
+        }),
+        Some(Command::Restore(copy)) => running::block_on(async {
+            backup::restore(&database(&copy.data), &copy.file).await?;
+            output::line(&format!("restored from {}", copy.file.display()))
+        }),
+    }
+}
+
+/// The origin's database in its folder.
+pub(super) fn database(data: &Path) -> PathBuf {
+    data.join(DATABASE)
+}
+
+/// Opens the origin of a configuration.
+pub(super) async fn open(config: &Config) -> anyhow::Result<Origin> {
+    let engine = Engine::new(&running::engine_options(&config.policy))?;
+    Ok(Origin::open(&database(&config.origin.data), Admission::new(engine)).await?)
+}
+
+/// Listens for the API.
+pub(super) async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{address}: the port is taken; choose another, or 0 for any free one")
+        }
+        _ => anyhow::Error::new(error).context(format!("{address}: listen")),
+    })
+}
+
+fn serve(arguments: &Serve) -> anyhow::Result<()> {
+    let config = settings::load(arguments.config.as_deref())?;
+    logging::start(&config.log);
+    running::block_on(async {
+        let origin = open(&config).await?;
+        first_token::keep(&origin, &config.origin.data.join(TOKEN), Scope::Admin, "first").await?;
+        let socket = listen(config.origin.listen.0).await?;
+        output::line(&format!(
+            "origin  http://{}",
+            socket.local_addr().context("read the port")?
+        ))?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(origin.serve(socket, async { stopped.await.unwrap_or_default() }));
+        running::end().await?;
+        let _ = stop.send(());
+        serving.await.context("stop the origin")?.context("serve the API")
+    })
+}

@@ -1,0 +1,97 @@
+//! What every long-running command shares: a runtime, a node made from configuration, and an end by signal.
+
+use std::{future::Future, thread::available_parallelism, time::Duration};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use wayside_cache::links::Settings as CacheSettings;
+use wayside_edge::{facts::Place, geo_watch::GeoFiles, node::Settings};
+use wayside_edge_config::config::{self, Config};
+use wayside_policy::{engine::EngineOptions, pool::PoolOptions};
+
+/// Threads of the runtime beside the listening threads: the feed, loads, the origin, the admin endpoint.
+const CONTROL_THREADS: usize = 2;
+
+/// Runs `main` on a runtime of its own.
+pub(crate) fn block_on<T>(main: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(main)
+}
+
+/// Resolves when the process is asked to end: Ctrl-C or SIGTERM.
+pub(crate) async fn end() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("listen for Ctrl-C")?,
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("ending: finishing what has begun");
+    Ok(())
+}
+
+/// What a node is told, from the configuration and the origin's URL and token.
+pub(crate) fn node_settings(config: &Config, origin_url: String, origin_token: String) -> Settings {
+    let edge = &config.edge;
+    let seconds = |seconds: u64| Duration::from_secs(seconds);
+    Settings {
+        listen: edge.listen.0,
+        admin: config.admin.listen.0,
+        threads: threads(edge.threads.as_usize()),
+        origin_url,
+        origin_token,
+        place: Place {
+            region: Some(edge.region.as_str())
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
+            pop: Some(edge.pop.as_str())
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned),
+        },
+        trusted_proxies: edge.trusted_proxies.0.iter().map(|network| network.0).collect(),
+        honours_demo_country: edge.demo_country,
+        cache: CacheSettings {
+            bytes_max: config.cache.memory_mib.get() * 1024 * 1024,
+            ttl: seconds(config.cache.ttl_s.get()),
+            negative_ttl: seconds(config.cache.negative_ttl_s.get()),
+            stale_max: seconds(config.cache.stale_s.get()),
+            load_timeout: Duration::from_millis(config.cache.load_timeout_ms.get()),
+        },
+        engine: engine_options(&config.policy),
+        pool: pool_options(&config.policy),
+        geo: GeoFiles {
+            places: config.geo.city.as_deref().map(Into::into),
+            systems: config.geo.asn.as_deref().map(Into::into),
+            check_interval: seconds(config.geo.check_interval_s.get()),
+        },
+        data: edge.data.as_deref().map(Into::into),
+    }
+}
+
+/// What policies run on.
+pub(crate) fn engine_options(policy: &config::Policy) -> EngineOptions {
+    EngineOptions {
+        deadline: Duration::from_millis(policy.deadline_ms.get()),
+        ..EngineOptions::default()
+    }
+}
+
+fn pool_options(policy: &config::Policy) -> PoolOptions {
+    let default = PoolOptions::default();
+    match policy.workers.as_usize() {
+        0 => default,
+        workers => PoolOptions { workers, ..default },
+    }
+}
+
+fn threads(configured: usize) -> usize {
+    if configured > 0 {
+        configured
+    } else {
+        available_parallelism().map_or(1, std::num::NonZero::get)
+    }
+}
