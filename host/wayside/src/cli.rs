@@ -16,7 +16,7 @@ use crate::{
 
 /// Redirects at the edge: an edge, its origin, and the command that speaks to them.
 #[derive(Parser)]
-#[command(name = "wayside", version, propagate_version = true, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "wayside", version, max_term_width = 100, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,
@@ -76,6 +76,17 @@ pub(crate) struct Globals {
         help_heading = ORIGIN
     )]
     pub(crate) tenant: Option<String>,
+    /// Where the edge's own endpoint answers
+    #[arg(
+        long,
+        global = true,
+        env = "WAYSIDE_ADMIN",
+        default_value = "http://127.0.0.1:9090",
+        value_parser = service_url,
+        value_name = "URL",
+        help_heading = EDGE
+    )]
+    pub(crate) admin_url: ServiceUrl,
 }
 
 /// Reads the command line. Ends the process when it asks for help or cannot be read.
@@ -89,32 +100,39 @@ pub(crate) fn command() -> clap::Command {
     let mut command = Cli::command();
     command.build();
     for name in WITHOUT_ORIGIN {
-        command = command.mut_subcommand(name, hide_origin);
+        command = command.mut_subcommand(name, |command| hide(command, ORIGIN));
+    }
+    for name in WITHOUT_ORIGIN.iter().chain(&WITHOUT_EDGE) {
+        command = command.mut_subcommand(name, |command| hide(command, EDGE));
     }
     command
 }
 
-/// Commands that ask no origin: its options say nothing about them.
+/// Commands that ask nobody: where the origin answers, and as whom to ask it, says nothing about them.
 const WITHOUT_ORIGIN: [&str; 6] = ["dev", "edge", "origin", "geo", "config", "completions"];
+/// Commands that ask the origin alone.
+const WITHOUT_EDGE: [&str; 5] = ["site", "link", "rule", "policy", "token"];
 
-/// Leaves the origin's options out of a command's help, and of the help of those below it.
-fn hide_origin(command: clap::Command) -> clap::Command {
+/// Leaves the options under a heading out of a command's help, and of the help of those below it.
+fn hide(command: clap::Command, heading: &str) -> clap::Command {
     let names: Vec<String> = command
         .get_subcommands()
         .map(|below| below.get_name().to_owned())
         .collect();
     let mut command = command.mut_args(|argument| {
-        let is_origin = argument.get_help_heading() == Some(ORIGIN);
-        argument.hide(is_origin)
+        let is_meant = argument.get_help_heading() == Some(heading);
+        let is_hidden = is_meant || argument.is_hide_set();
+        argument.hide(is_hidden)
     });
     for name in names {
-        command = command.mut_subcommand(name, hide_origin);
+        command = command.mut_subcommand(name, |command| hide(command, heading));
     }
     command
 }
 
 const GLOBAL: &str = "Global options";
 const ORIGIN: &str = "Origin";
+const EDGE: &str = "Edge";
 
 /// What can be asked.
 #[derive(Subcommand)]
@@ -182,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_without_an_origin_do_not_speak_of_its_options() {
+    fn commands_speak_of_the_options_that_mean_something_to_them() {
         let help = |words: &[&str]| {
             let result = command().try_get_matches_from(words);
             result.expect_err("help").to_string()
@@ -195,7 +213,8 @@ mod tests {
             assert!(!text.contains("--tenant") && text.contains("--output"), "{text}");
         }
         let text = help(&["wayside", "link", "add", "--help"]);
-        assert!(text.contains("--tenant") && text.contains("--output"), "{text}");
+        assert!(text.contains("--tenant") && !text.contains("--admin-url"), "{text}");
+        assert!(help(&["wayside", "status", "--help"]).contains("--admin-url"));
     }
 
     #[test]
@@ -214,6 +233,7 @@ mod tests {
             "wayside token create ci --scope write --tenant acme",
             "wayside geo lookup 81.2.69.142 --geo city.mmdb --geo-asn asn.mmdb",
             "wayside config check wayside.toml",
+            "wayside --origin-url http://127.0.0.1:1 --admin-url http://127.0.0.1:2 status",
             "wayside dev --listen 127.0.0.1:0 --trust-proxy 10.0.0.0/8",
             "wayside completions bash",
         ] {

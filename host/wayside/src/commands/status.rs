@@ -2,11 +2,10 @@
 
 use anyhow::Context as _;
 use serde_json::json;
-use wayside_edge_config::url::ServiceUrl;
 
 use crate::{
     cli::Globals,
-    client::{Client, access::service_url, block_on},
+    client::{Client, block_on},
     output,
 };
 
@@ -15,24 +14,14 @@ Examples:
   wayside status
   wayside status --admin-url http://10.0.0.7:9090 --output json";
 
-/// Whose status.
+/// Nothing beyond what holds for every command.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
-    /// Where the edge's own endpoint answers
-    #[arg(
-        long,
-        env = "WAYSIDE_ADMIN",
-        default_value = "http://127.0.0.1:9090",
-        value_parser = service_url,
-        value_name = "URL"
-    )]
-    admin_url: ServiceUrl,
-}
+pub(crate) struct Args {}
 
 /// Fails when the edge does not answer; an origin that does not is part of how things are.
-pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
-    let edge = Client::anonymous("edge", args.admin_url)?;
+pub(crate) fn run(_: Args, globals: &Globals) -> anyhow::Result<()> {
+    let edge = Client::anonymous("edge", globals.admin_url.clone())?;
     let origin = Client::anonymous("origin", globals.origin_url.clone())?;
     let document = block_on(async {
         let status = edge.get(&["status"], &[]).await.context("show the status")?;
