@@ -36,9 +36,8 @@ pub(crate) enum Args {
     /// Make a token; it is shown this once
     #[command(after_help = CREATE_EXAMPLES)]
     Create {
-        /// What to call it
-        #[arg(value_parser = name)]
-        name: String,
+        #[command(flatten)]
+        name: GivenName,
         /// What its holder may do
         #[arg(long, value_enum)]
         scope: Scope,
@@ -62,6 +61,26 @@ pub(crate) enum Args {
         #[arg(long)]
         operator: bool,
     },
+}
+
+/// What to call a token.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct GivenName {
+    /// What to call it
+    #[arg(value_name = "NAME", value_parser = name)]
+    positional: Option<String>,
+    /// What to call it
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    name: Option<String>,
+}
+
+impl GivenName {
+    fn text(&self) -> &str {
+        let name = self.positional.as_deref().or(self.name.as_deref());
+        // Clap has seen to it that there is one.
+        name.unwrap_or_default()
+    }
 }
 
 /// What a token's holder may do; each includes those before it.
@@ -92,11 +111,8 @@ async fn converse(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let format = globals.output;
     match args {
         Args::Create { name, scope, operator } => {
-            let token = NewToken {
-                name: &name,
-                scope,
-                operator,
-            };
+            let name = name.text();
+            let token = NewToken { name, scope, operator };
             let client = client(globals, operator)?;
             let made = client
                 .send(Method::POST, TOKENS, &token)
