@@ -1,1 +1,21 @@
 //! Whole-system tests: the real binary over real sockets.
+//!
+//! Each test starts the processes it needs on free ports with a folder of its own, and ends them by their ids. Nothing
+//! is shared, so all run side by side.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test says what it expects by failing, and why it was left out"
+)]
+
+mod harness;
+
+mod admin;
+mod bad_requests;
+mod cli;
+mod demo;
+mod geo;
+mod layers;
+mod outages;
+mod policies;

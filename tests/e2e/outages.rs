@@ -1,0 +1,109 @@
+//! Edge and origin apart, and what still works when one of them is gone.
+
+use std::path::Path;
+
+use crate::harness::{Process, eventually, request};
+
+fn start_origin(folder: &Path, listen: &str) -> Process {
+    let data = folder.join("origin");
+    let variables = [
+        ("WAYSIDE__ORIGIN__DATA", data.to_str().expect("path")),
+        ("WAYSIDE__ORIGIN__LISTEN", listen),
+    ];
+    Process::start(&["origin"], "origin", &variables)
+}
+
+fn start_edge(folder: &Path, origin: &str) -> Process {
+    let (data, token) = (folder.join("node"), folder.join("origin/token"));
+    let variables = [
+        ("WAYSIDE__EDGE__DATA", data.to_str().expect("path")),
+        ("WAYSIDE__EDGE__LISTEN", "127.0.0.1:0"),
+        ("WAYSIDE__ADMIN__LISTEN", "127.0.0.1:0"),
+        ("WAYSIDE__UPSTREAM__URL", origin),
+        ("WAYSIDE__UPSTREAM__TOKEN_FILE", token.to_str().expect("path")),
+    ];
+    Process::start(&["edge"], "admin", &variables)
+}
+
+fn cli(folder: &Path, origin: &str, arguments: &[&str]) {
+    let output = std::process::Command::new(crate::harness::BINARY)
+        .args(["--origin-url", origin])
+        .args(arguments)
+        .env("WAYSIDE_TOKEN_FILE", folder.join("origin/token"))
+        .output()
+        .expect("run");
+    assert!(output.status.success(), "{}", crate::harness::text(&output.stderr));
+}
+
+#[test]
+fn an_edge_outlives_its_origin_and_restarts_without_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let origin = start_origin(folder, "127.0.0.1:0");
+    let address = origin.origin.expect("an origin").to_string();
+    let url = format!("http://{address}");
+    cli(folder, &url, &["site", "add", "apart", "--host", "apart.example"]);
+    cli(
+        folder,
+        &url,
+        &["link", "add", "apart", "/held", "https://held.example/"],
+    );
+    cli(
+        folder,
+        &url,
+        &["link", "add", "apart", "/other", "https://other.example/"],
+    );
+    let edge = start_edge(folder, &url);
+    let at = |edge: &Process, path: &str| request(edge.edge(), "GET", "apart.example", path, &[]);
+    eventually("the edge knows the link", || at(&edge, "/held").status == 302);
+
+    origin.kill();
+    assert_eq!(
+        at(&edge, "/held").location().as_deref(),
+        Some("https://held.example/"),
+        "held"
+    );
+    let missing = at(&edge, "/other");
+    assert_eq!(
+        (missing.status, missing.header("retry-after").is_some()),
+        (503, true),
+        "not held"
+    );
+
+    assert_eq!(edge.end(), Some(0));
+    let edge = start_edge(folder, &url);
+    assert_eq!(
+        at(&edge, "/held").location().as_deref(),
+        Some("https://held.example/"),
+        "from the snapshot"
+    );
+
+    let origin = start_origin(folder, &address);
+    cli(
+        folder,
+        &url,
+        &["link", "set", "apart", "/held", "--target", "https://new.example/"],
+    );
+    eventually("the edge follows again", || {
+        at(&edge, "/held").location().as_deref() == Some("https://new.example/")
+    });
+    assert_eq!(at(&edge, "/other").status, 302);
+    assert_eq!(origin.end(), Some(0));
+}
+
+#[test]
+fn a_torn_snapshot_is_refused_and_the_edge_starts() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let origin = start_origin(folder, "127.0.0.1:0");
+    let url = format!("http://{}", origin.origin.expect("an origin"));
+    cli(folder, &url, &["site", "add", "apart", "--host", "apart.example"]);
+    std::fs::create_dir_all(folder.join("node")).expect("folder");
+    std::fs::write(folder.join("node/snapshot"), "{\"format\":1,\"cur").expect("write");
+    let edge = start_edge(folder, &url);
+    eventually("the edge knows the site", || {
+        request(edge.edge(), "GET", "apart.example", "/", &[])
+            .body
+            .contains("no link")
+    });
+}
