@@ -8,13 +8,11 @@ use std::{
 
 use crate::harness::{Dev, raw, request};
 
-#[test]
-fn malformed_requests_are_told_apart() {
-    let mut dev = Dev::start();
-    let edge = dev.process.edge();
+/// What is wrong, the head of the request, and the status it gets.
+fn malformed() -> Vec<(&'static str, String, u16)> {
     let long_path = format!("/{}", "x".repeat(9 * 1024));
     let long_field = "x".repeat(17 * 1024);
-    let cases = [
+    vec![
         (
             "an unknown host",
             "GET / HTTP/1.1\r\nHost: unknown.example\r\n".to_owned(),
@@ -66,14 +64,21 @@ fn malformed_requests_are_told_apart() {
             format!("GET /hello HTTP/1.1\r\nHost: localhost\r\nX: {long_field}\r\n"),
             431,
         ),
+        ("no HTTP", "hello\r\n".to_owned(), 400),
         ("no version", "GET /hello\r\nHost: localhost\r\n".to_owned(), 400),
         (
             "two lengths",
             "GET /hello HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n".to_owned(),
             400,
         ),
-    ];
-    for (what, head, status) in cases {
+    ]
+}
+
+#[test]
+fn malformed_requests_are_told_apart() {
+    let mut dev = Dev::start();
+    let edge = dev.process.edge();
+    for (what, head, status) in malformed() {
         let response = raw(edge, &format!("{head}Connection: close\r\n\r\n"));
         assert_eq!(response.status, status, "{what}: {response:?}");
         assert!(response.location().is_none(), "{what}");
