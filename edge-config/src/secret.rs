@@ -57,10 +57,31 @@ impl Visitor<'_> for SecretVisitor {
         Ok(Secret(text.to_owned()))
     }
 
-    // Serde's own errors repeat a value of the wrong type: a secret that forgot its quotes may be a number.
+    // Serde's own errors repeat a value of the wrong type: a secret that forgot its quotes may be a number of any size.
     fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
-        Err(E::custom("invalid type: a number, expected a secret text in quotes"))
+        Err(without_quotes())
     }
+
+    fn visit_i128<E: Error>(self, _: i128) -> Result<Secret, E> {
+        Err(without_quotes())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Secret, E> {
+        Err(without_quotes())
+    }
+
+    fn visit_u128<E: Error>(self, _: u128) -> Result<Secret, E> {
+        Err(without_quotes())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+        Err(without_quotes())
+    }
+}
+
+/// The error about a secret that reads as a number.
+fn without_quotes<E: Error>() -> E {
+    E::custom("invalid type: a number, expected a secret text in quotes")
 }
 
 impl JsonSchema for Secret {

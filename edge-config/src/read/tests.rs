@@ -228,10 +228,24 @@ fn secrets_are_masked_wherever_they_are_printed() {
     let printed = config.to_toml().expect("TOML");
     assert!(printed.contains("token = \"********\"\n"), "{printed}");
     assert!(!printed.contains("secret") && !format!("{config:?}").contains("secret"));
-    let error = parse("w.toml", "[upstream]\ntoken = 424242\n")
-        .expect_err("a number")
-        .to_string();
-    assert!(!error.contains("424242"), "{error}");
+    let unquoted = [
+        "424242",
+        "-424242",
+        "12345678901234567890",
+        "4242424242424242424242",
+        "-4242424242424242424242",
+        "99999999999999999999999999999999999999999",
+        "4242.42",
+        "1979-05-27",
+        "424242_secret",
+    ];
+    for token in unquoted {
+        let error = parse("w.toml", &format!("[upstream]\ntoken = {token}\n"))
+            .expect_err(token)
+            .to_string();
+        assert!(error.starts_with("w.toml:2:"), "{error}");
+        assert!(!error.contains(token.trim_start_matches('-')), "{error}");
+    }
 }
 
 #[test]
