@@ -22,8 +22,8 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::{Builder, LocalOptions},
     sync::watch,
-    task::LocalSet,
 };
 
 use crate::{
@@ -151,14 +151,18 @@ struct Worker {
 }
 
 fn run_thread(worker: Worker, socket: std::net::TcpListener, draining: watch::Receiver<bool>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    // A local runtime, not a `LocalSet` on another: the latter passes each wake from the network through a locked queue.
+    let runtime = match Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "start the runtime of a listening thread");
             return;
         }
     };
-    LocalSet::new().block_on(&runtime, accept(Rc::new(worker), socket, draining));
+    runtime.block_on(accept(Rc::new(worker), socket, draining));
 }
 
 async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, mut draining: watch::Receiver<bool>) {
