@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -11,7 +11,12 @@ use utoipa::IntoParams;
 use wayside_decide::{digest::Digest, path::LinkPath, site::SiteId};
 use wayside_upstream::protocol::EdgeLink;
 
-use super::{Api, auth::Node, extract::Parameters, problem::Problem};
+use super::{
+    Api,
+    auth::Node,
+    extract::{Parameters, Segment},
+    problem::Problem,
+};
 use crate::store::StoreError;
 
 /// Which link.
@@ -64,7 +69,7 @@ pub(crate) async fn link(
 /// The bytes of one policy version.
 #[utoipa::path(get, path = "/v1/edge/policies/{digest}", params(("digest" = String, Path)),
     responses((status = 200, content_type = "application/wasm"), (status = 404, body = Problem)))]
-pub(crate) async fn policy(State(api): State<Api>, _: Node, Path(digest): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn policy(State(api): State<Api>, _: Node, Segment(digest): Segment) -> Result<Response, Problem> {
     let digest = Digest::parse(&digest).map_err(|invalid| Problem::invalid("digest", invalid))?;
     let bytes = api.store.component(digest).await?;
     Ok(([(header::CONTENT_TYPE, "application/wasm")], bytes).into_response())

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
     http::{StatusCode, header, request::Parts},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -41,6 +41,19 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
 pub(crate) async fn read_bytes(request: Request, api: &Api) -> Result<Bytes, Problem> {
     let read = Bytes::from_request(request, api).await;
     read.map_err(|error| Problem::unreadable(error.status(), error.body_text()))
+}
+
+/// The one part of a route's path that varies.
+pub(crate) struct Segment(pub(crate) String);
+
+impl FromRequestParts<Api> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let read = Path::<String>::from_request_parts(parts, api).await;
+        let Path(segment) = read.map_err(|error| Problem::unreadable(StatusCode::BAD_REQUEST, error.body_text()))?;
+        Ok(Self(segment))
+    }
 }
 
 /// The query of a URL.

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::StatusCode,
 };
 use serde::Serialize;
@@ -13,7 +13,7 @@ use wayside_policy::refusal::Refusal;
 use super::{
     Api,
     auth::{Reader, Writer},
-    extract::{Page, read_bytes},
+    extract::{Page, Segment, read_bytes},
     problem::Problem,
 };
 use crate::store::PolicyRecord;
@@ -45,7 +45,7 @@ pub(crate) async fn list(State(api): State<Api>, Reader(tenant): Reader) -> Resu
 pub(crate) async fn versions(
     State(api): State<Api>,
     Reader(tenant): Reader,
-    Path(name): Path<String>,
+    Segment(name): Segment,
 ) -> Result<Json<Page<Policy>>, Problem> {
     let policies = api.store.policies(&tenant, Some(&read_name(&name)?)).await?;
     Ok(Json(Page::whole(policies.into_iter().map(Policy::from).collect())))
@@ -58,7 +58,7 @@ pub(crate) async fn versions(
 pub(crate) async fn push(
     State(api): State<Api>,
     Writer(tenant): Writer,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     request: Request,
 ) -> Result<(StatusCode, Json<Policy>), Problem> {
     let name = read_name(&name)?;

@@ -1,10 +1,6 @@
 //! `/v1/sites`.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wayside_decide::{host::HostPattern, invalid::Invalid, limits::SITE_HOSTS_MAX, name::Name, target::Target};
@@ -12,7 +8,7 @@ use wayside_decide::{host::HostPattern, invalid::Invalid, limits::SITE_HOSTS_MAX
 use super::{
     Api,
     auth::{Reader, Writer},
-    extract::{Body, Page, read_site_name},
+    extract::{Body, Page, Segment, read_site_name},
     problem::Problem,
 };
 use crate::store::{SiteContent, SiteRecord};
@@ -79,7 +75,7 @@ pub(crate) async fn create(
 pub(crate) async fn one(
     State(api): State<Api>,
     Reader(tenant): Reader,
-    Path(site): Path<String>,
+    Segment(site): Segment,
 ) -> Result<Json<Site>, Problem> {
     Ok(Json(api.store.site(&tenant, &read_site_name(&site)?).await?.into()))
 }
@@ -90,7 +86,7 @@ pub(crate) async fn one(
 pub(crate) async fn replace(
     State(api): State<Api>,
     Writer(tenant): Writer,
-    Path(site): Path<String>,
+    Segment(site): Segment,
     Body(content): Body<Content>,
 ) -> Result<Json<Site>, Problem> {
     let content = read(&content.hosts, content.not_found.as_deref())?;
@@ -107,7 +103,7 @@ pub(crate) async fn replace(
 pub(crate) async fn delete(
     State(api): State<Api>,
     Writer(tenant): Writer,
-    Path(site): Path<String>,
+    Segment(site): Segment,
 ) -> Result<StatusCode, Problem> {
     api.store.delete_site(&tenant, &read_site_name(&site)?).await?;
     tracing::info!(%tenant, site, "ended a site");

@@ -46,7 +46,7 @@ pub(super) async fn after(readers: &SqlitePool, cursor: Cursor, limit: u32) -> R
     let bounds = sqlx::query(bounds).fetch_one(&mut *read).await?;
     let (oldest, newest) = (unsigned(&bounds, "oldest")?, unsigned(&bounds, "newest")?);
     // Older than what is kept, or from another database.
-    if cursor + 1 < oldest || cursor > newest {
+    if cursor.saturating_add(1) < oldest || cursor > newest {
         return Ok(FeedPage::Resync(newest));
     }
     let query = sqlx::query("SELECT seq, site_id, path FROM changes WHERE seq > ? ORDER BY seq LIMIT ?");

@@ -1,0 +1,150 @@
+//! The record: what outlives the process, and what is no record.
+
+use std::path::Path;
+
+use wayside_decide::name::Name;
+use wayside_origin::{
+    backup::{self, BackupError},
+    origin::Origin,
+    store::sqlite::OpenError,
+    token::{Scope, Token},
+};
+
+use crate::harness::{Running, admission, link};
+
+/// Where acme's link `/a` leads, in a record nobody has open; none when there is no such link.
+async fn target_in(database: &Path) -> Option<String> {
+    let origin = Origin::open(database, admission()).await.expect("a record");
+    let name = |text| Name::parse("name", text).expect("a name");
+    let site = origin.store().site(&name("acme"), &name("go")).await.expect("a site");
+    let path = wayside_decide::path::LinkPath::parse("/a").expect("a path");
+    let link = origin.store().link(site.id, &path).await.ok()?;
+    Some(link.link.target.as_str().to_owned())
+}
+
+async fn wait_until_free(database: &Path) {
+    for _ in 0..200 {
+        match Origin::open(database, admission()).await {
+            Err(OpenError::InUse { .. }) => tokio::time::sleep(std::time::Duration::from_millis(25)).await,
+            opened => return drop(opened.expect("a record")),
+        }
+    }
+    panic!("the database never became free");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_process_that_just_ends() {
+    let running = Running::with_site().await;
+    running
+        .send("POST", "/v1/links", &link("/a", "https://a.example/"))
+        .await
+        .success(201);
+    // What a killed process leaves: the files as they are now, while everything is still open.
+    let left = tempfile::tempdir().expect("a folder");
+    for file in ["wayside.db", "wayside.db-wal"] {
+        std::fs::copy(running.folder.path().join(file), left.path().join(file)).expect("a copy");
+    }
+    let target = target_in(&left.path().join("wayside.db")).await;
+    assert_eq!(target.as_deref(), Some("https://a.example/"));
+}
+
+#[tokio::test]
+async fn a_record_is_opened_again_with_its_tokens_and_its_place_in_the_feed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = folder.path().join("new/folder/wayside.db");
+    let origin = Origin::open(&database, admission()).await.expect("an origin");
+    let token = origin.mint_token(None, Scope::Read, "node").await.expect("a token");
+    drop(origin);
+    wait_until_free(&database).await;
+    let origin = Origin::open(&database, admission()).await.expect("an origin");
+    assert!(origin.knows(&token).await.expect("an answer"));
+    let other = Token::parse("ws_0123456789ab_AAAA").expect("a token");
+    assert!(!origin.knows(&other).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn one_process_has_a_record() {
+    let running = Running::start().await;
+    let second = Origin::open(&running.database(), admission())
+        .await
+        .err()
+        .expect("refused");
+    assert!(matches!(second, OpenError::InUse { .. }), "{second}");
+    assert!(second.to_string().contains("wayside.db"), "{second}");
+}
+
+#[tokio::test]
+async fn a_file_of_something_else_is_named_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = folder.path().join("garbage.db");
+    let garbage = vec![b'x'; 10_000];
+    std::fs::write(&database, &garbage).expect("a file");
+    let error = Origin::open(&database, admission()).await.err().expect("refused");
+    assert!(matches!(error, OpenError::Unusable { .. }), "{error}");
+    assert!(error.to_string().contains("garbage.db"), "{error}");
+    assert_eq!(std::fs::read(&database).expect("the file"), garbage);
+}
+
+#[tokio::test]
+async fn a_backup_taken_in_use_is_restored() {
+    let running = Running::with_site().await;
+    running
+        .send("POST", "/v1/links", &link("/a", "https://before.example/"))
+        .await
+        .success(201);
+    let (database, copy) = (running.database(), running.folder.path().join("copy.db"));
+    backup::back_up(&database, &copy).await.expect("a backup");
+    let again = backup::back_up(&database, &copy).await.expect_err("never over a file");
+    assert!(matches!(again, BackupError::Exists { .. }), "{again}");
+    let other = running.folder.path().join("other.db");
+    running.origin.store().back_up(&other).await.expect("a backup");
+    running
+        .send("PUT", "/v1/links", &link("/a", "https://after.example/"))
+        .await
+        .success(200);
+    let in_use = backup::restore(&database, &copy).await.expect_err("in use");
+    assert!(matches!(in_use, BackupError::Open(OpenError::InUse { .. })), "{in_use}");
+    // A process that just ended left these; nobody has them open.
+    let left = tempfile::tempdir().expect("a folder");
+    for file in ["wayside.db", "wayside.db-wal"] {
+        std::fs::copy(running.folder.path().join(file), left.path().join(file)).expect("a copy");
+    }
+    let database = left.path().join("wayside.db");
+    backup::restore(&database, &copy).await.expect("restored");
+    assert_eq!(target_in(&database).await.as_deref(), Some("https://before.example/"));
+    let kept = left.path().join("wayside.db.before-restore");
+    assert_eq!(target_in(&kept).await.as_deref(), Some("https://after.example/"));
+    let fresh = left.path().join("fresh.db");
+    backup::restore(&fresh, &other).await.expect("restored");
+    assert_eq!(target_in(&fresh).await.as_deref(), Some("https://before.example/"));
+}
+
+#[tokio::test]
+async fn a_backup_that_is_none_is_refused_and_changes_nothing() {
+    let running = Running::with_site().await;
+    running
+        .send("POST", "/v1/links", &link("/a", "https://a.example/"))
+        .await
+        .success(201);
+    let folder = tempfile::tempdir().expect("a folder");
+    let (database, garbage) = (folder.path().join("wayside.db"), folder.path().join("garbage"));
+    backup::back_up(&running.database(), &database).await.expect("a backup");
+    let before = std::fs::read(&database).expect("the record");
+    std::fs::write(&garbage, vec![b'x'; 10_000]).expect("a file");
+    let cut = folder.path().join("cut");
+    std::fs::write(&cut, &before[..before.len() / 2]).expect("a file");
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, b"").expect("a file");
+    for from in [garbage, cut, empty] {
+        let refused = backup::restore(&database, &from).await.expect_err("refused");
+        assert!(matches!(refused, BackupError::Unsound { .. }), "{refused}");
+        assert!(
+            refused.to_string().contains(from.to_str().expect("a name")),
+            "{refused}"
+        );
+    }
+    let missing = backup::restore(&database, &folder.path().join("none")).await;
+    assert!(matches!(missing, Err(BackupError::File { .. })), "{missing:?}");
+    assert_eq!(std::fs::read(&database).expect("the record"), before);
+    assert_eq!(target_in(&database).await.as_deref(), Some("https://a.example/"));
+}

@@ -1,0 +1,205 @@
+//! What is refused, and how it is said.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Reply, Running, link};
+
+#[tokio::test]
+async fn what_no_route_takes_is_a_problem_too() {
+    let running = Running::with_site().await;
+    for path in ["/", "/v1", "/v1/nothing", "/v1/sites/go/more"] {
+        running.ask("GET", path).await.problem(404, "no-such-route");
+    }
+    for (method, path) in [("PATCH", "/v1/sites"), ("POST", "/v1/feed"), ("DELETE", "/v1/policies")] {
+        running.ask(method, path).await.problem(405, "wrong-method");
+    }
+    let request = running.bare("POST", "/v1/sites").bearer_auth(&running.acme).body("{}");
+    let untyped = Reply::of(request.header("content-type", "text/plain")).await;
+    untyped.problem(415, "unreadable-request");
+    let request = running
+        .bare("GET", "/v1/edge/policies/xyz")
+        .bearer_auth(&running.operator);
+    Reply::of(request).await.invalid("digest");
+    for path in ["/v1/sites/%FF", "/v1/policies/%FF"] {
+        running.ask("GET", path).await.problem(400, "unreadable-request");
+    }
+    for path in ["/v1/links", "/v1/links?site=go&limit=x", "/v1/links?site=go&colour=red"] {
+        running.ask("GET", path).await.problem(400, "unreadable-request");
+    }
+}
+
+#[tokio::test]
+async fn json_that_cannot_be_read_says_why() {
+    let running = Running::with_site().await;
+    let send = |body: &'static str| {
+        let request = running.bare("POST", "/v1/links").bearer_auth(&running.acme);
+        Reply::of(
+            request
+                .header("content-type", "application/json; charset=utf-8")
+                .body(body),
+        )
+    };
+    for body in [
+        "",
+        "{",
+        "[]",
+        "\u{0}",
+        r#"{"site": "go"}"#,
+        r#"{"site": 1, "path": "/a", "target": ""}"#,
+    ] {
+        send(body).await.problem(400, "unreadable-request");
+    }
+    let unknown = send(r#"{"site": "go", "path": "/a", "target": "https://a.example/", "colour": "red"}"#).await;
+    let detail = unknown.problem(400, "unreadable-request")["detail"].clone();
+    assert!(detail.as_str().expect("a detail").contains("colour"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_target_that_could_harm_is_refused() {
+    let running = Running::with_site().await;
+    let long = format!("https://a.example/{}", "x".repeat(8 * 1024));
+    let targets = [
+        "javascript:alert(1)",
+        "http://",
+        "//a.example/",
+        "/relative",
+        "https://user:word@a.example/",
+        "https://a.example/\r\nset-cookie: x=y",
+        "https://a.example/\n",
+        &long,
+        "https://go.example.com/a",
+        "http://GO.example.com/a?again#x",
+    ];
+    for target in targets {
+        let start = &target[..target.len().min(40)];
+        for method in ["POST", "PUT"] {
+            let refused = running.send(method, "/v1/links", &link("/a", target)).await;
+            assert_eq!(refused.status, 422, "{start:?}: {refused:?}");
+            refused.invalid("target");
+        }
+        let mut fallback = link("/a", "https://a.example/");
+        fallback["fallback"] = target.into();
+        running.send("POST", "/v1/links", &fallback).await.invalid("fallback");
+    }
+    running
+        .ask("GET", "/v1/links?site=go&path=/a")
+        .await
+        .problem(404, "not-found");
+    let template = json!({"site": "go", "pattern": "/j", "target": "javascript:alert(1)"});
+    running.send("POST", "/v1/rules", &template).await.invalid("target");
+}
+
+#[tokio::test]
+async fn each_wrong_field_is_named() {
+    let running = Running::with_site().await;
+    let with = |field: &str, value: Value| {
+        let mut link = link("/a", "https://a.example/");
+        link[field] = value;
+        link
+    };
+    let mut window = with("starts_at", 2.into());
+    window["expires_at"] = 2.into();
+    let links = [
+        ("path", with("path", "a".into())),
+        ("status", with("status", 200.into())),
+        ("site", with("site", "no name".into())),
+        ("tags", with("tags", json!([""]))),
+        ("expires_at", window),
+    ];
+    for (field, link) in links {
+        running.send("POST", "/v1/links", &link).await.invalid(field);
+    }
+    let sites = [
+        ("name", json!({"name": "", "hosts": ["a.example"]})),
+        ("hosts", json!({"name": "x", "hosts": []})),
+        (
+            "hosts[1]",
+            json!({"name": "x", "hosts": ["a.example", "https://a.example"]}),
+        ),
+        (
+            "not_found",
+            json!({"name": "x", "hosts": ["a.example"], "not_found": "ftp://a.example/"}),
+        ),
+    ];
+    for (field, site) in sites {
+        running.send("POST", "/v1/sites", &site).await.invalid(field);
+    }
+    let missing = running.send("POST", "/v1/links", &with("site", "none".into())).await;
+    missing.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_host_belongs_to_one_site() {
+    let running = Running::with_site().await;
+    let taken = json!({"name": "two", "hosts": ["free.example.com", "GO.example.com"]});
+    let taken = running.send("POST", "/v1/sites", &taken).await.problem(409, "conflict");
+    assert_eq!(
+        (&taken["field"], &taken["found"]),
+        (&json!("host"), &json!("go.example.com"))
+    );
+    running.ask("GET", "/v1/sites/two").await.problem(404, "not-found");
+    let named = json!({"name": "go", "hosts": ["free.example.com"]});
+    let named = running.send("POST", "/v1/sites", &named).await.problem(409, "conflict");
+    assert_eq!(named["field"], "site");
+    let free = json!({"name": "two", "hosts": ["free.example.com"]});
+    running.send("POST", "/v1/sites", &free).await.success(201);
+    let grab = json!({"hosts": ["go.example.com"]});
+    running
+        .send("PUT", "/v1/sites/two", &grab)
+        .await
+        .problem(409, "conflict");
+    let kept = running.ask("GET", "/v1/sites/two").await.success(200);
+    assert_eq!(
+        kept["hosts"],
+        json!(["free.example.com"]),
+        "a refused change changes nothing"
+    );
+}
+
+#[tokio::test]
+async fn a_batch_is_written_whole_or_not_at_all() {
+    let running = Running::with_site().await;
+    let batch = json!({"site": "go", "links": [
+        {"path": "/a", "target": "https://a.example/"},
+        {"path": "/b", "target": "javascript:alert(1)"},
+        {"path": "/c", "target": "https://c.example/"},
+    ]});
+    running
+        .send("POST", "/v1/links/batch", &batch)
+        .await
+        .invalid("links[1].target");
+    let listed = running.ask("GET", "/v1/links?site=go").await.success(200);
+    assert_eq!(listed["items"], json!([]));
+    let empty = json!({"site": "go", "links": []});
+    let empty = running.send("POST", "/v1/links/batch", &empty).await.success(200);
+    assert_eq!(empty["written"], 0);
+    let many = vec![json!({"path": "/a", "target": "https://a.example/"}); 10_001];
+    let many = json!({"site": "go", "links": many});
+    running.send("POST", "/v1/links/batch", &many).await.invalid("links");
+}
+
+#[tokio::test]
+async fn what_is_no_policy_is_refused() {
+    let running = Running::with_site().await;
+    let hostile = include_bytes!("../../../../guest/components/hostile.wasm");
+    let module = b"\0asm\x01\0\0\0";
+    for component in [&b""[..], b"no component", module, &crate::harness::GEO[..1000], hostile] {
+        let refused = running.push("bad", component).await;
+        if refused.status == 201 {
+            // What behaves when it is tried is cut off where it runs.
+            assert_eq!(component, hostile);
+            continue;
+        }
+        let problem = refused.problem(422, "policy-refused");
+        assert_eq!(problem["field"], "component");
+    }
+    let unknown = json!({"site": "go", "prefix": "/", "policy": "none", "on_failure": "open"});
+    let unknown = running.send("PUT", "/v1/bindings", &unknown).await;
+    unknown.problem(404, "not-found");
+    running.push("geo", crate::harness::GEO).await.success(201);
+    let mode = json!({"site": "go", "prefix": "/", "policy": "geo", "on_failure": "maybe"});
+    running.send("PUT", "/v1/bindings", &mode).await.invalid("on_failure");
+    let prefix = json!({"site": "go", "prefix": "geo", "policy": "geo", "on_failure": "open"});
+    running.send("PUT", "/v1/bindings", &prefix).await.invalid("prefix");
+    running.push("no%20name", crate::harness::GEO).await.invalid("name");
+}
