@@ -15,7 +15,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use moka::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use tokio::{runtime::Handle, sync::watch};
 use wayside_decide::{link::Link, site::SiteId};
 
@@ -24,8 +24,12 @@ use crate::{
     load::{LoadError, LoadLink},
 };
 
-/// What an entry costs in memory besides its link and its path: moka's own record and the allocations' headers.
+/// What an entry costs in memory besides its link and its path: the table's own record and what the
+/// allocator rounds up.
 const ENTRY_OVERHEAD_BYTES: usize = 160;
+
+/// What most entries take at most, in bytes: only the size of the first table follows from it.
+const TYPICAL_ENTRY_BYTES: u64 = 512;
 
 /// How long a stale link waits after a refresh that failed before the next is tried, so that a dead origin is not
 /// asked again for every visitor.
@@ -94,7 +98,7 @@ pub struct LinkCache {
 
 struct Shared {
     settings: Settings,
-    memory: Cache<Key, Arc<Held>, RandomState>,
+    memory: Cache<Key, Arc<Held>, Bytes, RandomState>,
     /// The loads under way. A flight is the current one for its key only while it stands here: an invalidation takes
     /// it out, and then its result, which may be older than the change, is not kept.
     flights: Mutex<HashMap<Key, Arc<Flight>>>,
@@ -121,10 +125,13 @@ impl LinkCache {
     /// that others wait for.
     #[must_use]
     pub fn new(settings: Settings, loader: Arc<dyn LoadLink>, runtime: Handle) -> Self {
-        let memory = Cache::builder()
-            .max_capacity(settings.bytes_max)
-            .weigher(|key: &Key, held: &Arc<Held>| weight(key, held))
-            .build_with_hasher(RandomState::default());
+        let memory = Cache::with(
+            usize::try_from(settings.bytes_max / TYPICAL_ENTRY_BYTES).unwrap_or(usize::MAX),
+            settings.bytes_max,
+            Bytes,
+            RandomState::default(),
+            Default::default(),
+        );
         let shared = Shared {
             settings,
             memory,
@@ -177,14 +184,14 @@ impl LinkCache {
         let key = KeyRef { site, path };
         let mut flights = self.flights();
         flights.remove(&key.to_key());
-        self.shared.memory.invalidate(&key);
+        self.shared.memory.remove(&key);
     }
 
     /// Forgets everything.
     pub fn invalidate_all(&self) {
         let mut flights = self.flights();
         flights.clear();
-        self.shared.memory.invalidate_all();
+        self.shared.memory.clear();
     }
 
     /// Puts in a link known from a snapshot, as stale: served at once and refreshed at first use.
@@ -198,18 +205,16 @@ impl LinkCache {
     /// Every link held at this moment, for a snapshot. Walks the whole cache.
     pub fn links(&self) -> impl Iterator<Item = (SiteId, Box<str>, Arc<Held>)> + '_ {
         let entries = self.shared.memory.iter().filter(|(_, held)| held.link.is_some());
-        entries.map(|(key, held)| (key.site, key.path.clone(), held))
+        entries.map(|(key, held)| (key.site, key.path, held))
     }
 
     /// How much is held.
     #[must_use]
     pub fn size(&self) -> Size {
         let memory = &self.shared.memory;
-        // moka counts when it tidies up, which otherwise waits for more traffic.
-        memory.run_pending_tasks();
         Size {
-            entries: memory.entry_count(),
-            bytes: memory.weighted_size(),
+            entries: u64::try_from(memory.len()).unwrap_or(u64::MAX),
+            bytes: memory.weight(),
         }
     }
 
@@ -315,9 +320,15 @@ impl Drop for Boarded<'_> {
     }
 }
 
-fn weight(key: &Key, held: &Held) -> u32 {
-    let link = held.link.as_ref().map_or(size_of::<Held>(), Link::weight);
-    u32::try_from(ENTRY_OVERHEAD_BYTES + key.path.len() + link).unwrap_or(u32::MAX)
+/// Weighs entries by what they take in memory.
+#[derive(Debug, Clone, Copy)]
+struct Bytes;
+
+impl Weighter<Key, Arc<Held>> for Bytes {
+    fn weight(&self, key: &Key, held: &Arc<Held>) -> u64 {
+        let link = held.link.as_ref().map_or(0, Link::weight);
+        u64::try_from(ENTRY_OVERHEAD_BYTES + size_of::<Held>() + key.path.len() + link).unwrap_or(u64::MAX)
+    }
 }
 
 #[cfg(test)]

@@ -86,13 +86,20 @@ fn is_host_of_any_case(text: &str) -> bool {
     if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return address.parse::<std::net::Ipv6Addr>().is_ok();
     }
-    !text.is_empty()
-        && text.len() <= HOST_BYTES_MAX
-        && !text.starts_with('.')
-        && !text.contains("..")
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    let mut before = b'.';
+    for byte in text.bytes() {
+        let is_allowed = match byte {
+            // No label is empty.
+            b'.' => before != b'.',
+            b'-' | b'_' => true,
+            _ => byte.is_ascii_alphanumeric(),
+        };
+        if !is_allowed {
+            return false;
+        }
+        before = byte;
+    }
+    !text.is_empty() && text.len() <= HOST_BYTES_MAX
 }
 
 /// Which hosts a site answers for.

@@ -60,10 +60,17 @@ impl Target {
             .map_or(authority, |colon| &authority[..after_address + colon])
     }
 
+    /// Whether the target leads to `host`, in normal form; cheaper than taking it out.
+    #[must_use]
+    pub fn leads_to(&self, host: &str) -> bool {
+        let behind = self.after_scheme().strip_prefix(host);
+        behind.is_some_and(|behind| behind.is_empty() || behind.starts_with([':', '/', '?', '#']))
+    }
+
     /// The scheme, `http` or `https`.
     #[must_use]
     pub fn scheme(&self) -> &str {
-        self.0.split_once("://").map_or("", |(scheme, _)| scheme)
+        if self.0.starts_with("https:") { "https" } else { "http" }
     }
 
     /// Host and, where it is not the scheme's own, port.
@@ -115,7 +122,12 @@ impl Target {
     }
 
     fn after_scheme(&self) -> &str {
-        self.0.split_once("://").map_or("", |(_, rest)| rest)
+        // One of the two, by the type; tried in the order of how common they are.
+        let rest = self
+            .0
+            .strip_prefix("https://")
+            .or_else(|| self.0.strip_prefix("http://"));
+        rest.unwrap_or_default()
     }
 }
 
@@ -214,6 +226,7 @@ mod tests {
         assert_eq!(target.authority(), "[2001:db8::1]:8443");
         assert_eq!(target.host(), "[2001:db8::1]");
         assert_eq!(target.path_and_query(), "/a/b?c=d");
+        assert!(target.leads_to("[2001:db8::1]") && !target.leads_to("[2001:db8::1") && !target.leads_to("a.example"));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use http::HeaderMap;
 use wayside_cache::links::Held;
 use wayside_decide::{
     agent::{self, Agent},
@@ -19,6 +18,7 @@ use wayside_decide::{
 use crate::{
     directory::LiveSite,
     geo::{Database, Geography},
+    head::Fields,
     visit::Visit,
 };
 
@@ -44,6 +44,12 @@ pub(crate) struct Sources {
     pub(crate) demo_country: Option<String>,
 }
 
+/// A header field.
+struct Field {
+    name: Box<str>,
+    value: Box<[u8]>,
+}
+
 /// Everything that can be asked about one request. Owned, so that a guest can ask from another thread.
 pub(crate) struct RequestFacts {
     method: Box<str>,
@@ -52,7 +58,7 @@ pub(crate) struct RequestFacts {
     path: Box<str>,
     key: Box<str>,
     query: Option<Box<str>>,
-    headers: HeaderMap,
+    fields: Box<[Field]>,
     address: IpAddr,
     sources: Sources,
     geography: OnceLock<Geography>,
@@ -62,13 +68,13 @@ pub(crate) struct RequestFacts {
 impl RequestFacts {
     pub(crate) fn new(visit: &Visit<'_>, sources: Sources) -> Self {
         Self {
-            method: visit.parts.method.as_str().into(),
+            method: visit.head.method.into(),
             scheme: visit.scheme(),
             host: (&*visit.host).into(),
-            path: visit.path.into(),
+            path: visit.head.path.into(),
             key: (&*visit.key).into(),
-            query: visit.query.map(Into::into),
-            headers: visit.parts.headers.clone(),
+            query: visit.head.query.map(Into::into),
+            fields: owned_fields(visit.head.fields),
             address: visit.address,
             sources,
             geography: OnceLock::new(),
@@ -88,30 +94,30 @@ impl RequestFacts {
 
     fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
-            let field = |name| self.headers.get(name).and_then(|value| value.to_str().ok());
+            let field = |name| self.values(name).next().and_then(|value| str::from_utf8(value).ok());
             let user_agent = field("user-agent").unwrap_or_default();
             agent::classify(user_agent, field("sec-ch-ua-mobile"), field("sec-ch-ua-platform"))
         })
     }
 
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let fields = self
+            .fields
+            .iter()
+            .filter(move |field| field.name.eq_ignore_ascii_case(name));
+        fields.map(|field| &*field.value)
+    }
+
     /// Repeated fields are one list (RFC 9110 §5.3). Bytes outside UTF-8 are replaced: a guest reads text.
     fn header(&self, name: &str) -> Option<String> {
-        let mut values = self
-            .headers
-            .get_all(name)
-            .iter()
-            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let mut values = self.values(name).map(String::from_utf8_lossy);
         let first = values.next()?.into_owned();
         Some(values.fold(first, |joined, value| joined + ", " + &value))
     }
 
     /// RFC 6265 §5.4 sends one field; HTTP/2 may split it (RFC 9113 §8.2.3), which [`Self::header`] would join wrongly.
     fn cookie(&self, name: &str) -> Option<String> {
-        let fields = self
-            .headers
-            .get_all("cookie")
-            .iter()
-            .filter_map(|value| value.to_str().ok());
+        let fields = self.values("cookie").filter_map(|value| str::from_utf8(value).ok());
         fields.flat_map(|field| field.split(';')).find_map(|pair| {
             let (key, value) = pair.trim().split_once('=')?;
             (key == name).then(|| value.trim_matches('"').to_owned())
@@ -210,6 +216,14 @@ impl RequestFacts {
             _ => Answer::Absent,
         }
     }
+}
+
+fn owned_fields(fields: Fields<'_>) -> Box<[Field]> {
+    let owned = fields.0.iter().map(|field| Field {
+        name: field.name.into(),
+        value: field.value.into(),
+    });
+    owned.collect()
 }
 
 impl Facts for RequestFacts {

@@ -10,10 +10,12 @@ pub mod listen;
 pub mod node;
 
 mod admin;
+mod clock;
 mod directory;
 mod files;
 mod follow;
 mod guests;
+mod head;
 mod loader;
 mod metrics;
 mod pipeline;

@@ -5,52 +5,34 @@
 //! the same `http` types here, so that the pipeline knows neither.
 
 use std::{
-    convert::Infallible,
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use http::Request;
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto,
-};
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, LocalOptions},
     sync::watch,
 };
 
-use crate::{
-    metrics::Shard,
-    pipeline::{self, Edge},
-    request_id::RequestId,
-    respond,
-};
+use crate::pipeline::Edge;
 
+mod buffers;
+mod foreign;
 mod guard;
+mod http1;
 mod socket;
+mod worker;
 
-use guard::{Guarded, Registry};
+use guard::Registry;
+use worker::Worker;
 
-/// What HTTP/1 reads ahead, in bytes: the request line and the fields, each at its limit, and some more, so that a
-/// request that is a little too large gets an answer that says so.
-const HTTP1_BUFFER_BYTES: usize = 40 * 1024;
-/// Fields HTTP/1 reads; one more than the edge accepts would be answered by hyper itself.
-const HTTP1_FIELDS_MAX: usize = 96;
-/// Requests at the same time on one HTTP/2 connection.
-const HTTP2_STREAMS_MAX: u32 = 100;
-/// HTTP/2 flow control of one stream, in bytes: requests have no bodies worth reading.
-const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-/// HTTP/2 flow control of one connection, in bytes.
-const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// How often an HTTP/2 connection is probed, and how long an answer may take.
-const HTTP2_PROBE: Duration = Duration::from_secs(20);
+/// How an HTTP/2 connection begins (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long the accept loop rests after an error such as too many open files.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// How long connections may finish when the node drains.
@@ -110,14 +92,10 @@ impl Listeners {
             threads: Vec::new(),
         };
         for (index, socket) in sockets.into_iter().enumerate() {
-            let worker = Worker {
-                edge: Arc::clone(edge),
-                shard: edge.metrics.shard(),
-            };
-            let draining = draining.clone();
+            let (edge, draining) = (Arc::clone(edge), draining.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("edge-{index}"))
-                .spawn(move || run_thread(worker, socket, draining))
+                .spawn(move || run_thread(edge, socket, draining))
                 .map_err(ListenError::Thread)?;
             listeners.threads.push(thread);
         }
@@ -145,12 +123,7 @@ impl Listeners {
     }
 }
 
-struct Worker {
-    edge: Arc<Edge>,
-    shard: Arc<Shard>,
-}
-
-fn run_thread(worker: Worker, socket: std::net::TcpListener, draining: watch::Receiver<bool>) {
+fn run_thread(edge: Arc<Edge>, socket: std::net::TcpListener, draining: watch::Receiver<bool>) {
     // A local runtime, not a `LocalSet` on another: the latter passes each wake from the network through a locked queue.
     let runtime = match Builder::new_current_thread()
         .enable_all()
@@ -162,7 +135,7 @@ fn run_thread(worker: Worker, socket: std::net::TcpListener, draining: watch::Re
             return;
         }
     };
-    runtime.block_on(accept(Rc::new(worker), socket, draining));
+    runtime.block_on(accept(Rc::new(Worker::new(edge)), socket, draining));
 }
 
 async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, mut draining: watch::Receiver<bool>) {
@@ -182,7 +155,7 @@ async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, mut draining:
         };
         match accepted {
             Ok((stream, peer)) => {
-                tokio::task::spawn_local(serve(Rc::clone(&worker), Rc::clone(&registry), stream, peer.ip()));
+                tokio::task::spawn_local(serve(Rc::clone(&worker), Rc::clone(&registry), stream, peer));
             }
             Err(error) => {
                 tracing::warn!(%error, "accept a connection");
@@ -199,81 +172,17 @@ async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, mut draining:
     sweeper.abort();
 }
 
-async fn serve(worker: Rc<Worker>, registry: Rc<Registry>, stream: TcpStream, peer: IpAddr) {
+async fn serve(worker: Rc<Worker>, registry: Rc<Registry>, mut stream: TcpStream, peer: SocketAddr) {
     // Responses are small and written whole; waiting to fill a packet only adds delay.
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    // An IPv4 client of a dual-stack socket is an IPv4 client.
+    let peer = peer.ip().to_canonical();
     let watch = registry.enter();
-    let service = service_fn({
-        let watch = Rc::clone(&watch);
-        // An IPv4 client of a dual-stack socket is an IPv4 client.
-        let peer = peer.to_canonical();
-        move |request| respond_to(Rc::clone(&worker), watch.begin_request(&request), request, peer)
-    });
-    let builder = connection_builder();
-    let connection = builder.serve_connection(Guarded::new(TokioIo::new(stream), Rc::clone(&watch)), service);
-    // A connection that breaks is the client's affair; what was answered is counted already.
-    guard::drive(connection, &watch).await;
-    registry.leave(&watch);
-}
-
-fn connection_builder() -> auto::Builder<LocalExecutor> {
-    let mut builder = auto::Builder::new(LocalExecutor);
-    builder
-        .http1()
-        // `guard` ends slow heads: hyper's own timer costs an allocation and two timer-wheel changes a request.
-        .header_read_timeout(None)
-        .max_buf_size(HTTP1_BUFFER_BYTES)
-        // No `pipeline_flush`: with it, hyper keeps its 400 for a head it cannot parse to itself.
-        .max_headers(HTTP1_FIELDS_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(HTTP2_STREAMS_MAX)
-        .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(u32::try_from(HTTP1_BUFFER_BYTES).unwrap_or(u32::MAX))
-        .keep_alive_interval(HTTP2_PROBE)
-        .keep_alive_timeout(HTTP2_PROBE);
-    builder
-}
-
-/// One request: read the clock, decide, respond, count. Nothing is logged unless something is wrong on this side.
-async fn respond_to(
-    worker: Rc<Worker>,
-    busy: guard::Busy,
-    request: Request<Incoming>,
-    peer: IpAddr,
-) -> Result<http::Response<respond::Body>, Infallible> {
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    // No method that is answered has a body with a meaning; hyper reads past a small one and closes after a large one.
-    drop(body);
-    let response = match pipeline::answer(&worker.edge, &worker.shard, &parts, peer, started).await {
-        Ok(answer) => respond::answer(&answer),
-        Err(refusal) => {
-            let id = RequestId::next();
-            worker.shard.count_refusal(&refusal);
-            if refusal.is_ours() {
-                let reason = refusal.detail().unwrap_or_default();
-                tracing::warn!(request_id = %id, kind = refusal.label(), host = ?parts.headers.get("host"),
-                    path = parts.uri.path(), reason, "refused a request");
-            }
-            respond::refuse(&refusal, id)
-        }
-    };
-    worker.shard.count(response.status().as_u16(), started.elapsed());
-    drop(busy);
-    Ok(response)
-}
-
-/// Runs HTTP/2 streams on the thread of their connection.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+    let plain = guard::until_doomed(http1::serve(&worker, &watch, &mut stream, peer), &watch).await;
+    if let Some(Ok(http1::Left::Rest(first))) = plain {
+        foreign::serve(worker, &watch, stream, first, peer).await;
     }
+    registry.leave(&watch);
 }

@@ -2,10 +2,9 @@
 //!
 //! [`answer`] is the one function that knows the order. Its leaves do not know each other.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
-use http::{Method, request::Parts};
 use ipnet::IpNet;
 use wayside_cache::links::{Held, LinkCache, Lookup};
 use wayside_decide::{
@@ -22,9 +21,11 @@ use wayside_decide::{
 use wayside_policy::pool::Pool;
 
 use crate::{
+    clock::Now,
     directory::{Directory, LiveBinding, LiveSite},
     facts::{Place, RequestFacts, Sources},
     geo::Database,
+    head::Head,
     metrics::{Metrics, Shard},
     refusal::Refusal,
     visit::Visit,
@@ -78,34 +79,35 @@ impl PlainLink {
 pub(crate) async fn answer(
     edge: &Edge,
     shard: &Shard,
-    parts: &Parts,
+    head: &Head<'_>,
     peer: IpAddr,
-    instant: Instant,
+    now: Now,
 ) -> Result<Answer, Refusal> {
-    let visit = Visit::read(parts, peer, &edge.trusted_proxies, instant)?;
-    let site = find_site(edge, &visit)?;
-    match visit.parts.method {
-        Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return Ok(Answer::Options),
+    let visit = Visit::read(head, peer, &edge.trusted_proxies, now)?;
+    // The directory of this instant, lent: counting its readers would be one cache line that all cores write.
+    let directory = edge.directory.load();
+    let site = find_site(&directory, &visit)?;
+    match head.method {
+        "GET" | "HEAD" => {}
+        "OPTIONS" => return Ok(Answer::Options),
         _ => return Err(Refusal::MethodNotAllowed),
     }
     if wayside_decide::path::is_reserved(&visit.key) {
         return Err(Refusal::NotFound);
     }
     let answer = match site.binding_for(&visit.key) {
-        Some(live) => decide_by_policy(edge, shard, &visit, &site, live).await?,
-        None => follow(edge, &visit, &site, &look_up(edge, shard, &visit, &site).await?)?,
+        Some(live) => decide_by_policy(edge, shard, &visit, site, live).await?,
+        None => follow(edge, &visit, site, &look_up(edge, shard, &visit, site).await?)?,
     };
     check_loop(&visit, answer)
 }
 
-fn find_site(edge: &Edge, visit: &Visit<'_>) -> Result<Arc<LiveSite>, Refusal> {
-    let directory = edge.directory.load();
+fn find_site<'d>(directory: &'d Directory, visit: &Visit<'_>) -> Result<&'d Arc<LiveSite>, Refusal> {
     match directory.site(&visit.host) {
-        Some(site) => Ok(Arc::clone(site)),
+        Some(site) => Ok(site),
         None if directory.cursor.is_none() => Err(Refusal::NotReady),
         None => Err(Refusal::UnknownHost {
-            misdirected: visit.is_authority_bound(),
+            misdirected: visit.head.is_authority_bound,
         }),
     }
 }
@@ -228,7 +230,7 @@ fn go_on(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, held: &Arc<Held>)
 
 /// The link from memory, else from the origin.
 async fn look_up(edge: &Edge, shard: &Shard, visit: &Visit<'_>, site: &LiveSite) -> Result<Arc<Held>, Refusal> {
-    let lookup = edge.links.look_up(site.site.id, &visit.key, visit.instant);
+    let lookup = edge.links.look_up(site.site.id, &visit.key, visit.now.instant);
     shard.count_look_up(matches!(lookup, Lookup::Held(_)));
     match lookup {
         Lookup::Held(held) => Ok(held),
@@ -244,7 +246,7 @@ fn follow(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, held: &Arc<Held>
     if let Some(answer) = follow_link(visit, held)? {
         return Ok(answer);
     }
-    if let Some((rule, splat)) = site.site.rules.first_match(visit.path) {
+    if let Some((rule, splat)) = site.site.rules.first_match(visit.head.path) {
         return follow_rule(visit, rule, &splat, sources(edge, visit, site));
     }
     match &site.site.not_found {
@@ -261,11 +263,11 @@ fn follow_link(visit: &Visit<'_>, held: &Arc<Held>) -> Result<Option<Answer>, Re
     let Some((link, target)) = held
         .link
         .as_ref()
-        .and_then(|link| Some((link, link.target_at(visit.now_s)?)))
+        .and_then(|link| Some((link, link.target_at(visit.now.unix_s)?)))
     else {
         return Ok(None);
     };
-    Ok(Some(match visit.query {
+    Ok(Some(match visit.head.query {
         Some(query) if link.forward_query && !query.is_empty() => {
             let target = target.with_query(query).map_err(Refusal::LocationRefused)?;
             Answer::Redirect {
@@ -276,7 +278,7 @@ fn follow_link(visit: &Visit<'_>, held: &Arc<Held>) -> Result<Option<Answer>, Re
         }
         _ => Answer::Link(PlainLink {
             held: Arc::clone(held),
-            now_s: visit.now_s,
+            now_s: visit.now.unix_s,
         }),
     }))
 }
@@ -303,13 +305,8 @@ fn follow_rule(visit: &Visit<'_>, rule: &Rule, splat: &str, sources: Sources) ->
 
 fn sources(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>) -> Sources {
     let demo_country = || {
-        visit
-            .parts
-            .headers
-            .get(DEMO_COUNTRY_HEADER)?
-            .to_str()
-            .ok()
-            .map(str::to_ascii_uppercase)
+        let value = visit.head.fields.first(DEMO_COUNTRY_HEADER)?;
+        str::from_utf8(value).ok().map(str::to_ascii_uppercase)
     };
     Sources {
         site: Arc::clone(site),
@@ -317,7 +314,7 @@ fn sources(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>) -> Sources {
         link: None,
         geo: edge.geo.load_full(),
         place: Arc::clone(&edge.place),
-        now_s: visit.now_s,
+        now_s: visit.now.unix_s,
         demo_country: if edge.honours_demo_country {
             demo_country()
         } else {
@@ -341,12 +338,12 @@ fn check_loop(visit: &Visit<'_>, answer: Answer) -> Result<Answer, Refusal> {
 }
 
 fn is_same_url(visit: &Visit<'_>, target: &Target) -> bool {
-    if target.host() != visit.host || target.scheme() != visit.scheme() {
+    if !target.leads_to(&visit.host) || target.scheme() != visit.scheme() {
         return false;
     }
     let default_port = if visit.is_secure { 443 } else { 80 };
     let target_port = wayside_decide::host::port_of_authority(target.authority()).unwrap_or(default_port);
-    let sent = (visit.path, visit.query.unwrap_or_default());
+    let sent = (visit.head.path, visit.head.query.unwrap_or_default());
     let (path, query) = target
         .path_and_query()
         .split_once('?')

@@ -8,8 +8,6 @@ use std::{
     },
 };
 
-use http::{HeaderName, HeaderValue};
-
 /// An id that no other request of this process has, and in all likelihood none of any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestId {
@@ -19,7 +17,7 @@ pub(crate) struct RequestId {
 
 impl RequestId {
     /// The header field it travels in.
-    pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+    pub(crate) const HEADER: &'static str = "x-request-id";
 
     /// The next id.
     pub(crate) fn next() -> Self {
@@ -31,11 +29,6 @@ impl RequestId {
             process,
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
         }
-    }
-
-    /// As a header value.
-    pub(crate) fn to_header(self) -> HeaderValue {
-        HeaderValue::from_str(&self.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
     }
 }
 

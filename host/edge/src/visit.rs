@@ -4,13 +4,8 @@
 //! Everything behind this step may rely on it: the host is a host name, the path starts with one slash, the address is
 //! the visitor's as far as configured proxies can be believed.
 
-use std::{
-    borrow::Cow,
-    net::IpAddr,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{borrow::Cow, net::IpAddr};
 
-use http::{HeaderMap, Version, header, request::Parts};
 use ipnet::IpNet;
 use wayside_decide::{
     host,
@@ -19,30 +14,28 @@ use wayside_decide::{
     path,
 };
 
-use crate::refusal::Refusal;
+use crate::{
+    clock::Now,
+    head::{Fields, Head},
+    refusal::Refusal,
+};
 
 /// One request, read. Borrows from the request's head.
 #[derive(Debug)]
 pub(crate) struct Visit<'r> {
-    pub(crate) parts: &'r Parts,
+    pub(crate) head: &'r Head<'r>,
     /// The request's host in normal form, without port.
     pub(crate) host: Cow<'r, str>,
     /// The port the request names, when it names one.
     pub(crate) port: Option<u16>,
-    /// The path as it was sent.
-    pub(crate) path: &'r str,
     /// The path in the normal form of links.
     pub(crate) key: Cow<'r, str>,
-    /// The query as it was sent, without `?`.
-    pub(crate) query: Option<&'r str>,
     /// Whether the visitor came by TLS, here or at a trusted proxy.
     pub(crate) is_secure: bool,
     /// The visitor's address.
     pub(crate) address: IpAddr,
     /// When the request arrived. The one instant that everything about it is judged by.
-    pub(crate) instant: Instant,
-    /// The same instant by the calendar: seconds since 1970 UTC, 0 on a clock before that.
-    pub(crate) now_s: u64,
+    pub(crate) now: Now,
 }
 
 impl<'r> Visit<'r> {
@@ -50,35 +43,29 @@ impl<'r> Visit<'r> {
     ///
     /// # Errors
     /// [`Refusal`] for what no client may send: see DESIGN and RFC 9110 §7.2, RFC 9112 §3.2.
-    pub(crate) fn read(parts: &'r Parts, peer: IpAddr, trusted: &[IpNet], instant: Instant) -> Result<Self, Refusal> {
-        check_sizes(parts)?;
-        let (host, port) = read_host(parts)?;
-        let path = parts.uri.path();
-        if !path::is_single_slashed(path) {
+    pub(crate) fn read(head: &'r Head<'r>, peer: IpAddr, trusted: &[IpNet], now: Now) -> Result<Self, Refusal> {
+        check_sizes(head)?;
+        let (host, port) = read_host(head)?;
+        if !path::is_single_slashed(head.path) {
             return Err(Refusal::Malformed(Invalid::text(
                 "path",
-                path,
+                head.path,
                 "a path that starts with exactly one slash",
             )));
         }
         let is_proxied = trusted.iter().any(|network| network.contains(&peer));
         Ok(Self {
-            parts,
+            head,
             host,
             port,
-            path,
-            key: path::normalise(path),
-            query: parts.uri.query(),
-            is_secure: is_proxied && is_forwarded_as_https(&parts.headers),
+            key: path::normalise(head.path),
+            is_secure: is_proxied && is_forwarded_as_https(head.fields),
             address: if is_proxied {
-                forwarded_address(&parts.headers, peer, trusted)
+                forwarded_address(head.fields, peer, trusted)
             } else {
                 peer
             },
-            instant,
-            now_s: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
+            now,
         })
     }
 
@@ -86,24 +73,14 @@ impl<'r> Visit<'r> {
     pub(crate) const fn scheme(&self) -> &'static str {
         if self.is_secure { "https" } else { "http" }
     }
-
-    /// Whether the connection carries one authority only, so that a wrong one was misdirected (RFC 9110 §15.5.20).
-    pub(crate) fn is_authority_bound(&self) -> bool {
-        self.parts.version >= Version::HTTP_2
-    }
 }
 
-fn check_sizes(parts: &Parts) -> Result<(), Refusal> {
-    let query_bytes = parts.uri.query().map_or(0, |query| query.len() + 1);
-    if parts.uri.path().len() + query_bytes > URI_BYTES_MAX {
+fn check_sizes(head: &Head<'_>) -> Result<(), Refusal> {
+    let query_bytes = head.query.map_or(0, |query| query.len() + 1);
+    if head.path.len() + query_bytes > URI_BYTES_MAX {
         return Err(Refusal::UriTooLong);
     }
-    let header_bytes: usize = parts
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
-    if header_bytes > HEADER_BYTES_MAX || parts.headers.len() > HEADER_COUNT_MAX {
+    if head.fields.bytes() > HEADER_BYTES_MAX || head.fields.count() > HEADER_COUNT_MAX {
         return Err(Refusal::HeadersTooLarge);
     }
     Ok(())
@@ -111,66 +88,44 @@ fn check_sizes(parts: &Parts) -> Result<(), Refusal> {
 
 /// The one host of a request. HTTP/1.1 requires exactly one `Host` field, and an absolute request target or
 /// `:authority` must agree with it: two readers of one request may never see two hosts.
-fn read_host(parts: &Parts) -> Result<(Cow<'_, str>, Option<u16>), Refusal> {
+fn read_host<'r>(head: &Head<'r>) -> Result<(Cow<'r, str>, Option<u16>), Refusal> {
+    let refuse = |found: String, expected: &str| Err(Refusal::Malformed(Invalid::other("Host", found, expected)));
     let expected = "exactly one `Host` field (RFC 9112 §3.2)";
-    let mut fields = parts.headers.get_all(header::HOST).iter();
-    let field = fields.next();
+    let mut fields = head.fields.all("host");
+    let field = match fields.next() {
+        Some(value) => match str::from_utf8(value) {
+            Ok(text) if text.is_ascii() => Some(read_authority(text)?),
+            _ => return refuse("bytes outside ASCII".to_owned(), "a host name in its `xn--` form"),
+        },
+        None => None,
+    };
     if fields.next().is_some() {
-        return Err(Refusal::Malformed(Invalid::other(
-            "Host",
-            "more than one `Host` field",
-            expected,
-        )));
+        return refuse("more than one `Host` field".to_owned(), expected);
     }
-    let field = match field {
-        Some(value) => {
-            let text = value.to_str().map_err(|_| {
-                Refusal::Malformed(Invalid::other(
-                    "Host",
-                    "bytes outside ASCII",
-                    "a host name in its `xn--` form",
-                ))
-            })?;
-            Some((
-                host::host_of_authority(text).map_err(Refusal::Malformed)?,
-                host::port_of_authority(text),
-            ))
-        }
-        None => None,
-    };
-    let authority = match parts.uri.authority() {
-        Some(authority) => {
-            let text = authority.as_str();
-            Some((
-                host::host_of_authority(text).map_err(Refusal::Malformed)?,
-                host::port_of_authority(text),
-            ))
-        }
-        None => None,
-    };
+    let authority = head.authority.map(read_authority).transpose()?;
     match (authority, field) {
-        (Some(authority), Some(field)) if authority != field => {
-            let found = format!("`Host` {} in a request for {}", field.0, authority.0);
-            Err(Refusal::Malformed(Invalid::other(
-                "Host",
-                found,
-                "the host of the request's target",
-            )))
-        }
+        (Some(authority), Some(field)) if authority != field => refuse(
+            format!("`Host` {} in a request for {}", field.0, authority.0),
+            "the host of the request's target",
+        ),
         (Some(authority), _) => Ok(authority),
         (None, Some(field)) => Ok(field),
-        (None, None) => Err(Refusal::Malformed(Invalid::other("Host", "no `Host` field", expected))),
+        (None, None) => refuse("no `Host` field".to_owned(), expected),
     }
+}
+
+fn read_authority(text: &str) -> Result<(Cow<'_, str>, Option<u16>), Refusal> {
+    let host = host::host_of_authority(text).map_err(Refusal::Malformed)?;
+    Ok((host, host::port_of_authority(text)))
 }
 
 /// The address a chain of trusted proxies saw: from the right, the first that is not one of them. Entries further to
 /// the left are the client's own claim. Anything unreadable ends the chain.
-fn forwarded_address(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+fn forwarded_address(fields: Fields<'_>, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let mut address = peer;
-    let fields: Vec<&str> = headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .map(|value| value.to_str().unwrap_or_default())
+    let fields: Vec<&str> = fields
+        .all("x-forwarded-for")
+        .map(|value| str::from_utf8(value).unwrap_or_default())
         .collect();
     for entry in fields.iter().rev().flat_map(|field| field.rsplit(',')) {
         let Some(entry) = read_forwarded(entry.trim()) else {
@@ -192,53 +147,69 @@ fn read_forwarded(entry: &str) -> Option<IpAddr> {
     bare.or_else(in_brackets).or_else(with_port)
 }
 
-fn is_forwarded_as_https(headers: &HeaderMap) -> bool {
-    headers
-        .get("x-forwarded-proto")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"))
+fn is_forwarded_as_https(fields: Fields<'_>) -> bool {
+    fields
+        .first("x-forwarded-proto")
+        .is_some_and(|value| value.eq_ignore_ascii_case(b"https"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
-    use http::Request;
+    use httparse::Header;
 
     use super::Visit;
-    use crate::refusal::Refusal;
+    use crate::{
+        clock::Clock,
+        head::{Fields, Head},
+        refusal::Refusal,
+    };
 
-    fn parts(uri: &str, headers: &[(&str, &str)]) -> http::request::Parts {
-        let mut request = Request::builder().uri(uri);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.body(()).expect("request").into_parts().0
-    }
+    type FieldTexts<'t> = &'t [(&'t str, &'t str)];
 
-    fn read<'r>(parts: &'r http::request::Parts, peer: &str) -> Result<Visit<'r>, Refusal> {
+    /// Reads a request and hands the visit on; `authority` is that of an absolute target.
+    fn read<T>(
+        authority: Option<&str>,
+        path: &str,
+        fields: FieldTexts<'_>,
+        peer: &str,
+        use_visit: impl FnOnce(&Visit<'_>) -> T,
+    ) -> Result<T, Refusal> {
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| Header {
+                name,
+                value: value.as_bytes(),
+            })
+            .collect();
+        let head = Head {
+            method: "GET",
+            path,
+            query: None,
+            authority,
+            is_authority_bound: false,
+            fields: Fields(&fields),
+        };
         let trusted = ["10.0.0.0/8".parse().expect("network")];
-        Visit::read(parts, peer.parse().expect("address"), &trusted, Instant::now())
+        let peer = peer.parse().expect("address");
+        Visit::read(&head, peer, &trusted, Clock::new().now()).map(|visit| use_visit(&visit))
     }
 
     #[test]
     fn the_host_is_one_or_the_request_is_refused() {
-        for (uri, headers, expected) in [
-            ("/", &[("host", "Go.Example:80")][..], Some("go.example")),
-            ("http://go.example/", &[("host", "go.example")], Some("go.example")),
-            ("http://go.example/", &[], Some("go.example")),
-            ("http://go.example/", &[("host", "other.example")], None),
-            ("/", &[], None),
-            ("/", &[("host", "a.example"), ("host", "a.example")], None),
-            ("/", &[("host", "a b/../x@y")], None),
-            ("/", &[("host", "")], None),
+        for (authority, fields, expected) in [
+            (None, &[("host", "Go.Example:80")][..], Some("go.example")),
+            (None, &[("Host", "go.example")], Some("go.example")),
+            (Some("go.example"), &[("host", "go.example")], Some("go.example")),
+            (Some("go.example"), &[], Some("go.example")),
+            (Some("go.example"), &[("host", "other.example")], None),
+            (None, &[], None),
+            (None, &[("host", "a.example"), ("Host", "a.example")], None),
+            (None, &[("host", "a b/../x@y")], None),
+            (None, &[("host", "bücher.example")], None),
+            (None, &[("host", "")], None),
         ] {
-            let parts = parts(uri, headers);
-            let visit = read(&parts, "192.0.2.1");
-            assert_eq!(
-                visit.ok().map(|visit| visit.host.into_owned()).as_deref(),
-                expected,
-                "{uri} {headers:?}"
-            );
+            let host = read(authority, "/", fields, "192.0.2.1", |visit| visit.host.to_string());
+            assert_eq!(host.ok().as_deref(), expected, "{authority:?} {fields:?}");
         }
     }
 
@@ -254,36 +225,31 @@ mod tests {
             ("10.0.0.1", "198.51.100.7, rubbish", "10.0.0.1"),
             ("10.0.0.1", "", "10.0.0.1"),
         ] {
-            let parts = parts("/", &[("host", "a.example"), ("x-forwarded-for", forwarded)]);
-            let visit = read(&parts, peer).expect("visit");
-            assert_eq!(visit.address.to_string(), expected, "{peer} {forwarded}");
+            let fields = [("host", "a.example"), ("x-forwarded-for", forwarded)];
+            let address = read(None, "/", &fields, peer, |visit| visit.address.to_string());
+            assert_eq!(address.expect("visit"), expected, "{peer} {forwarded}");
         }
     }
 
     #[test]
     fn the_scheme_is_forwarded_by_trusted_proxies_only() {
-        let parts = parts("/", &[("host", "a.example"), ("x-forwarded-proto", "https")]);
-        assert_eq!(read(&parts, "10.0.0.1").expect("visit").scheme(), "https");
-        assert_eq!(read(&parts, "192.0.2.1").expect("visit").scheme(), "http");
+        let fields = [("host", "a.example"), ("x-forwarded-proto", "https")];
+        for (peer, expected) in [("10.0.0.1", "https"), ("192.0.2.1", "http")] {
+            let scheme = read(None, "/", &fields, peer, |visit| visit.scheme());
+            assert_eq!(scheme.expect("visit"), expected, "{peer}");
+        }
     }
 
     #[test]
     fn what_is_too_long_or_looks_like_an_authority_is_refused() {
-        let host = ("host", "a.example");
+        let refusal = |path: &str, field: &str| {
+            let fields = [("host", "a.example"), ("x-long", field)];
+            read(None, path, &fields, "192.0.2.1", |_| ()).expect_err("a refusal")
+        };
         let long_path = format!("/{}", "x".repeat(8192));
-        assert!(matches!(
-            read(&parts(&long_path, &[host]), "192.0.2.1"),
-            Err(Refusal::UriTooLong)
-        ));
+        assert!(matches!(refusal(&long_path, ""), Refusal::UriTooLong));
         let long_field = "x".repeat(16 * 1024);
-        let fields = [host, ("x-long", &long_field)];
-        assert!(matches!(
-            read(&parts("/", &fields), "192.0.2.1"),
-            Err(Refusal::HeadersTooLarge)
-        ));
-        assert!(matches!(
-            read(&parts("//evil.example/", &[host]), "192.0.2.1"),
-            Err(Refusal::Malformed(_))
-        ));
+        assert!(matches!(refusal("/", &long_field), Refusal::HeadersTooLarge));
+        assert!(matches!(refusal("//evil.example/", ""), Refusal::Malformed(_)));
     }
 }

@@ -14,13 +14,8 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, Version};
-use hyper::{
-    body::{Body, Incoming},
-    rt::{Read, ReadBufCursor, Write},
-    service::Service,
-};
-use hyper_util::server::conn::auto::{Connection, HttpServerConnExec};
+use bytes::{Buf as _, Bytes};
+use hyper::rt::{Read, ReadBufCursor, Write};
 
 /// How often the sweep runs.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -60,14 +55,20 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Notes that a request's head is complete. The connection waits for us until the guard is dropped.
-    pub(super) fn begin_request<B>(self: &Rc<Self>, request: &Request<B>) -> Busy {
-        self.is_multiplexed.set(request.version() >= Version::HTTP_2);
+    pub(super) fn begin_request(self: &Rc<Self>, is_multiplexed: bool) -> Busy {
+        self.is_multiplexed.set(is_multiplexed);
         self.requests.set(self.requests.get() + 1);
         self.waiting.set(Waiting::Nothing);
         Busy(Rc::clone(self))
     }
 
-    fn note_read(&self) {
+    /// Whether the connection is to end after the requests it has begun.
+    pub(super) const fn is_draining(&self) -> bool {
+        self.is_draining.get()
+    }
+
+    /// Notes that bytes have arrived.
+    pub(super) fn note_read(&self) {
         match self.waiting.get() {
             // On a multiplexed connection bytes need not be a head, and its own limits bound each head.
             Waiting::Idle if self.is_multiplexed.get() => self.waited.set(0),
@@ -76,7 +77,8 @@ impl Watch {
         }
     }
 
-    fn note_write(&self, is_stalled: bool) {
+    /// Notes whether the client takes what is written.
+    pub(super) fn note_write(&self, is_stalled: bool) {
         if self.is_stalled.get() != is_stalled {
             self.is_stalled.set(is_stalled);
             self.stalled_for.set(0);
@@ -189,58 +191,46 @@ pub(super) async fn sweep(registry: Rc<Registry>) {
     }
 }
 
-/// Drives a connection until it ends, is doomed, or has drained. A connection that breaks is the client's affair.
-pub(super) async fn drive<C: Drain>(connection: C, watch: &Watch) {
+/// Drives a connection until it ends or is doomed; none when it was doomed.
+pub(super) async fn until_doomed<F: Future>(connection: F, watch: &Watch) -> Option<F::Output> {
     let mut connection = pin!(connection);
-    let mut asked_to_drain = false;
     poll_fn(|context| {
         watch.note_waker(context.waker());
         if watch.is_doomed.get() {
-            return Poll::Ready(());
+            return Poll::Ready(None);
         }
+        connection.as_mut().poll(context).map(Some)
+    })
+    .await
+}
+
+/// Drives hyper's connection until it ends, is doomed, or has drained. `drain` asks it to end after the requests it has
+/// begun. A connection that breaks is the client's affair.
+pub(super) async fn drive<C: Future>(connection: C, watch: &Watch, drain: impl Fn(Pin<&mut C>)) {
+    let mut connection = pin!(connection);
+    let mut asked_to_drain = false;
+    let ended = poll_fn(|context| {
         if watch.is_draining.get() && !asked_to_drain {
             asked_to_drain = true;
-            connection.as_mut().drain();
+            drain(connection.as_mut());
         }
-        connection.as_mut().poll_end(context)
-    })
-    .await;
-}
-
-/// A connection that can be asked to end after the requests it has begun.
-pub(super) trait Drain {
-    fn drain(self: Pin<&mut Self>);
-    fn poll_end(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()>;
-}
-
-impl<I, S, B, E> Drain for Connection<'_, I, S, E>
-where
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    S::Future: 'static,
-    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    I: Read + Write + Unpin + 'static,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    E: HttpServerConnExec<S::Future, B>,
-{
-    fn drain(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-
-    fn poll_end(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.poll(context).map(|_| ())
-    }
+        connection.as_mut().poll(context).map(|_| ())
+    });
+    until_doomed(ended, watch).await;
 }
 
 /// The transport of a connection, telling its [`Watch`] what it does.
 pub(super) struct Guarded<I> {
     inner: I,
+    /// What has been read from `inner` already.
+    first: Bytes,
     watch: Rc<Watch>,
 }
 
 impl<I> Guarded<I> {
-    pub(super) const fn new(inner: I, watch: Rc<Watch>) -> Self {
-        Self { inner, watch }
+    /// A transport that begins with `first`.
+    pub(super) const fn new(inner: I, first: Bytes, watch: Rc<Watch>) -> Self {
+        Self { inner, first, watch }
     }
 }
 
@@ -248,8 +238,14 @@ impl<I: Read + Unpin> Read for Guarded<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let count = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first[..count]);
+            self.first.advance(count);
+            return Poll::Ready(Ok(()));
+        }
         let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
         if polled.is_ready() {
             self.watch.note_read();

@@ -1,0 +1,64 @@
+//! What every connection of a thread answers with: the pipeline, the thread's clock and its counters.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::buffers::Buffers;
+use crate::{
+    clock::Clock,
+    head::Head,
+    metrics::Shard,
+    pipeline::{self, Edge},
+    refusal::Refusal,
+    request_id::RequestId,
+    respond::{self, Reply},
+};
+
+/// One listening thread's own.
+pub(super) struct Worker {
+    edge: Arc<Edge>,
+    shard: Arc<Shard>,
+    pub(super) clock: Clock,
+    pub(super) buffers: Buffers,
+}
+
+impl Worker {
+    pub(super) fn new(edge: Arc<Edge>) -> Self {
+        let shard = edge.metrics.shard();
+        Self {
+            edge,
+            shard,
+            clock: Clock::new(),
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// One request: read the clock, decide, have the reply written, count. Nothing is logged unless something is wrong
+    /// on this side.
+    pub(super) async fn answer<T>(&self, head: &Head<'_>, peer: IpAddr, write: impl FnOnce(&Reply<'_>) -> T) -> T {
+        let now = self.clock.now();
+        let (status, written) = match pipeline::answer(&self.edge, &self.shard, head, peer, now).await {
+            Ok(answer) => {
+                let reply = respond::answer(&answer);
+                (reply.status, write(&reply))
+            }
+            Err(refusal) => {
+                let id = RequestId::next();
+                self.note_refusal(&refusal, id, head);
+                let reply = respond::refuse(&refusal, id);
+                (reply.status, write(&reply))
+            }
+        };
+        self.shard.count(status.as_u16(), now.instant.elapsed());
+        written
+    }
+
+    fn note_refusal(&self, refusal: &Refusal, id: RequestId, head: &Head<'_>) {
+        self.shard.count_refusal(refusal);
+        if refusal.is_ours() {
+            let reason = refusal.detail().unwrap_or_default();
+            let host = head.authority.map(str::as_bytes).or_else(|| head.fields.first("host"));
+            let host = String::from_utf8_lossy(host.unwrap_or_default());
+            tracing::warn!(request_id = %id, kind = refusal.label(), %host, path = head.path, reason, "refused a request");
+        }
+    }
+}
