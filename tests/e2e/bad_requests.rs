@@ -92,20 +92,30 @@ fn malformed_requests_are_told_apart() {
     assert!(dev.process.lives());
 }
 
+/// On a new connection, and right behind a whole request.
 #[test]
 fn half_a_request_is_closed_after_ten_seconds() {
     let dev = Dev::start();
-    let mut stream = TcpStream::connect(dev.process.edge()).expect("connect");
-    stream.set_read_timeout(Some(Duration::from_secs(40))).expect("timeout");
-    stream.write_all(b"GET /hello HTTP/1.1\r\nHost: loc").expect("write");
-    let began = Instant::now();
-    let mut answer = Vec::new();
-    let ended = stream.read_to_end(&mut answer);
-    assert!(
-        ended.is_ok() || ended.is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock),
-        "still open"
-    );
-    assert!(began.elapsed() >= Duration::from_secs(8), "closed too soon");
+    let edge = dev.process.edge();
+    let half = "GET /hello HTTP/1.1\r\nHost: loc";
+    let whole = "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let waits = [half.to_owned(), format!("{whole}{half}")].map(|bytes| {
+        std::thread::spawn(move || {
+            let mut stream = TcpStream::connect(edge).expect("connect");
+            stream.set_read_timeout(Some(Duration::from_secs(40))).expect("timeout");
+            stream.write_all(bytes.as_bytes()).expect("write");
+            let began = Instant::now();
+            let ended = stream.read_to_end(&mut Vec::new());
+            assert!(
+                ended.is_ok() || ended.is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock),
+                "still open: {bytes:?}"
+            );
+            assert!(began.elapsed() >= Duration::from_secs(8), "closed too soon: {bytes:?}");
+        })
+    });
+    for wait in waits {
+        wait.join().expect("closed in time");
+    }
     assert_eq!(dev.process.get("/hello").status, 302);
 }
 

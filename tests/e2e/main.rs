@@ -16,6 +16,7 @@ mod bad_requests;
 mod cli;
 mod demo;
 mod geo;
+mod http1;
 mod layers;
 mod outages;
 mod policies;

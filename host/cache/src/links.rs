@@ -106,9 +106,16 @@ struct Shared {
     runtime: Handle,
     jitter: RandomState,
     started: Instant,
+    /// Counts what was put in and taken out.
+    changes: AtomicU64,
 }
 
 impl Shared {
+    fn keep(&self, key: Key, held: Arc<Held>) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.memory.insert(key, held);
+    }
+
     fn since_start_ms(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
@@ -140,6 +147,7 @@ impl LinkCache {
             runtime,
             jitter: RandomState::default(),
             started: Instant::now(),
+            changes: AtomicU64::new(0),
         };
         Self {
             shared: Arc::new(shared),
@@ -184,6 +192,7 @@ impl LinkCache {
         let key = KeyRef { site, path };
         let mut flights = self.flights();
         flights.remove(&key.to_key());
+        self.shared.changes.fetch_add(1, Ordering::Relaxed);
         self.shared.memory.remove(&key);
     }
 
@@ -191,21 +200,26 @@ impl LinkCache {
     pub fn invalidate_all(&self) {
         let mut flights = self.flights();
         flights.clear();
+        self.shared.changes.fetch_add(1, Ordering::Relaxed);
         self.shared.memory.clear();
     }
 
     /// Puts in a link known from a snapshot, as stale: served at once and refreshed at first use.
     pub fn restore(&self, site: SiteId, path: &str, link: Link, now: Instant) {
         let held = Held::new(Some(link), now, now + self.shared.settings.stale_max);
-        self.shared
-            .memory
-            .insert(KeyRef { site, path }.to_key(), Arc::new(held));
+        self.shared.keep(KeyRef { site, path }.to_key(), Arc::new(held));
     }
 
     /// Every link held at this moment, for a snapshot. Walks the whole cache.
     pub fn links(&self) -> impl Iterator<Item = (SiteId, Box<str>, Arc<Held>)> + '_ {
         let entries = self.shared.memory.iter().filter(|(_, held)| held.link.is_some());
         entries.map(|(key, held)| (key.site, key.path, held))
+    }
+
+    /// A number that grows with every change of what is held.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.shared.changes.load(Ordering::Relaxed)
     }
 
     /// How much is held.
@@ -296,7 +310,7 @@ impl Boarded<'_> {
                 .is_some_and(|current| Arc::ptr_eq(current, self.flight));
             match &landed {
                 // Still under the lock: an invalidation comes wholly before (and took the flight out) or wholly after.
-                Ok(held) if is_current => self.cache.shared.memory.insert(self.key.clone(), Arc::clone(held)),
+                Ok(held) if is_current => self.cache.shared.keep(self.key.clone(), Arc::clone(held)),
                 Ok(_) => {}
                 Err(_) => self.cache.rest(self.key),
             }

@@ -49,7 +49,8 @@ impl fmt::Display for HostName {
 pub fn host_of_authority(authority: &str) -> Result<Cow<'_, str>, Invalid> {
     let expected = "`host` or `host:port` (RFC 9110 §7.2)";
     let (host, port) = split_port(authority);
-    let port_is_number = port.is_none_or(|port| port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()));
+    // An empty port is none (RFC 3986 §3.2.3).
+    let port_is_number = port.is_none_or(|port| port.is_empty() || is_port(port));
     let host = host.strip_suffix('.').unwrap_or(host);
     if !port_is_number || !is_host_of_any_case(host) {
         return Err(Invalid::text("Host", authority, expected));
@@ -76,6 +77,10 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
         ),
         None => (authority, None),
     }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 fn is_host(text: &str) -> bool {

@@ -84,7 +84,7 @@ impl Guests {
         let bytes = fetched.map_err(|error| error.to_string())?;
         if let Some(folder) = self.folder.clone() {
             let (path, copy) = (folder.join(file_name(digest)), bytes.clone());
-            let kept = tokio::task::spawn_blocking(move || files::replace(&path, &copy)).await;
+            let kept = tokio::task::spawn_blocking(move || files::replace(&path, |out| out.write_all(&copy))).await;
             if let Ok(Err(error)) = kept {
                 tracing::warn!(%digest, %error, "keep a policy for the next start");
             }

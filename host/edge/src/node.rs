@@ -238,25 +238,38 @@ async fn revive(path: &Path, edge: &Edge, follower: &Follower) {
 }
 
 async fn keep_snapshot(admin: Arc<Admin>, path: PathBuf) {
+    let mut written = None;
     loop {
         tokio::time::sleep(SNAPSHOT_INTERVAL).await;
-        write_snapshot(&admin, path.clone()).await;
+        // Taken before: what changes meanwhile is written the next time.
+        let state = (admin.follower.cursor(), admin.edge.links.changes());
+        if written != Some(state) && write_snapshot(&admin, path.clone()).await {
+            written = Some(state);
+        }
     }
 }
 
-async fn write_snapshot(admin: &Arc<Admin>, path: PathBuf) {
+/// Whether there was something to write and it is written.
+async fn write_snapshot(admin: &Arc<Admin>, path: PathBuf) -> bool {
     let admin = Arc::clone(admin);
     let written = tokio::task::spawn_blocking(move || {
         // The cursor first: what changes while the links are written is then seen again.
         let (Some(cursor), Some(directory)) = (admin.follower.cursor(), admin.follower.wire()) else {
-            return;
+            return false;
         };
         match snapshot::write(&path, cursor, &directory, &admin.edge.links) {
-            Ok(links) => tracing::debug!(links, cursor, "wrote the snapshot"),
-            Err(error) => tracing::error!(path = %path.display(), %error, "write the snapshot"),
+            Ok(links) => {
+                tracing::debug!(links, cursor, "wrote the snapshot");
+                true
+            }
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "write the snapshot");
+                false
+            }
         }
     });
-    if written.await.is_err() {
+    written.await.unwrap_or_else(|_| {
         tracing::error!("writing the snapshot panicked");
-    }
+        false
+    })
 }

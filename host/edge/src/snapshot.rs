@@ -3,16 +3,20 @@
 //! One JSON value a line: a header, the directory, one line a link, and at the end the digest of all that stands
 //! before it. A file that is torn, changed or of another format is refused whole and the node starts without it.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 use wayside_cache::links::LinkCache;
-use wayside_decide::{digest::Digest, link::Link, site::SiteId};
+use wayside_decide::{
+    digest::{Digest, Hasher},
+    link::Link,
+    site::SiteId,
+};
 use wayside_upstream::protocol::{Cursor, EdgeDirectory, EdgeLink};
 
 use crate::files;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A snapshot read back.
 pub(crate) struct Snapshot {
@@ -21,12 +25,12 @@ pub(crate) struct Snapshot {
     pub(crate) links: Vec<(SiteId, String, Link)>,
 }
 
-/// Why a snapshot cannot be written or used.
+/// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SnapshotError {
-    /// The file cannot be read or written.
+    /// The file cannot be read.
     #[error("{0}")]
-    File(#[from] std::io::Error),
+    File(#[from] io::Error),
     /// It is not what this version writes, or not all of it.
     #[error("expected a snapshot of format {FORMAT}, found {0}")]
     Unusable(String),
@@ -36,7 +40,6 @@ pub(crate) enum SnapshotError {
 struct Header {
     format: u32,
     cursor: Cursor,
-    links: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,49 +56,54 @@ struct Seal {
 
 /// Writes the snapshot so that it is there whole or not at all. `cursor` must have been read before, so that every
 /// change after it is seen again.
-pub(crate) fn write(
-    path: &Path,
-    cursor: Cursor,
-    directory: &EdgeDirectory,
-    links: &LinkCache,
-) -> Result<usize, SnapshotError> {
-    let lines: Vec<Line> = links
-        .links()
-        .filter_map(|(site, path, held)| {
-            let link = EdgeLink::from(held.link.as_ref()?);
-            Some(Line {
+pub(crate) fn write(path: &Path, cursor: Cursor, directory: &EdgeDirectory, links: &LinkCache) -> io::Result<usize> {
+    let mut written = 0;
+    files::replace(path, |out| {
+        let mut out = Sealing {
+            out,
+            digest: Digest::hasher(),
+        };
+        out.push(&Header { format: FORMAT, cursor })?;
+        out.push(directory)?;
+        for (site, path, held) in links.links() {
+            let Some(link) = held.link.as_ref().map(EdgeLink::from) else {
+                continue;
+            };
+            out.push(&Line {
                 site_id: site.0,
                 path: path.into(),
                 link,
-            })
-        })
-        .collect();
-    let mut bytes = Vec::new();
-    push(
-        &mut bytes,
-        &Header {
-            format: FORMAT,
-            cursor,
-            links: lines.len(),
-        },
-    )?;
-    push(&mut bytes, directory)?;
-    for line in &lines {
-        push(&mut bytes, line)?;
+            })?;
+            written += 1;
+        }
+        let seal = Seal {
+            sha256: out.digest.clone().finish().to_string(),
+        };
+        out.push(&seal)
+    })?;
+    Ok(written)
+}
+
+/// Writes lines and takes their digest on the way, so that a million links need no memory at once.
+struct Sealing<'o> {
+    out: &'o mut dyn io::Write,
+    digest: Hasher,
+}
+
+impl Sealing<'_> {
+    fn push(&mut self, value: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(value)?;
+        line.push(b'\n');
+        self.digest.update(&line);
+        self.out.write_all(&line)
     }
-    let seal = Seal {
-        sha256: Digest::of(&bytes).to_string(),
-    };
-    push(&mut bytes, &seal)?;
-    files::replace(path, &bytes)?;
-    Ok(lines.len())
 }
 
 /// Reads a snapshot; none when there is no file.
 pub(crate) fn read(path: &Path) -> Result<Option<Snapshot>, SnapshotError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let unusable = |found: &str| SnapshotError::Unusable(found.to_owned());
@@ -130,12 +138,6 @@ fn parse(sealed: &str) -> Result<Snapshot, Box<dyn std::error::Error>> {
         directory,
         links,
     })
-}
-
-fn push(bytes: &mut Vec<u8>, value: &impl Serialize) -> Result<(), SnapshotError> {
-    serde_json::to_writer(&mut *bytes, value).map_err(std::io::Error::from)?;
-    bytes.write_all(b"\n")?;
-    Ok(())
 }
 
 #[cfg(test)]

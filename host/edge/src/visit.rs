@@ -46,7 +46,9 @@ impl<'r> Visit<'r> {
     pub(crate) fn read(head: &'r Head<'r>, peer: IpAddr, trusted: &[IpNet], now: Now) -> Result<Self, Refusal> {
         check_sizes(head)?;
         let (host, port) = read_host(head)?;
-        if !path::is_single_slashed(head.path) {
+        // `OPTIONS *` asks about the server as a whole (RFC 9110 §9.3.7).
+        let is_asterisk = head.method == "OPTIONS" && head.path == "*";
+        if !is_asterisk && !path::is_single_slashed(head.path) {
             return Err(Refusal::Malformed(Invalid::text(
                 "path",
                 head.path,
@@ -88,7 +90,7 @@ fn check_sizes(head: &Head<'_>) -> Result<(), Refusal> {
 
 /// The one host of a request. HTTP/1.1 requires exactly one `Host` field, and an absolute request target or
 /// `:authority` must agree with it: two readers of one request may never see two hosts.
-fn read_host<'r>(head: &Head<'r>) -> Result<(Cow<'r, str>, Option<u16>), Refusal> {
+fn read_host<'r>(head: &Head<'r>) -> Result<Authority<'r>, Refusal> {
     let refuse = |found: String, expected: &str| Err(Refusal::Malformed(Invalid::other("Host", found, expected)));
     let expected = "exactly one `Host` field (RFC 9112 §3.2)";
     let mut fields = head.fields.all("host");
@@ -104,8 +106,8 @@ fn read_host<'r>(head: &Head<'r>) -> Result<(Cow<'r, str>, Option<u16>), Refusal
     }
     let authority = head.authority.map(read_authority).transpose()?;
     match (authority, field) {
-        (Some(authority), Some(field)) if authority != field => refuse(
-            format!("`Host` {} in a request for {}", field.0, authority.0),
+        (Some(authority), Some(field)) if !are_same(&authority, &field) => refuse(
+            format!("`Host` {} in a request for {}", shown(&field), shown(&authority)),
             "the host of the request's target",
         ),
         (Some(authority), _) => Ok(authority),
@@ -114,7 +116,23 @@ fn read_host<'r>(head: &Head<'r>) -> Result<(Cow<'r, str>, Option<u16>), Refusal
     }
 }
 
-fn read_authority(text: &str) -> Result<(Cow<'_, str>, Option<u16>), Refusal> {
+type Authority<'r> = (Cow<'r, str>, Option<u16>);
+
+/// A port left out is one of the two that need not be named.
+fn are_same(one: &Authority<'_>, other: &Authority<'_>) -> bool {
+    let same_port = match (one.1, other.1) {
+        (Some(one), Some(other)) => one == other,
+        (None, None) => true,
+        (Some(named), None) | (None, Some(named)) => matches!(named, 80 | 443),
+    };
+    one.0 == other.0 && same_port
+}
+
+fn shown((host, port): &Authority<'_>) -> String {
+    port.map_or_else(|| host.to_string(), |port| format!("{host}:{port}"))
+}
+
+fn read_authority(text: &str) -> Result<Authority<'_>, Refusal> {
     let host = host::host_of_authority(text).map_err(Refusal::Malformed)?;
     Ok((host, host::port_of_authority(text)))
 }
@@ -202,6 +220,9 @@ mod tests {
             (Some("go.example"), &[("host", "go.example")], Some("go.example")),
             (Some("go.example"), &[], Some("go.example")),
             (Some("go.example"), &[("host", "other.example")], None),
+            (Some("go.example:80"), &[("host", "go.example")], Some("go.example")),
+            (Some("go.example:8080"), &[("host", "go.example")], None),
+            (None, &[("host", "go.example:65536")], None),
             (None, &[], None),
             (None, &[("host", "a.example"), ("Host", "a.example")], None),
             (None, &[("host", "a b/../x@y")], None),

@@ -212,3 +212,32 @@ async fn a_loader_that_hangs_or_panics_does_not_hang_those_who_wait() {
     assert_eq!(cache.load(SITE, "/panic").await.map(|_| ()), Err(LoadError::Aborted));
     assert!(cache.load(SITE, "/a").await.is_ok(), "the next one flies");
 }
+
+#[tokio::test]
+async fn memory_is_bounded_and_links_in_use_outlive_a_flood() {
+    let (cache, _) = setup(Ok(None), 0);
+    let now = Instant::now();
+    let put = |path: String| cache.restore(SITE, &path, link("https://a.example/"), now);
+    (0..100).for_each(|number| put(format!("/used/{number}")));
+    let mut used = 0;
+    for number in 0..50_000 {
+        put(format!("/flood/{number}"));
+        // Each used link is asked for between floods of a few hundred others.
+        let path = format!("/used/{}", number % 100);
+        used += u32::from(
+            cache
+                .shared
+                .memory
+                .get(&super::KeyRef {
+                    site: SITE,
+                    path: &path,
+                })
+                .is_some(),
+        );
+    }
+    let size = cache.size();
+    assert!(size.bytes <= 1 << 20, "{size:?}");
+    assert!(size.entries > 1_000, "{size:?}");
+    assert!(used > 49_000, "found {used} of 50,000 times");
+    assert!(cache.changes() >= 50_100);
+}

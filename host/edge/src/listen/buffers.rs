@@ -3,8 +3,9 @@
 
 use std::cell::RefCell;
 
-/// What is read at once, in bytes. A head that is larger is left to hyper, which reads on to its own limit.
-pub(super) const READ_BYTES: usize = 16 * 1024;
+/// What is read at once, in bytes: a head with its target and its fields at their limits, and some more, so that one a
+/// little too large gets an answer that says so.
+pub(super) const READ_BYTES: usize = 32 * 1024;
 /// Free buffers kept of each kind; a thread needs more than one only while requests wait for something.
 const FREE_MAX: usize = 64;
 /// Output kept for the next connection, in bytes; a larger buffer is given back to the system.

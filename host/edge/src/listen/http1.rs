@@ -1,7 +1,7 @@
 //! HTTP/1.1 for the requests that visitors send: a head in one piece, no body.
 //!
-//! In: a connection. Out: its answers; or, at the first request that is anything else, the connection and what it has
-//! sent so far, for hyper to go on with. This file must not know what bodies, upgrades or malformed heads mean.
+//! In: a connection. Out: its answers; or, at the first request that is more than that, the connection and what it has
+//! sent so far, for hyper to go on with. This file must not know what bodies and upgrades mean.
 
 use std::{
     future::poll_fn,
@@ -18,15 +18,17 @@ use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
 };
+use wayside_decide::{invalid::Invalid, limits::HEADER_COUNT_MAX};
 
 use super::{HTTP2_PREFACE, buffers::READ_BYTES, guard::Watch, worker::Worker};
 use crate::{
     head::{Fields, Head},
+    refusal::Refusal,
     respond::Reply,
 };
 
-/// Header fields that are read here; more are hyper's to refuse.
-const FIELDS_MAX: usize = 64;
+/// What a client may send behind a request that cannot be read, in bytes, before it is cut off.
+const LINGER_BYTES: usize = 256 * 1024;
 /// Output that is written at the latest before the next request of a pipeline is answered, in bytes.
 const OUTPUT_BYTES: usize = 16 * 1024;
 
@@ -64,6 +66,10 @@ pub(super) async fn serve(
         match end {
             End::NeedsMore => {}
             End::IsLast => return Ok(Left::Over),
+            End::IsUnreadable => {
+                connection.linger().await?;
+                return Ok(Left::Over);
+            }
             End::IsForeign => return Ok(Left::Rest(connection.rest)),
         }
     }
@@ -83,6 +89,8 @@ enum End {
     NeedsMore,
     /// The client said, or the node drains: this was the connection's last answer.
     IsLast,
+    /// What follows has been refused: it is no request, and where the next one begins nobody can say.
+    IsUnreadable,
     /// What follows is not for this loop.
     IsForeign,
 }
@@ -129,13 +137,22 @@ impl Connection<'_> {
         let mut unread = input;
         while !unread.is_empty() {
             // Filled in by the parser: zeroing them would cost more than reading most heads.
-            let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; FIELDS_MAX];
+            let mut fields = [const { MaybeUninit::<Header<'_>>::uninit() }; HEADER_COUNT_MAX];
             let request = match parse(unread, &mut fields) {
                 Parsed::Plain(request) => request,
-                Parsed::Unfinished if unread.len() < READ_BYTES => break,
-                Parsed::Unfinished | Parsed::Foreign => {
+                Parsed::Unfinished => break,
+                Parsed::Foreign => {
                     self.rest = unread.to_vec();
                     return Ok(End::IsForeign);
+                }
+                Parsed::Unreadable(refusal) => {
+                    let write = |reply: &Reply<'_>| {
+                        self.worker
+                            .clock
+                            .with_date(|date| reply.write_http1(output, date, false, true));
+                    };
+                    self.worker.refuse(&refusal, write);
+                    return Ok(End::IsUnreadable);
                 }
             };
             unread = &unread[request.length..];
@@ -157,8 +174,28 @@ impl Connection<'_> {
                 output.clear();
             }
         }
-        self.rest.extend_from_slice(unread);
+        if !unread.is_empty() {
+            self.rest.extend_from_slice(unread);
+            // The client has begun another request, and its time runs.
+            self.watch.note_read();
+        }
         Ok(End::NeedsMore)
+    }
+
+    /// Closes our side and reads on for a while: a connection closed over unread input is reset, and the client would
+    /// never read the answer (RFC 9112 §9.6).
+    async fn linger(&mut self) -> io::Result<()> {
+        poll_fn(|context| Pin::new(&mut *self.stream).poll_shutdown(context)).await?;
+        self.rest.clear();
+        let mut unread = LINGER_BYTES;
+        while let Some((buffer, length)) = self.read().await? {
+            self.worker.buffers.put_read(buffer);
+            unread = unread.saturating_sub(length);
+            if unread == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     async fn write(&mut self, output: &[u8]) -> io::Result<()> {
@@ -178,12 +215,15 @@ impl Connection<'_> {
     }
 }
 
+/// What a connection has sent.
 enum Parsed<'b> {
     Plain(Plain<'b>),
     /// The start of a head.
     Unfinished,
-    /// Anything else.
+    /// A request of another kind.
     Foreign,
+    /// No request.
+    Unreadable(Refusal),
 }
 
 /// A request without a body that asks nothing of the connection but, perhaps, to end it.
@@ -205,16 +245,30 @@ fn parse<'b>(bytes: &'b [u8], fields: &'b mut [MaybeUninit<Header<'b>>]) -> Pars
     let mut request = httparse::Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, fields) {
         Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Parsed::Unfinished,
-        Err(_) => return Parsed::Foreign,
+        Ok(httparse::Status::Partial) if bytes.len() < READ_BYTES => return Parsed::Unfinished,
+        Ok(httparse::Status::Partial) => return Parsed::Unreadable(too_large(bytes)),
+        Err(httparse::Error::TooManyHeaders) => return Parsed::Unreadable(Refusal::HeadersTooLarge),
+        Err(error) => {
+            let expected = "an HTTP/1.1 request (RFC 9112 §3)";
+            return Parsed::Unreadable(Refusal::Malformed(Invalid::other(
+                "request",
+                error.to_string(),
+                expected,
+            )));
+        }
     };
     let (Some(method @ ("GET" | "HEAD" | "OPTIONS")), Some(target), Some(1)) =
         (request.method, request.path, request.version)
     else {
         return Parsed::Foreign;
     };
-    if !is_origin_form(target) {
+    // RFC 9112 §3.2: a path, the asterisk of `OPTIONS *`, or an absolute URL, which is hyper's to take apart.
+    if !target.starts_with('/') && target != "*" {
         return Parsed::Foreign;
+    }
+    if target.contains('#') {
+        let invalid = Invalid::text("path", target, "a path without a fragment");
+        return Parsed::Unreadable(Refusal::Malformed(invalid));
     }
     let fields: &'b [Header<'b>] = request.headers;
     let mut is_last = false;
@@ -240,27 +294,15 @@ fn parse<'b>(bytes: &'b [u8], fields: &'b mut [MaybeUninit<Header<'b>>]) -> Pars
     Parsed::Plain(Plain { head, length, is_last })
 }
 
-/// Whether a request target is a path and a query of the characters that URIs have (RFC 9112 §3.2.1, RFC 3986 §3.3,
-/// §3.4). What browsers send besides (`"`, `{`, `|`, bytes outside ASCII) is hyper's to judge.
-fn is_origin_form(target: &str) -> bool {
-    target.starts_with('/') && target.bytes().all(|byte| IN_TARGET[usize::from(byte)])
+/// Which limit a head has passed whose end is further than a buffer holds.
+fn too_large(bytes: &[u8]) -> Refusal {
+    let first_line_ends = bytes.iter().take(READ_BYTES / 2).any(|byte| *byte == b'\n');
+    if first_line_ends {
+        Refusal::HeadersTooLarge
+    } else {
+        Refusal::UriTooLong
+    }
 }
-
-const IN_TARGET: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let others = b"-._~!$&'()*+,;=:@/?%";
-    let mut at = 0;
-    while at < others.len() {
-        table[others[at] as usize] = true;
-        at += 1;
-    }
-    table
-};
 
 /// What a field means for the connection and for the request's body.
 enum Role {

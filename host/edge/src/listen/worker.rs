@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use http::StatusCode;
+
 use super::buffers::Buffers;
 use crate::{
     clock::Clock,
@@ -41,24 +43,35 @@ impl Worker {
                 let reply = respond::answer(&answer);
                 (reply.status, write(&reply))
             }
-            Err(refusal) => {
-                let id = RequestId::next();
-                self.note_refusal(&refusal, id, head);
-                let reply = respond::refuse(&refusal, id);
-                (reply.status, write(&reply))
-            }
+            Err(refusal) => self.refuse_as(&refusal, Some(head), write),
         };
         self.shard.count(status.as_u16(), now.instant.elapsed());
         written
     }
 
-    fn note_refusal(&self, refusal: &Refusal, id: RequestId, head: &Head<'_>) {
+    /// What cannot even be read as a request.
+    pub(super) fn refuse<T>(&self, refusal: &Refusal, write: impl FnOnce(&Reply<'_>) -> T) -> T {
+        let now = self.clock.now();
+        let (status, written) = self.refuse_as(refusal, None, write);
+        self.shard.count(status.as_u16(), now.instant.elapsed());
+        written
+    }
+
+    fn refuse_as<T>(
+        &self,
+        refusal: &Refusal,
+        head: Option<&Head<'_>>,
+        write: impl FnOnce(&Reply<'_>) -> T,
+    ) -> (StatusCode, T) {
+        let id = RequestId::next();
         self.shard.count_refusal(refusal);
-        if refusal.is_ours() {
+        if let (true, Some(head)) = (refusal.is_ours(), head) {
             let reason = refusal.detail().unwrap_or_default();
             let host = head.authority.map(str::as_bytes).or_else(|| head.fields.first("host"));
             let host = String::from_utf8_lossy(host.unwrap_or_default());
             tracing::warn!(request_id = %id, kind = refusal.label(), %host, path = head.path, reason, "refused a request");
         }
+        let reply = respond::refuse(refusal, id);
+        (reply.status, write(&reply))
     }
 }
