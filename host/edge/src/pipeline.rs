@@ -306,7 +306,9 @@ fn follow_rule(visit: &Visit<'_>, rule: &Rule, splat: &str, sources: Sources) ->
 fn sources(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>) -> Sources {
     let demo_country = || {
         let value = visit.head.fields.first(DEMO_COUNTRY_HEADER)?;
-        str::from_utf8(value).ok().map(str::to_ascii_uppercase)
+        let country = str::from_utf8(value).ok()?.to_ascii_uppercase();
+        // Two letters, as a database has them: nothing else may reach a template.
+        (country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(country)
     };
     Sources {
         site: Arc::clone(site),

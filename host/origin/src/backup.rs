@@ -69,7 +69,7 @@ pub async fn back_up(database: &Path, to: &Path) -> Result<(), BackupError> {
 }
 
 /// Replaces the record at `database`, which nobody may be using, by the backup `from`, which is checked first. What was
-/// there before stays beside it with the ending `.before-restore`.
+/// there before stays beside it with the ending `.before-restore`. Nodes that follow the record read everything anew.
 ///
 /// # Errors
 /// [`BackupError`]; the record is then as it was.
@@ -87,6 +87,8 @@ pub async fn restore(database: &Path, from: &Path) -> Result<(), BackupError> {
         move |source| BackupError::File { path, source }
     };
     std::fs::copy(from, &beside).map_err(file_error(&beside))?;
+    let replaced_head = if database.exists() { head(database).await } else { 0 };
+    start_feed_anew(&beside, replaced_head).await?;
     std::fs::File::open(&beside)
         .and_then(|file| file.sync_all())
         .map_err(file_error(&beside))?;
@@ -112,6 +114,42 @@ pub async fn restore(database: &Path, from: &Path) -> Result<(), BackupError> {
     std::fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(file_error(folder))
+}
+
+/// How far beyond every position that a node may have seen a restored record's feed begins, when the record that it
+/// replaces is lost.
+const FEED_GAP: i64 = 1_000_000_000;
+
+/// The newest position of a record's feed; 0 when it cannot be read.
+async fn head(path: &Path) -> i64 {
+    let Ok(mut connection) = connect(path, true).await else {
+        return 0;
+    };
+    let head = sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM changes").fetch_one(&mut connection);
+    head.await.unwrap_or(0)
+}
+
+/// Makes every node that followed the record until now read everything anew: what it saw since the backup was taken is
+/// undone, and the positions it knows will be those of other changes.
+async fn start_feed_anew(path: &Path, replaced_head: i64) -> Result<(), BackupError> {
+    let own_head = head(path).await;
+    let mut connection = connect(path, false).await?;
+    let anew = async {
+        // One file from the start: nothing of it stays in a log beside it.
+        sqlx::query("PRAGMA journal_mode = DELETE")
+            .execute(&mut connection)
+            .await?;
+        let mut write = connection.begin().await?;
+        sqlx::query("DELETE FROM changes").execute(&mut *write).await?;
+        let seq = own_head.max(replaced_head).saturating_add(FEED_GAP);
+        sqlx::query("INSERT INTO changes (seq) VALUES (?)")
+            .bind(seq)
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        connection.close().await
+    };
+    anew.await.map_err(|error| StoreError::from(error).into())
 }
 
 async fn connect(path: &Path, read_only: bool) -> Result<SqliteConnection, BackupError> {

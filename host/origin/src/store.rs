@@ -40,9 +40,24 @@ pub enum StoreError {
     /// The database holds something that this version cannot read.
     #[error("the record is damaged: {0}")]
     Damaged(String),
+    /// The disk is full.
+    #[error("the record's disk is full: {0}")]
+    Full(#[source] sqlx::Error),
     /// The database failed.
     #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLITE_FULL, <https://sqlite.org/rescode.html#full>.
+        let is_full = error.as_database_error().and_then(|error| error.code()).as_deref() == Some("13");
+        if is_full {
+            Self::Full(error)
+        } else {
+            Self::Database(error)
+        }
+    }
 }
 
 /// What a site is made or remade of.

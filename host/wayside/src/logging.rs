@@ -13,7 +13,9 @@ pub(crate) fn start(log: &Log) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(is_terminal)
-        .with_span_events(FmtSpan::NONE);
+        .with_span_events(FmtSpan::NONE)
+        // A log that cannot be written, on a full disk or a closed pipe, must not end what it tells of.
+        .log_internal_errors(false);
     let is_pretty = match log.format {
         LogFormat::Auto => is_terminal,
         LogFormat::Pretty => true,

@@ -163,6 +163,16 @@ impl From<StoreError> for Problem {
                 problem.found = Some(name.as_str().into());
                 problem
             }
+            StoreError::Full(_) => {
+                tracing::error!(%error, "nothing can be written");
+                let detail = "nothing was written; the origin's operator must make room";
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "out-of-space",
+                    "The origin's disk is full",
+                    detail,
+                )
+            }
             StoreError::Damaged(_) | StoreError::Database(_) => Self::internal(&error),
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use sqlx::{
-    Row as _, Sqlite, SqlitePool, Transaction,
+    Connection as _, Row as _, Sqlite, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -95,7 +95,12 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT);
-        let one = SqlitePoolOptions::new().max_connections(1).min_connections(1);
+        // After some errors, a full disk among them, SQLite rolls back by itself and the driver believes that the
+        // transaction goes on: the next would be a savepoint within it that is never committed.
+        let one = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(1)
+            .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
         let writer = one.connect_with(options.clone()).await.map_err(unusable)?;
         sqlx::migrate!("migrations/sqlite")
             .run(&writer)
@@ -316,3 +321,6 @@ impl Store for SqliteStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

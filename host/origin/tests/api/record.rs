@@ -6,7 +6,7 @@ use wayside_decide::name::Name;
 use wayside_origin::{
     backup::{self, BackupError},
     origin::Origin,
-    store::sqlite::OpenError,
+    store::{FeedPage, sqlite::OpenError},
     token::{Scope, Token},
 };
 
@@ -117,6 +117,38 @@ async fn a_backup_taken_in_use_is_restored() {
     let fresh = left.path().join("fresh.db");
     backup::restore(&fresh, &other).await.expect("restored");
     assert_eq!(target_in(&fresh).await.as_deref(), Some("https://before.example/"));
+}
+
+/// A node that has followed the record past the backup must not take later changes for those it knows.
+#[tokio::test]
+async fn a_restored_record_makes_nodes_begin_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (database, copy) = (folder.path().join("wayside.db"), folder.path().join("copy.db"));
+    let running = Running::with_site().await;
+    backup::back_up(&running.database(), &copy).await.expect("a backup");
+    for number in 0..5 {
+        let path = format!("/after/{number}");
+        running
+            .send("POST", "/v1/links", &link(&path, "https://a.example/"))
+            .await
+            .success(201);
+    }
+    backup::back_up(&running.database(), &database).await.expect("a record");
+    let seen = running.node().directory().await.expect("a directory").cursor;
+    for is_lost in [false, true] {
+        if is_lost {
+            std::fs::remove_file(&database).expect("lost");
+        }
+        backup::restore(&database, &copy).await.expect("restored");
+        let origin = Origin::open(&database, admission()).await.expect("an origin");
+        for cursor in [0, seen - 5, seen, seen + 1000] {
+            let page = origin.store().changes(cursor, 10).await.expect("a page");
+            assert!(
+                matches!(page, FeedPage::Resync(head) if head > seen + 1000),
+                "{cursor}: {page:?}"
+            );
+        }
+    }
 }
 
 #[tokio::test]
