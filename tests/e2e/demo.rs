@@ -1,5 +1,7 @@
 //! `wayside dev` as a newcomer meets it.
 
+use std::{io::Write as _, net::TcpStream};
+
 use crate::harness::{Dev, Process, request};
 
 #[test]
@@ -131,4 +133,22 @@ fn a_taken_port_or_folder_is_said() {
     assert!(said.contains(&edge) && said.contains("the port is taken"), "{said}");
     let said = dev.fails(&[&["dev", "--data", folder, "--listen", "127.0.0.1:0"][..], &free].concat());
     assert!(said.contains("another process is using this database"), "{said}");
+}
+
+/// Half a request on every port, and the end comes all the same.
+#[test]
+fn whoever_holds_a_connection_open_does_not_hold_up_the_end() {
+    let dev = Dev::start();
+    let process = &dev.process;
+    let ports = [Some(process.edge()), process.admin, process.origin];
+    let held = ports.map(|address| {
+        let mut stream = TcpStream::connect(address.expect("an address")).expect("connect");
+        stream.write_all(b"GET /hea").expect("write");
+        stream
+    });
+    // Each has been accepted once another behind it is answered.
+    assert_eq!(process.get("/hello").status, 302);
+    let Dev { process, folder } = dev;
+    assert_eq!(process.end(), Some(0));
+    drop((held, folder));
 }

@@ -28,12 +28,14 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `wayside` and reads its first lines up to `last`, which begins with that word.
     pub(crate) fn start(arguments: &[&str], last: &str, variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(BINARY)
-            .args(arguments)
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("start wayside");
+        let mut command = Command::new(BINARY);
+        command.args(arguments).envs(variables.iter().copied());
+        Self::run(command, last)
+    }
+
+    /// As `start`, by a command that becomes `wayside`.
+    pub(crate) fn run(mut command: Command, last: &str) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("start wayside");
         let mut lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
         let mut process = Self {
             child,
@@ -56,20 +58,18 @@ impl Process {
                 return process;
             }
         }
-        panic!(
-            "wayside {arguments:?} ended before it said {last:?}: {:?}",
-            process.child.wait()
-        );
+        panic!("{command:?} ended before it said {last:?}: {:?}", process.child.wait());
     }
 
     /// `wayside dev` on free ports.
     pub(crate) fn dev(data: &Path, more: &[&str]) -> Self {
-        let mut arguments = vec!["dev", "--data", data.to_str().expect("path"), "--threads", "2"];
-        for option in ["--listen", "--admin", "--origin"] {
-            arguments.extend([option, "127.0.0.1:0"]);
-        }
+        let mut arguments = dev_arguments(data.to_str().expect("path"));
         arguments.extend(more);
         Self::start(&arguments, "ready", &[])
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn edge(&self) -> SocketAddr {
@@ -116,6 +116,15 @@ impl Process {
     pub(crate) fn lives(&mut self) -> bool {
         self.child.try_wait().expect("wait").is_none()
     }
+}
+
+/// What `wayside` is called with to be a demonstration on free ports.
+pub(crate) fn dev_arguments(data: &str) -> Vec<&str> {
+    let mut arguments = vec!["dev", "--data", data, "--threads", "2"];
+    for option in ["--listen", "--admin", "--origin"] {
+        arguments.extend([option, "127.0.0.1:0"]);
+    }
+    arguments
 }
 
 impl Drop for Process {

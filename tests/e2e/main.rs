@@ -15,6 +15,7 @@ mod admin;
 mod bad_requests;
 mod cli;
 mod demo;
+mod full_disk;
 mod geo;
 mod http1;
 mod layers;

@@ -38,6 +38,8 @@ use crate::{
 
 /// How often what the node holds is written to disk while it runs.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(30);
+/// How long requests to the admin endpoint may finish when the node drains.
+const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// Everything a node must be told.
 #[derive(Debug, Clone)]
@@ -194,10 +196,13 @@ impl Node {
         if let Some(path) = self.snapshot {
             write_snapshot(&self.admin, path).await;
         }
-        // The admin endpoint goes last, so that whoever watches sees the drain.
+        // The admin endpoint goes last, so that whoever watches sees the drain. Whoever holds it open is cut off.
         let _ = self.admin_stop.send(());
-        if self.admin_task.await.is_err() {
-            tracing::error!("the admin endpoint had panicked");
+        let mut admin_task = self.admin_task;
+        match tokio::time::timeout(ADMIN_DRAIN_MAX, &mut admin_task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the admin endpoint had panicked"),
+            Err(_) => admin_task.abort(),
         }
     }
 }

@@ -23,14 +23,22 @@ pub(crate) fn block_on<T>(main: impl Future<Output = anyhow::Result<T>>) -> anyh
     runtime.block_on(main)
 }
 
-/// Resolves when the process is asked to end: Ctrl-C or SIGTERM.
+/// Resolves when the process is asked to end: Ctrl-C or SIGTERM. Asked a second time, it ends at once.
 pub(crate) async fn end() -> anyhow::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("listen for Ctrl-C")?,
+        _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
-    tracing::info!("ending: finishing what has begun");
+    tracing::info!("ending: finishing what has begun; ask again to end at once");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        std::process::exit(1);
+    });
     Ok(())
 }
 

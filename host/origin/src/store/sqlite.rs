@@ -321,6 +321,3 @@ impl Store for SqliteStore {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;
