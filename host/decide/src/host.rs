@@ -19,6 +19,14 @@ impl HostName {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let ascii = match url::Host::parse(text.trim_end_matches('.')) {
             Ok(url::Host::Domain(domain)) => domain,
+            // `1.1` and `0x7f.1` are addresses to a URL parser, and something else to everybody else.
+            Ok(url::Host::Ipv4(address)) if address.to_string() != text.trim_end_matches('.') => {
+                return Err(Invalid::text(
+                    "host name",
+                    text,
+                    "an IPv4 address as four decimal numbers",
+                ));
+            }
             Ok(address) => address.to_string(),
             Err(_) => return Err(Invalid::text("host name", text, EXPECTED)),
         };
@@ -122,13 +130,37 @@ impl HostPattern {
     /// # Errors
     /// [`Invalid`] when it is neither.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        match text.strip_prefix("*.") {
-            Some(parent) => HostName::parse(parent).map(Self::Below),
-            None => HostName::parse(text).map(Self::Exact),
+        let Some(parent) = text.strip_prefix("*.") else {
+            return HostName::parse(text).map(Self::Exact).map_err(|error| Invalid {
+                expected: format!("{}, or `*.` before a host name", error.expected),
+                ..error
+            });
+        };
+        let parent = HostName::parse(parent).map_err(|error| Invalid::text("host name", text, error.expected))?;
+        let is_address = parent.0.starts_with('[') || parent.0.parse::<std::net::Ipv4Addr>().is_ok();
+        // Nobody owns a whole top-level domain but `localhost` (RFC 6761 §6.3).
+        if is_address || !(parent.0.contains('.') || &*parent.0 == "localhost") {
+            let expected = "`*.` before a domain of two labels or more, such as `*.example.com`, or `*.localhost`";
+            return Err(Invalid::text("host name", text, expected));
         }
-        .map_err(|error| Invalid {
-            expected: format!("{EXPECTED}, or `*.` before one"),
-            ..error
+        Ok(Self::Below(parent))
+    }
+
+    /// The name in the pattern: the host itself, or the one that the hosts are below.
+    #[must_use]
+    pub const fn name(&self) -> &HostName {
+        match self {
+            Self::Exact(name) | Self::Below(name) => name,
+        }
+    }
+
+    /// Every wildcard that covers all that this pattern covers, itself left out; the closest first.
+    pub fn wider(&self) -> impl Iterator<Item = String> {
+        let mut rest = self.name().as_str();
+        std::iter::from_fn(move || {
+            let (_, parent) = rest.split_once('.')?;
+            rest = parent;
+            Some(format!("*.{parent}"))
         })
     }
 
@@ -170,6 +202,8 @@ mod tests {
             ("a:80", None),
             ("user@a", None),
             ("a..b", None),
+            ("1.1", None),
+            ("0x7f.0.0.1", None),
         ] {
             assert_eq!(
                 HostName::parse(text).ok().as_ref().map(HostName::as_str),

@@ -180,17 +180,17 @@ mod tests {
     #[test]
     fn the_most_specific_host_wins() {
         let sites = vec![
-            site(1, &["go.example"]),
-            site(2, &["*.example"]),
-            site(3, &["*.go.example"]),
+            site(1, &["go.a.example"]),
+            site(2, &["*.a.example"]),
+            site(3, &["*.go.a.example"]),
         ];
         let directory = build(sites, &Directory::default());
         for (host, expected) in [
-            ("go.example", Some(1)),
-            ("other.example", Some(2)),
-            ("a.b.example", Some(2)),
-            ("x.go.example", Some(3)),
-            ("example", None),
+            ("go.a.example", Some(1)),
+            ("other.a.example", Some(2)),
+            ("a.b.a.example", Some(2)),
+            ("x.go.a.example", Some(3)),
+            ("a.example", None),
             ("elsewhere.test", None),
         ] {
             assert_eq!(number(&directory, host), expected, "{host}");

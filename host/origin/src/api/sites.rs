@@ -1,5 +1,7 @@
 //! `/v1/sites`.
 
+use std::collections::HashSet;
+
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -121,9 +123,15 @@ fn read(hosts: &[String], not_found: Option<&str>) -> Result<SiteContent, Proble
     let read_host = |(index, host): (usize, &String)| {
         HostPattern::parse(host).map_err(|invalid| Problem::invalid(format!("hosts[{index}]"), invalid))
     };
+    let hosts: Vec<HostPattern> = hosts.iter().enumerate().map(read_host).collect::<Result<_, _>>()?;
+    let mut known = HashSet::new();
+    if let Some((index, host)) = hosts.iter().enumerate().find(|(_, host)| !known.insert(*host)) {
+        let invalid = Invalid::text("host name", &host.to_string(), "each host once");
+        return Err(Problem::invalid(format!("hosts[{index}]"), invalid));
+    }
     let not_found = not_found.map(Target::parse).transpose();
     Ok(SiteContent {
-        hosts: hosts.iter().enumerate().map(read_host).collect::<Result<_, _>>()?,
+        hosts,
         not_found: not_found.map_err(|invalid| Problem::invalid("not_found", invalid))?,
     })
 }

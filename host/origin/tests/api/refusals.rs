@@ -156,6 +156,50 @@ async fn a_host_belongs_to_one_site() {
     );
 }
 
+/// Who answers for a domain's hosts is decided once: another tenant gets nothing in, above or below it.
+#[tokio::test]
+async fn a_tenants_hosts_cannot_be_taken_over_by_another() {
+    let running = Running::start().await;
+    let beta = running.mint(Some("beta"), wayside_origin::token::Scope::Write).await;
+    let site = |name: &str, hosts: &[&str]| json!({"name": name, "hosts": hosts});
+    let own = site("own", &["*.t.example", "deep.a.u.example"]);
+    running.send("POST", "/v1/sites", &own).await.success(201);
+    for host in [
+        "www.t.example",
+        "a.b.t.example",
+        "*.www.t.example",
+        "*.u.example",
+        "*.a.u.example",
+    ] {
+        let grab = running
+            .send_as(&beta, "POST", "/v1/sites", &site("grab", &[host]))
+            .await;
+        let grab = grab.problem(409, "conflict");
+        assert_eq!((&grab["field"], &grab["found"]), (&json!("host"), &json!(host)));
+    }
+    for host in ["t.example", "xt.example", "*.b.u.example", "*.v.example", "a.u.example"] {
+        let name = host.replace(['*', '.'], "x");
+        let free = running.send_as(&beta, "POST", "/v1/sites", &site(&name, &[host])).await;
+        free.success(201);
+    }
+    // Within the tenant the most specific answers.
+    let more = site("more", &["www.t.example", "*.www.t.example"]);
+    running.send("POST", "/v1/sites", &more).await.success(201);
+    let widen = json!({"hosts": ["*.v.example"]});
+    running
+        .send("PUT", "/v1/sites/more", &widen)
+        .await
+        .problem(409, "conflict");
+    for host in ["*.com", "*.127.0.0.1", "1.1"] {
+        running
+            .send("POST", "/v1/sites", &site("no", &[host]))
+            .await
+            .invalid("hosts[0]");
+    }
+    let twice = site("no", &["d.example", "D.EXAMPLE."]);
+    running.send("POST", "/v1/sites", &twice).await.invalid("hosts[1]");
+}
+
 #[tokio::test]
 async fn a_batch_is_written_whole_or_not_at_all() {
     let running = Running::with_site().await;

@@ -1,9 +1,14 @@
 //! Sites and the hosts they answer for.
 
 use sqlx::{Executor, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
-use wayside_decide::{host::HostPattern, name::Name, site::SiteId, target::Target};
+use wayside_decide::{
+    host::{HostName, HostPattern},
+    name::Name,
+    site::SiteId,
+    target::Target,
+};
 
-use super::{SqliteStore, Write, changes, damaged, missing, now_s, signed, unsigned};
+use super::{SqliteStore, Write, changes, damaged, json, missing, now_s, signed, unsigned};
 use crate::store::{SiteContent, SiteRecord, StoreError};
 
 const COLUMNS: &str = "SELECT id, name, not_found, created_at, updated_at FROM sites WHERE tenant = ?";
@@ -126,13 +131,21 @@ async fn insert_hosts(
     hosts: &[HostPattern],
 ) -> Result<(), StoreError> {
     for (position, host) in hosts.iter().enumerate() {
-        let insert = "INSERT INTO site_hosts (pattern, tenant, site_id, position) VALUES (?, ?, ?, ?)
+        if let Some(taken) = overlapping(write, tenant, host).await? {
+            return Err(StoreError::Conflict {
+                what: "host",
+                name: host.to_string(),
+                reason: format!("overlaps with {taken}, which belongs to somebody else"),
+            });
+        }
+        let insert = "INSERT INTO site_hosts (pattern, tenant, site_id, position, backwards) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT DO NOTHING";
         let inserted = sqlx::query(insert)
             .bind(host.to_string())
             .bind(tenant.as_str())
             .bind(signed(site.0))
             .bind(signed(position as u64))
+            .bind(backwards(host.name()))
             .execute(&mut **write)
             .await?;
         if inserted.rows_affected() == 0 {
@@ -145,6 +158,26 @@ async fn insert_hosts(
         }
     }
     Ok(())
+}
+
+/// Another tenant's pattern that covers hosts of `host`, or is covered by it: with either, one tenant would take
+/// visitors from the other. Within a tenant patterns may overlap, and the most specific answers.
+async fn overlapping(write: &mut Write<'_>, tenant: &Name, host: &HostPattern) -> Result<Option<String>, StoreError> {
+    let wider: Vec<String> = host.wider().collect();
+    // What is below a domain begins, backwards, with the domain and a dot; `/` follows the dot in ASCII.
+    let below = match host {
+        HostPattern::Below(parent) => Some(backwards(parent)),
+        HostPattern::Exact(_) => None,
+    };
+    let query = "SELECT pattern FROM site_hosts WHERE tenant <> ?1 AND (pattern IN (SELECT value FROM json_each(?2))
+        OR (backwards >= ?3 || '.' AND backwards < ?3 || '/')) LIMIT 1";
+    let query = sqlx::query_scalar(query);
+    let query = query.bind(tenant.as_str()).bind(json(&wider)?).bind(below);
+    Ok(query.fetch_optional(&mut **write).await?)
+}
+
+fn backwards(name: &HostName) -> String {
+    name.as_str().chars().rev().collect()
 }
 
 fn record(row: &SqliteRow, hosts: Vec<HostPattern>) -> Result<SiteRecord, StoreError> {
