@@ -13,7 +13,13 @@ use axum::{
     routing::get,
 };
 use tokio::sync::watch;
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Content, Ref, ResponseBuilder,
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    },
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
 use wayside_policy::admission::Admission;
@@ -31,11 +37,19 @@ mod problem;
 mod rules;
 mod sites;
 mod tokens;
+mod unreadable;
 
 use problem::Problem;
 
 /// Largest JSON body, in bytes: a full batch of links of ordinary length.
 const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Largest body of any kind, in bytes.
+const BODY_BYTES_MAX: usize = if COMPONENT_BYTES_MAX > JSON_BYTES_MAX {
+    COMPONENT_BYTES_MAX
+} else {
+    JSON_BYTES_MAX
+};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -47,12 +61,39 @@ pub(crate) struct Api {
 }
 
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Wayside origin",
-    description = "Sites, links, rules, policies, bindings and tokens; the directory, links, policies and feed for edge nodes. \
+#[openapi(
+    components(schemas(Problem)),
+    info(
+        title = "Wayside origin",
+        description = "Sites, links, rules, policies, bindings and tokens; the directory, links, policies and feed for edge nodes. \
                    Send `Authorization: Bearer TOKEN`; an operator's token names the tenant in `Wayside-Tenant`."
-))]
+    )
+)]
 struct Document;
+
+/// What holds for every route: it needs a token, and its errors are problems.
+struct Conventions;
+
+impl Modify for Conventions {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", scheme);
+        document.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+        for item in document.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                let responses = &mut operation.responses.responses;
+                responses.retain(|status, _| status.starts_with('2'));
+                let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+                let response = ResponseBuilder::new()
+                    .description("An error (RFC 9457)")
+                    .content("application/problem+json", problem);
+                responses.insert("default".to_owned(), response.build().into());
+            }
+        }
+    }
+}
 
 /// The whole API.
 pub(crate) fn router(
@@ -61,7 +102,7 @@ pub(crate) fn router(
     heartbeat: Duration,
     is_draining: watch::Receiver<bool>,
 ) -> Router {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+    let (router, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(sites::list, sites::create))
         .routes(routes!(sites::one, sites::replace, sites::delete))
         .routes(routes!(links::list, links::create, links::replace, links::delete))
@@ -77,6 +118,7 @@ pub(crate) fn router(
         .routes(routes!(edge::policy))
         .routes(routes!(feed::follow))
         .split_for_parts();
+    Conventions.modify(&mut document);
     let document = Arc::new(document);
     router
         .route(
@@ -86,7 +128,7 @@ pub(crate) fn router(
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { Problem::missing_route() })
         .method_not_allowed_fallback(|| async { Problem::wrong_method() })
-        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX.max(COMPONENT_BYTES_MAX)))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(finish_writes))
         .with_state(Api {
             store,

@@ -54,6 +54,7 @@ pub(crate) struct Binding {
 
 /// Which binding, in a query.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ThisOne {
     /// The site's name.

@@ -21,6 +21,7 @@ use crate::store::StoreError;
 
 /// Which link.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     /// The site's number.

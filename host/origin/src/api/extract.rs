@@ -2,14 +2,14 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    extract::{FromRequest, FromRequestParts, Path, Request},
     http::{StatusCode, header, request::Parts},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 use wayside_decide::{invalid::Invalid, limits::PAGE_ITEMS_MAX, name::Name, site::SiteId};
 
-use super::{Api, problem::Problem};
+use super::{Api, BODY_BYTES_MAX, problem::Problem, unreadable};
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -32,15 +32,27 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
             return Err(Problem::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         let bytes = read_bytes(request, api).await?;
-        let malformed = |error: serde_json::Error| Problem::unreadable(StatusCode::BAD_REQUEST, error.to_string());
-        serde_json::from_slice(&bytes).map(Self).map_err(malformed)
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let inner = error.inner();
+            if inner.is_data() {
+                unreadable::field(error.path(), inner)
+            } else {
+                unreadable::syntax(inner)
+            }
+        })?;
+        reader.end().map_err(|error| unreadable::syntax(&error))?;
+        Ok(Self(value))
     }
 }
 
 /// The bytes of a body, as far as the limit allows.
 pub(crate) async fn read_bytes(request: Request, api: &Api) -> Result<Bytes, Problem> {
     let read = Bytes::from_request(request, api).await;
-    read.map_err(|error| Problem::unreadable(error.status(), error.body_text()))
+    read.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_BYTES_MAX),
+        status => Problem::unreadable(status, error.body_text()),
+    })
 }
 
 /// The one part of a route's path that varies.
@@ -62,11 +74,11 @@ pub(crate) struct Parameters<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequestParts<Api> for Parameters<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let read = Query::<T>::from_request_parts(parts, api).await;
-        let Query(parameters) =
-            read.map_err(|error| Problem::unreadable(StatusCode::BAD_REQUEST, error.body_text()))?;
-        Ok(Self(parameters))
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        read.map(Self)
+            .map_err(|error| unreadable::field(error.path(), error.inner()))
     }
 }
 
@@ -91,6 +103,7 @@ impl<T> Page<T> {
 
 /// The site a request is about.
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OfSite {
     /// The site's name.

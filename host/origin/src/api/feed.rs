@@ -26,6 +26,7 @@ const PAGE_CHANGES: u32 = 1_000;
 
 /// Where to begin.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct From {
     /// The last change already seen.

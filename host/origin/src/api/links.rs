@@ -119,6 +119,7 @@ pub(crate) struct Written {
 
 /// Which links.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     /// The site's name.
@@ -135,6 +136,7 @@ pub(crate) struct Which {
 
 /// Which link.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ThisOne {
     /// The site's name.

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use wayside_decide::{limits::COMPONENT_BYTES_MAX, name::Name};
+use wayside_decide::name::Name;
 use wayside_policy::refusal::Refusal;
 
 use super::{
@@ -63,13 +63,6 @@ pub(crate) async fn push(
 ) -> Result<(StatusCode, Json<Policy>), Problem> {
     let name = read_name(&name)?;
     let bytes = read_bytes(request, &api).await?;
-    if bytes.len() > COMPONENT_BYTES_MAX {
-        let detail = format!(
-            "found {} bytes, expected a component of at most {COMPONENT_BYTES_MAX}",
-            bytes.len()
-        );
-        return Err(Problem::unreadable(StatusCode::PAYLOAD_TOO_LARGE, detail));
-    }
     let (admission, component) = (api.admission.clone(), bytes.clone());
     let admitted = tokio::task::spawn_blocking(move || admission.admit(&component)).await;
     let admitted = match admitted.map_err(|error| Problem::internal(&error))? {

@@ -51,15 +51,21 @@ impl Problem {
 
     /// A field that cannot be what it says.
     pub(crate) fn invalid(field: impl Into<Box<str>>, invalid: Invalid) -> Self {
+        Self::wrong(field, invalid.found, invalid.expected)
+    }
+
+    /// A field that holds one thing where another should stand.
+    pub(crate) fn wrong(field: impl Into<Box<str>>, found: String, expected: String) -> Self {
+        let field = field.into();
         let mut problem = Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "invalid-field",
             "A field is invalid",
-            invalid.to_string(),
+            format!("{field}: found {found}, expected {expected}"),
         );
-        problem.field = Some(field.into());
-        problem.found = Some(invalid.found.into());
-        problem.expected = Some(invalid.expected.into());
+        problem.field = Some(field);
+        problem.found = Some(found.into());
+        problem.expected = Some(expected.into());
         problem
     }
 
@@ -78,6 +84,17 @@ impl Problem {
     /// A body or query that cannot be read at all.
     pub(crate) fn unreadable(status: StatusCode, detail: impl Into<Box<str>>) -> Self {
         Self::new(status, "unreadable-request", "The request cannot be read", detail)
+    }
+
+    /// A body past the limit.
+    pub(crate) fn too_large(bytes_max: usize) -> Self {
+        let detail = format!("body: expected at most {bytes_max} bytes, found more");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "The body is too large",
+            detail,
+        )
     }
 
     /// No token, or one that is not ours.

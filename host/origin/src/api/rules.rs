@@ -59,6 +59,7 @@ pub(crate) struct Rule {
 
 /// Which rule.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ThisOne {
     /// The site's name.

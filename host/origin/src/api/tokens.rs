@@ -54,6 +54,7 @@ pub(crate) struct MadeToken {
 
 /// Which token.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ThisOne {
     /// Its id.

@@ -156,19 +156,37 @@ async fn a_token_is_made_used_listed_and_revoked() {
     assert!(listed.to_string().contains(made["id"].as_str().expect("an id")));
 }
 
+/// What a generated client needs: where each parameter stands, and what an error looks like.
+fn check_operation(path: &str, operation: &serde_json::Value) {
+    for parameter in operation["parameters"].as_array().into_iter().flatten() {
+        let name = parameter["name"].as_str().expect("a name");
+        let place = if path.contains(&format!("{{{name}}}")) {
+            "path"
+        } else {
+            "query"
+        };
+        assert_eq!(parameter["in"], place, "{path} {parameter}");
+        let is_optional = ["limit", "prefix"].contains(&name) && path == "/v1/links";
+        assert!(!is_optional || parameter["required"] == false, "{path} {parameter}");
+    }
+    let problem = &operation["responses"]["default"]["content"]["application/problem+json"]["schema"]["$ref"];
+    assert_eq!(problem, "#/components/schemas/Problem", "{path}");
+}
+
 #[tokio::test]
 async fn every_documented_route_exists_and_asks_for_a_token() {
     let running = Running::start().await;
     let document = Reply::of(running.bare("GET", "/v1/openapi.json")).await.success(200);
     let paths = document["paths"].as_object().expect("paths");
     let mut count = 0;
-    for (path, methods) in paths {
-        let path = path
+    for (template, methods) in paths {
+        let path = template
             .replace("{site}", "go")
             .replace("{name}", "geo")
             .replace("{digest}", "00");
         assert!(!path.contains('{'), "{path}");
-        for method in methods.as_object().expect("methods").keys() {
+        for (method, operation) in methods.as_object().expect("methods") {
+            check_operation(template, operation);
             let reply = Reply::of(running.bare(&method.to_uppercase(), &path)).await;
             assert_eq!(reply.status, 401, "{method} {path}: {reply:?}");
             reply.problem(401, "unauthorized");

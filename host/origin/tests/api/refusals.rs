@@ -23,8 +23,12 @@ async fn what_no_route_takes_is_a_problem_too() {
     for path in ["/v1/sites/%FF", "/v1/policies/%FF"] {
         running.ask("GET", path).await.problem(400, "unreadable-request");
     }
-    for path in ["/v1/links", "/v1/links?site=go&limit=x", "/v1/links?site=go&colour=red"] {
-        running.ask("GET", path).await.problem(400, "unreadable-request");
+    for (path, field) in [
+        ("/v1/links", "site"),
+        ("/v1/links?site=go&limit=x", "limit"),
+        ("/v1/links?site=go&colour=red", "colour"),
+    ] {
+        running.ask("GET", path).await.invalid(field);
     }
 }
 
@@ -42,16 +46,38 @@ async fn json_that_cannot_be_read_says_why() {
     for body in [
         "",
         "{",
-        "[]",
         "\u{0}",
-        r#"{"site": "go"}"#,
-        r#"{"site": 1, "path": "/a", "target": ""}"#,
+        r#"{"site": "go", "path": "/a", "target": "https://a.example/"} x"#,
     ] {
-        send(body).await.problem(400, "unreadable-request");
+        let problem = send(body).await.problem(400, "unreadable-request");
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(detail.starts_with("line 1, column "), "{detail}");
     }
-    let unknown = send(r#"{"site": "go", "path": "/a", "target": "https://a.example/", "colour": "red"}"#).await;
-    let detail = unknown.problem(400, "unreadable-request")["detail"].clone();
-    assert!(detail.as_str().expect("a detail").contains("colour"), "{detail}");
+    for (body, field) in [
+        ("[]", "body"),
+        (r#"{"site": "go"}"#, "path"),
+        (r#"{"site": 1, "path": "/a", "target": ""}"#, "site"),
+        (
+            r#"{"site": "go", "path": "/a", "target": "https://a.example/", "status": "x"}"#,
+            "status",
+        ),
+        (
+            r#"{"site": "go", "path": "/a", "target": "https://a.example/", "colour": "red"}"#,
+            "colour",
+        ),
+    ] {
+        let problem = send(body).await.invalid(field);
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(
+            detail.starts_with(&format!("{field}: found ")) && !detail.contains("struct"),
+            "{detail}"
+        );
+    }
+    let batch = json!({"site": "go", "links": [{"path": "/a", "target": "https://a.example/"}, {"path": "/b"}]});
+    running
+        .send("POST", "/v1/links/batch", &batch)
+        .await
+        .invalid("links[1].target");
 }
 
 #[tokio::test]
@@ -79,7 +105,11 @@ async fn a_target_that_could_harm_is_refused() {
         }
         let mut fallback = link("/a", "https://a.example/");
         fallback["fallback"] = target.into();
-        running.send("POST", "/v1/links", &fallback).await.invalid("fallback");
+        let refused = running.send("POST", "/v1/links", &fallback).await.invalid("fallback");
+        assert!(
+            refused["detail"].as_str().expect("a detail").starts_with("fallback: "),
+            "{refused}"
+        );
     }
     running
         .ask("GET", "/v1/links?site=go&path=/a")
@@ -220,6 +250,17 @@ async fn a_batch_is_written_whole_or_not_at_all() {
     let many = vec![json!({"path": "/a", "target": "https://a.example/"}); 10_001];
     let many = json!({"site": "go", "links": many});
     running.send("POST", "/v1/links/batch", &many).await.invalid("links");
+}
+
+#[tokio::test]
+async fn a_body_past_the_limit_is_told_the_limit() {
+    let running = Running::with_site().await;
+    let refused = running.push("big", &vec![0; 25 * 1024 * 1024]).await;
+    let refused = refused.problem(413, "body-too-large");
+    assert!(
+        refused["detail"].as_str().expect("a detail").contains("25165824 bytes"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]
