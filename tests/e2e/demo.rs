@@ -113,6 +113,8 @@ fn a_second_start_is_warm_and_does_not_bring_back_what_was_deleted() {
     dev.wait_for("/kept", Some("https://kept.example/"));
     let Dev { process, folder } = dev;
     assert_eq!(process.end(), Some(0), "SIGTERM drains and exits 0");
+    let log = folder.path().join("origin/origin.db-wal");
+    assert!(!log.exists(), "the record is in one file once nobody uses it");
     let again = Process::dev(folder.path(), &[]);
     assert_eq!(again.get("/kept").location().as_deref(), Some("https://kept.example/"));
     assert_eq!(again.get("/hello").status, 404);

@@ -13,6 +13,7 @@ use axum::{
     routing::get,
 };
 use tokio::sync::watch;
+use tracing::Instrument as _;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -34,6 +35,7 @@ mod feed;
 mod links;
 mod policies;
 mod problem;
+mod request_id;
 mod rules;
 mod sites;
 mod tokens;
@@ -139,10 +141,15 @@ pub(crate) fn router(
 }
 
 /// Runs each request apart from its connection: who hangs up after a commit must not keep the feed from being told of
-/// it.
+/// it. Everything logged on the way carries the request's id, and so does the response.
 async fn finish_writes(request: Request, next: Next) -> Response {
-    match tokio::spawn(next.run(request)).await {
+    let id = request_id::of(request.headers());
+    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default(),
+        method = %request.method(), path = request.uri().path());
+    let mut response = match tokio::spawn(next.run(request).instrument(span)).await {
         Ok(response) => response,
         Err(error) => Problem::internal(&error).into_response(),
-    }
+    };
+    response.headers_mut().insert(request_id::HEADER, id);
+    response
 }

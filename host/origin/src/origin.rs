@@ -89,7 +89,8 @@ impl Origin {
             .is_some_and(|record| token.fits(&record)))
     }
 
-    /// Serves the API on `socket` until `stop` resolves; feeds end then, and other requests have a while to finish.
+    /// Serves the API on `socket` until `stop` resolves; feeds end then, other requests have a while to finish, and the
+    /// record is closed.
     ///
     /// # Errors
     /// What the system says when the socket breaks.
@@ -99,7 +100,12 @@ impl Origin {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
         let (draining, is_draining) = watch::channel(false);
-        let router = api::router(self.store, self.admission, self.heartbeat, is_draining.clone());
+        let router = api::router(
+            Arc::clone(&self.store),
+            self.admission,
+            self.heartbeat,
+            is_draining.clone(),
+        );
         let stopped = async move {
             stop.await;
             draining.send_replace(true);
@@ -115,9 +121,11 @@ impl Origin {
             }
             tokio::time::sleep(DRAIN_MAX).await;
         };
-        tokio::select! {
+        let served = tokio::select! {
             served = serving => served,
             () = given_up => Ok(()),
-        }
+        };
+        self.store.close().await;
+        served
     }
 }

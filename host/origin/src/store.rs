@@ -226,6 +226,9 @@ pub trait Store: Send + Sync + 'static {
     /// The newest position of the feed; changes when it does.
     fn head(&self) -> watch::Receiver<Cursor>;
 
+    /// Ends the use of the record: what is committed is in its own file then, and nothing beside it.
+    async fn close(&self);
+
     /// Writes a consistent copy of the record to a new file while it is in use.
     async fn back_up(&self, to: &std::path::Path) -> Result<(), StoreError>;
 }

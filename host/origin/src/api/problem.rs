@@ -139,7 +139,7 @@ impl Problem {
     /// Something failed here; the log says what.
     pub(crate) fn internal(error: &impl Display) -> Self {
         tracing::error!(%error, "the origin failed");
-        let detail = "the origin's log says more";
+        let detail = "the origin's log says more, under this response's x-request-id";
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",

@@ -313,6 +313,12 @@ impl Store for SqliteStore {
         self.head.subscribe()
     }
 
+    async fn close(&self) {
+        // The last connection to close folds the log into the file, which only a writer may do.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
     async fn back_up(&self, to: &Path) -> Result<(), StoreError> {
         let to = to
             .to_str()

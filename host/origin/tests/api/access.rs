@@ -146,3 +146,28 @@ async fn an_operator_names_the_tenant() {
     request("globex").await.problem(404, "not-found");
     request("no name").await.invalid("Wayside-Tenant");
 }
+
+#[tokio::test]
+async fn every_response_says_under_which_id_the_log_knows_it() {
+    let running = Running::start().await;
+    let id = |reply: &Reply| {
+        reply
+            .headers
+            .get("x-request-id")
+            .map(|id| id.to_str().expect("text").to_owned())
+    };
+    let (first, second) = (
+        running.ask("GET", "/v1/sites").await,
+        running.ask("GET", "/nowhere").await,
+    );
+    assert!(id(&first).is_some() && id(&second).is_some() && id(&first) != id(&second));
+    for (own, is_kept) in [
+        ("trace-1.a_B", true),
+        ("a b", false),
+        ("", false),
+        (&*"x".repeat(65), false),
+    ] {
+        let reply = Reply::of(running.bare("GET", "/v1/sites").header("x-request-id", own)).await;
+        assert_eq!(id(&reply).as_deref() == Some(own), is_kept, "{own:?}");
+    }
+}
