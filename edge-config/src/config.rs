@@ -230,7 +230,7 @@ impl Default for Origin {
     fn default() -> Self {
         Self {
             listen: local(7070),
-            data: FilePath::beside(),
+            data: FilePath::of_origin(),
         }
     }
 }

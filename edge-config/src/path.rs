@@ -23,9 +23,9 @@ impl FilePath {
         (!text.is_empty() && !text.contains('\0')).then(|| Self(text.into()))
     }
 
-    /// The folder in which a process keeps its data unless told otherwise.
-    pub(crate) fn beside() -> Self {
-        Self(".wayside".into())
+    /// The folder in which an origin keeps its record unless told otherwise: the one that `wayside dev` uses too.
+    pub(crate) fn of_origin() -> Self {
+        Self(".wayside/origin".into())
     }
 }
 
