@@ -99,7 +99,8 @@ pub struct Geo {
     pub city: Option<FilePath>,
     /// Database of autonomous systems: GeoLite2 ASN (.mmdb).
     pub asn: Option<FilePath>,
-    /// How often to look whether a database was replaced, in seconds. A broken one is refused and the old one kept.
+    /// How often to look whether a database was replaced, in seconds. A broken one, or
+    /// one of another type, is refused and the old one kept.
     pub check_interval_s: Within<1, DAY_S>,
 }
 

@@ -1,7 +1,8 @@
 //! Where an address is, from MaxMind databases (GeoIP2, GeoLite2 or any in their format).
 //!
-//! A database is read whole and verified before it is used, so that a broken file is refused with its name and never
-//! answers a visitor; a node that already serves with a good one keeps it.
+//! A database is read whole, verified and asked for its type before it is used, so that a broken file, or one that
+//! knows something else, is refused with its name and never answers a visitor; a node that already serves with a good
+//! one keeps it.
 
 use std::{
     net::IpAddr,
@@ -35,11 +36,11 @@ pub struct Geography {
     pub organisation: Option<String>,
 }
 
-/// Why a database cannot be used.
+/// Why a database cannot be used. What the system or the reader says of it is the error's source.
 #[derive(Debug, thiserror::Error)]
 pub enum GeoError {
     /// The file cannot be read.
-    #[error("{}: read the geography database: {source}", path.display())]
+    #[error("{}: read the geography database", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -47,13 +48,49 @@ pub enum GeoError {
         source: std::io::Error,
     },
     /// The file is no sound MaxMind database.
-    #[error("{}: expected a sound MaxMind database (.mmdb), found: {source}", path.display())]
+    #[error("{}: expected a sound MaxMind database (.mmdb)", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: maxminddb::MaxMindDbError,
     },
+    /// The file is a sound database of something else: every look-up would find nothing.
+    #[error("{}: found a database of the type `{found}`, expected {expected}", path.display())]
+    OtherType {
+        /// The file.
+        path: PathBuf,
+        /// The type it names.
+        found: String,
+        /// The types that would do.
+        expected: &'static str,
+    },
+}
+
+/// What is read from a database, and how the types that hold it are called.
+struct Kind {
+    /// One of these is in the type's name, as in `GeoLite2-City` or `GeoIP2-City-Europe`.
+    words: &'static [&'static str],
+    /// The types, for whoever named another.
+    expected: &'static str,
+}
+
+const PLACES: Kind = Kind {
+    words: &["City", "Country", "Enterprise"],
+    expected: "one of places: GeoLite2 or GeoIP2 City, Country or Enterprise",
+};
+
+const SYSTEMS: Kind = Kind {
+    words: &["ASN", "ISP"],
+    expected: "one of autonomous systems: GeoLite2 ASN or GeoIP2 ISP",
+};
+
+impl Kind {
+    fn holds(&self, database_type: &str) -> bool {
+        // Other makers name the type whose records theirs are like: `DBIP-Location-ISP (compat=Enterprise)`.
+        let like = database_type.rsplit("compat=").next().unwrap_or(database_type);
+        self.words.iter().any(|word| like.contains(word))
+    }
 }
 
 /// The databases of one node: city or country, and autonomous systems. Without any, everything is unknown.
@@ -64,14 +101,14 @@ pub struct Database {
 }
 
 impl Database {
-    /// Reads and verifies the named databases.
+    /// Reads and verifies the named databases: the first must know places, the second autonomous systems.
     ///
     /// # Errors
     /// [`GeoError`], which names the file.
     pub fn open(places: Option<&Path>, systems: Option<&Path>) -> Result<Self, GeoError> {
         Ok(Self {
-            places: places.map(open).transpose()?,
-            systems: systems.map(open).transpose()?,
+            places: places.map(|path| open(path, &PLACES)).transpose()?,
+            systems: systems.map(|path| open(path, &SYSTEMS)).transpose()?,
         })
     }
 
@@ -112,7 +149,7 @@ impl Database {
     }
 }
 
-fn open(path: &Path) -> Result<Reader<Vec<u8>>, GeoError> {
+fn open(path: &Path, kind: &Kind) -> Result<Reader<Vec<u8>>, GeoError> {
     let bytes = std::fs::read(path).map_err(|source| GeoError::Read {
         path: path.to_owned(),
         source,
@@ -124,6 +161,14 @@ fn open(path: &Path) -> Result<Reader<Vec<u8>>, GeoError> {
     let reader = Reader::from_source(bytes).map_err(broken)?;
     // Walks the whole tree and every record it leads to: a database that opens may still be torn further in.
     reader.verify().map_err(broken)?;
+    let found = &reader.metadata().database_type;
+    if !kind.holds(found) {
+        return Err(GeoError::OtherType {
+            path: path.to_owned(),
+            found: found.clone(),
+            expected: kind.expected,
+        });
+    }
     Ok(reader)
 }
 
@@ -133,9 +178,9 @@ fn record<'r, T: serde::Deserialize<'r>>(reader: &'r Reader<Vec<u8>>, address: I
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{error::Error as _, path::PathBuf};
 
-    use super::{Database, GeoError};
+    use super::{Database, GeoError, PLACES, SYSTEMS};
 
     /// MaxMind's own test databases, which the project does not copy; see CONTRIBUTING.md.
     fn shared(name: &str) -> Option<PathBuf> {
@@ -181,6 +226,58 @@ mod tests {
             let error = Database::open(Some(&path), None).expect_err(name);
             assert!(matches!(error, GeoError::Broken { .. }), "{error}");
             assert!(error.to_string().contains(name), "{error}");
+            let cause = error.source().expect("a cause").to_string();
+            assert!(!error.to_string().contains(&cause), "told twice: {error}");
+        }
+    }
+
+    #[test]
+    fn databases_of_something_else_are_refused_by_name_and_type() {
+        for (name, kind, is_of_places) in [
+            ("GeoIP2-Anonymous-IP-Test.mmdb", "GeoIP2-Anonymous-IP", true),
+            ("GeoIP2-Anonymous-IP-Test.mmdb", "GeoIP2-Anonymous-IP", false),
+            ("GeoLite2-ASN-Test.mmdb", "GeoLite2-ASN", true),
+            ("GeoLite2-City-Test.mmdb", "GeoLite2-City", false),
+        ] {
+            let Some(path) = shared(name) else { return };
+            let (places, systems) = if is_of_places {
+                (Some(&*path), None)
+            } else {
+                (None, Some(&*path))
+            };
+            let error = Database::open(places, systems).expect_err(name).to_string();
+            let expected = if is_of_places {
+                PLACES.expected
+            } else {
+                SYSTEMS.expected
+            };
+            assert!(
+                error.contains(name) && error.contains(&format!("`{kind}`")) && error.contains(expected),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn types_are_known_by_what_their_records_hold() {
+        for (database_type, has_places, has_systems) in [
+            ("GeoLite2-City", true, false),
+            ("GeoIP2-City-North-America", true, false),
+            ("GeoIP2-Country", true, false),
+            ("GeoIP2-Enterprise", true, false),
+            ("GeoLite2-ASN", false, true),
+            ("GeoIP2-ISP", false, true),
+            ("DBIP-City-Lite", true, false),
+            ("DBIP-ASN-Lite (compat=GeoLite2-ASN)", false, true),
+            ("DBIP-Location-ISP (compat=Enterprise)", true, false),
+            ("GeoIP2-Anonymous-IP", false, false),
+            ("GeoIP2-Connection-Type", false, false),
+            ("GeoIP2-Domain", false, false),
+            ("GeoIP2-User-Count", false, false),
+            ("", false, false),
+        ] {
+            let found = (PLACES.holds(database_type), SYSTEMS.holds(database_type));
+            assert_eq!(found, (has_places, has_systems), "{database_type}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{geo::Database, pipeline::Edge};
+use crate::{causes::told, geo::Database, pipeline::Edge};
 
 /// When each file was written, and how long it is.
 pub(crate) type Stamp = Vec<Option<(SystemTime, u64)>>;
@@ -23,6 +23,12 @@ pub struct GeoFiles {
 }
 
 impl GeoFiles {
+    /// Whether there is any to read.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        self.places.is_some() || self.systems.is_some()
+    }
+
     /// Reads and verifies both.
     ///
     /// # Errors
@@ -45,8 +51,8 @@ impl GeoFiles {
     }
 }
 
-/// Watches the files and swaps a replaced database in once it is verified; a broken one is logged and counted, and the
-/// good one stays. Ends never.
+/// Watches the files and swaps a replaced database in once it is verified; a broken one, or one of something else, is
+/// logged and counted, and the good one stays. Ends never.
 pub(crate) async fn watch(edge: Arc<Edge>, files: GeoFiles, opened: Stamp) {
     let mut last = opened;
     let mut ticks = tokio::time::interval(files.check_interval.max(Duration::from_millis(100)));
@@ -66,7 +72,7 @@ pub(crate) async fn watch(edge: Arc<Edge>, files: GeoFiles, opened: Stamp) {
             }
             Ok(Err(error)) => {
                 edge.metrics.count_geo_reload("refused");
-                tracing::error!(%error, "kept the geography database that was in use");
+                tracing::error!(error = told(&error), "kept the geography database that was in use");
             }
             Err(error) => tracing::error!(%error, "reading a geography database panicked"),
         }

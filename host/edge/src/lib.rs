@@ -3,6 +3,7 @@
 //! In: settings, and an origin to follow. Out: answers to visitors. [`node`] puts the parts together; a request's way
 //! is in `pipeline`, top to bottom. This crate must not know how settings are read, nor how the origin stores.
 
+pub mod causes;
 pub mod facts;
 pub mod geo;
 pub mod geo_watch;

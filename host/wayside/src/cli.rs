@@ -232,6 +232,7 @@ mod tests {
             "wayside policy rollback localhost /geo",
             "wayside token create ci --scope write --tenant acme",
             "wayside geo lookup 81.2.69.142 --geo city.mmdb --geo-asn asn.mmdb",
+            "wayside geo lookup 81.2.69.142 --config wayside.toml",
             "wayside config check wayside.toml",
             "wayside --origin-url http://127.0.0.1:1 --admin-url http://127.0.0.1:2 status",
             "wayside dev --listen 127.0.0.1:0 --trust-proxy 10.0.0.0/8",
@@ -253,8 +254,8 @@ mod tests {
             "wayside policy bind localhost /geo geo-redirect",
             "wayside policy bind localhost /geo geo-redirect --on-failure maybe",
             "wayside policy bind localhost /geo geo-redirect --on-failure open --set de",
-            "wayside geo lookup 1.2.3.4",
             "wayside geo lookup nowhere --geo a.mmdb",
+            "wayside geo lookup 1.2.3.4 --geo a.mmdb --config a.toml",
             "wayside site list --origin-url https://origin.example",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).err();
@@ -278,5 +279,15 @@ mod tests {
         let error = Cli::try_parse_from(line.split(' ')).err().expect("refused");
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("RFC 3339"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_told_what_one_looks_like() {
+        let error = Cli::try_parse_from("wayside geo lookup 1.2.3".split(' '));
+        let said = error.err().expect("refused").to_string();
+        assert!(
+            said.contains("1.2.3") && said.contains("expected an IPv4 or IPv6 address such as 192.0.2.1"),
+            "{said}"
+        );
     }
 }

@@ -2,30 +2,21 @@
 
 use std::{io::Write as _, process::ExitCode};
 
+use wayside_edge::causes::told;
+
 use crate::client::refusal::Refusal;
 
 /// Says on standard error why a command failed, and returns the exit code: 0 done, 1 failed. (Clap ends the process
 /// with 2 when the command line cannot be read.)
 pub(crate) fn report(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    let mut text = format!("error: {}\n", printable(&explain(&error)));
+    let mut text = format!("error: {}\n", printable(&told(error.as_ref())));
     if let Some(hint) = error.downcast_ref::<Refusal>().and_then(Refusal::hint) {
         text = format!("{text}hint: {hint}\n");
     }
     // Where standard error is gone too, the exit code has to do.
     let _ = std::io::stderr().write_all(text.as_bytes());
     ExitCode::FAILURE
-}
-
-/// The error and its causes, but for those that an error above has told already.
-fn explain(error: &anyhow::Error) -> String {
-    let mut text = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }
 
 /// What others wrote must not command the terminal; lines may stay.
@@ -43,17 +34,7 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::anyhow;
-
-    use super::{explain, printable};
-
-    #[test]
-    fn causes_are_told_once() {
-        let error = anyhow!("no such file")
-            .context("a.toml: no such file")
-            .context("read it");
-        assert_eq!(explain(&error), "read it: a.toml: no such file");
-    }
+    use super::printable;
 
     #[test]
     fn what_others_wrote_cannot_command_the_terminal() {

@@ -71,12 +71,17 @@ pub(crate) fn node_settings(config: &Config, origin_url: String, origin_token: S
         },
         engine: engine_options(&config.policy),
         pool: pool_options(&config.policy),
-        geo: GeoFiles {
-            places: config.geo.city.as_deref().map(Into::into),
-            systems: config.geo.asn.as_deref().map(Into::into),
-            check_interval: seconds(config.geo.check_interval_s.get()),
-        },
+        geo: geo_files(config),
         data: edge.data.as_deref().map(Into::into),
+    }
+}
+
+/// Where geography is read from.
+pub(crate) fn geo_files(config: &Config) -> GeoFiles {
+    GeoFiles {
+        places: config.geo.city.as_deref().map(Into::into),
+        systems: config.geo.asn.as_deref().map(Into::into),
+        check_interval: Duration::from_secs(config.geo.check_interval_s.get()),
     }
 }
 
