@@ -138,7 +138,7 @@ pub struct Log {
     pub format: LogFormat,
     /// The least grave messages that are written.
     pub level: LogLevel,
-    /// Whether every request is written. Costs throughput.
+    /// Whether an edge writes a line for every request it reads, under the target `wayside::request`. Costs throughput.
     pub requests: bool,
 }
 

@@ -24,9 +24,10 @@ impl<const MIN: u64, const MAX: u64> Within<MIN, MAX> {
         }
     }
 
-    /// The number, for defaults: one outside the range stops the compiler, not the process.
-    pub(crate) const fn of<const NUMBER: u64>() -> Self {
-        const { assert!(NUMBER >= MIN && NUMBER <= MAX, "a default lies in its range") };
+    /// A number that the source names: one outside the range stops the compiler, not the process.
+    #[must_use]
+    pub const fn of<const NUMBER: u64>() -> Self {
+        const { assert!(NUMBER >= MIN && NUMBER <= MAX, "a named number lies in its range") };
         Self(NUMBER)
     }
 

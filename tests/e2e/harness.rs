@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,7 @@ pub(crate) struct Process {
     pub(crate) edge: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) origin: Option<SocketAddr>,
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -42,6 +44,7 @@ impl Process {
             edge: None,
             admin: None,
             origin: None,
+            said: Arc::default(),
         };
         for line in lines.by_ref() {
             let line = line.expect("a line");
@@ -54,7 +57,12 @@ impl Process {
             }
             if line.starts_with(last) {
                 // Keeps the pipe open, so that later lines have somewhere to go.
-                std::thread::spawn(move || lines.for_each(drop));
+                let said = Arc::clone(&process.said);
+                std::thread::spawn(move || {
+                    for line in lines.map_while(Result::ok) {
+                        said.lock().expect("lines").push(line);
+                    }
+                });
                 return process;
             }
         }
@@ -63,9 +71,19 @@ impl Process {
 
     /// `wayside dev` on free ports.
     pub(crate) fn dev(data: &Path, more: &[&str]) -> Self {
-        let mut arguments = dev_arguments(data.to_str().expect("path"));
-        arguments.extend(more);
-        Self::start(&arguments, "ready", &[])
+        Self::run(Self::dev_command(data, more), "ready")
+    }
+
+    /// The command of [`Process::dev`].
+    pub(crate) fn dev_command(data: &Path, more: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(dev_arguments(data.to_str().expect("path"))).args(more);
+        command
+    }
+
+    /// What it has printed since it was ready.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.said.lock().expect("lines").clone()
     }
 
     pub(crate) fn id(&self) -> u32 {

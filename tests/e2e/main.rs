@@ -19,5 +19,6 @@ mod full_disk;
 mod geo;
 mod http1;
 mod layers;
+mod logs;
 mod outages;
 mod policies;

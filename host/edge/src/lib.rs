@@ -22,6 +22,7 @@ mod metrics;
 mod pipeline;
 mod refusal;
 mod request_id;
+mod request_log;
 mod respond;
 mod snapshot;
 mod visit;

@@ -60,6 +60,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether `Wayside-Demo-Country` sets the visitor's country. For demonstrations only.
     pub honours_demo_country: bool,
+    /// Whether every request is written to the log.
+    pub logs_requests: bool,
     /// The link cache.
     pub cache: CacheSettings,
     /// What policies run on.
@@ -130,6 +132,7 @@ impl Node {
             place: Arc::new(settings.place.clone()),
             trusted_proxies: settings.trusted_proxies.clone(),
             honours_demo_country: settings.honours_demo_country,
+            logs_requests: settings.logs_requests,
             metrics,
         });
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));

@@ -43,6 +43,7 @@ pub(crate) struct Edge {
     pub(crate) place: Arc<Place>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) honours_demo_country: bool,
+    pub(crate) logs_requests: bool,
     pub(crate) metrics: Arc<Metrics>,
 }
 

@@ -235,7 +235,7 @@ mod tests {
             "wayside geo lookup 81.2.69.142 --config wayside.toml",
             "wayside config check wayside.toml",
             "wayside --origin-url http://127.0.0.1:1 --admin-url http://127.0.0.1:2 status",
-            "wayside dev --listen 127.0.0.1:0 --trust-proxy 10.0.0.0/8",
+            "wayside dev --listen 127.0.0.1:0 --trust-proxy 10.0.0.0/8 --log-requests",
             "wayside completions bash",
         ] {
             let words = line.split(' ').filter(|word| !word.is_empty());

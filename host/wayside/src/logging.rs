@@ -7,7 +7,7 @@ use wayside_edge_config::config::{Log, LogFormat};
 
 /// Starts the log. `RUST_LOG`, where set, chooses more finely than the configuration.
 pub(crate) fn start(log: &Log) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(log)));
     let is_terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -27,4 +27,14 @@ pub(crate) fn start(log: &Log) {
     } else {
         lines.json().flatten_event(true).try_init()
     };
+}
+
+/// What is written, in the words of the filter. Requests are asked for by themselves, whatever the level of the rest.
+fn directives(log: &Log) -> String {
+    let level = log.level.as_str();
+    if log.requests {
+        format!("{level},wayside::request=info")
+    } else {
+        level.to_owned()
+    }
 }

@@ -62,6 +62,7 @@ pub(crate) fn node_settings(config: &Config, origin_url: String, origin_token: S
         },
         trusted_proxies: edge.trusted_proxies.0.iter().map(|network| network.0).collect(),
         honours_demo_country: edge.demo_country,
+        logs_requests: config.log.requests,
         cache: CacheSettings {
             bytes_max: config.cache.memory_mib.get() * 1024 * 1024,
             ttl: seconds(config.cache.ttl_s.get()),

@@ -12,6 +12,7 @@ use crate::{
     pipeline::{self, Edge},
     refusal::Refusal,
     request_id::RequestId,
+    request_log,
     respond::{self, Reply},
 };
 
@@ -35,24 +36,31 @@ impl Worker {
     }
 
     /// One request: read the clock, decide, have the reply written, count. Nothing is logged unless something is wrong
-    /// on this side.
+    /// on this side, or the configuration asks for every request.
     pub(super) async fn answer<T>(&self, head: &Head<'_>, peer: IpAddr, write: impl FnOnce(&Reply<'_>) -> T) -> T {
         let now = self.clock.now();
-        let (status, written) = match pipeline::answer(&self.edge, &self.shard, head, peer, now).await {
+        let (id, status, written) = match pipeline::answer(&self.edge, &self.shard, head, peer, now).await {
             Ok(answer) => {
                 let reply = respond::answer(&answer);
-                (reply.status, write(&reply))
+                (None, reply.status, write(&reply))
             }
-            Err(refusal) => self.refuse_as(&refusal, Some(head), write),
+            Err(refusal) => {
+                let (id, status, written) = self.refuse_as(&refusal, Some(head), write);
+                (Some(id), status, written)
+            }
         };
-        self.shard.count(status.as_u16(), now.instant.elapsed());
+        let duration = now.instant.elapsed();
+        self.shard.count(status.as_u16(), duration);
+        if self.edge.logs_requests {
+            request_log::write(id, head, status, duration);
+        }
         written
     }
 
     /// What cannot even be read as a request.
     pub(super) fn refuse<T>(&self, refusal: &Refusal, write: impl FnOnce(&Reply<'_>) -> T) -> T {
         let now = self.clock.now();
-        let (status, written) = self.refuse_as(refusal, None, write);
+        let (_, status, written) = self.refuse_as(refusal, None, write);
         self.shard.count(status.as_u16(), now.instant.elapsed());
         written
     }
@@ -62,7 +70,7 @@ impl Worker {
         refusal: &Refusal,
         head: Option<&Head<'_>>,
         write: impl FnOnce(&Reply<'_>) -> T,
-    ) -> (StatusCode, T) {
+    ) -> (RequestId, StatusCode, T) {
         let id = RequestId::next();
         self.shard.count_refusal(refusal);
         if let (true, Some(head)) = (refusal.is_ours(), head) {
@@ -72,6 +80,6 @@ impl Worker {
             tracing::warn!(request_id = %id, kind = refusal.label(), %host, path = head.path, reason, "refused a request");
         }
         let reply = respond::refuse(refusal, id);
-        (reply.status, write(&reply))
+        (id, reply.status, write(&reply))
     }
 }

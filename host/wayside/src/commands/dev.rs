@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 use wayside_edge::node::Node;
-use wayside_edge_config::{address::Cidr, config::Config, path::FilePath};
+use wayside_edge_config::{address::Cidr, config::Config, number::Within, path::FilePath};
 use wayside_origin::token::Scope;
 
 use super::origin;
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Threads that answer visitors; 0 stands for one a core
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     threads: usize,
+    /// Write a line for every request
+    #[arg(long)]
+    log_requests: bool,
 }
 
 /// Runs both until the process is asked to end.
@@ -98,7 +101,10 @@ fn configure(args: &Args) -> anyhow::Result<Config> {
     config.origin.data = file_path(&args.data.join("origin"))?;
     config.geo.city = args.geo.as_deref().map(file_path).transpose()?;
     config.geo.asn = args.geo_asn.as_deref().map(file_path).transpose()?;
+    // Who has just replaced a database wants to see what it says.
+    config.geo.check_interval_s = Within::of::<1>();
     // Who starts it by hand wants to see what to try, not every step.
+    config.log.requests = args.log_requests;
     config.log.level = wayside_edge_config::config::LogLevel::Warn;
     Ok(config)
 }
