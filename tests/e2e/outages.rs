@@ -92,6 +92,36 @@ fn an_edge_outlives_its_origin_and_restarts_without_it() {
 }
 
 #[test]
+fn an_edge_takes_its_token_from_the_file_that_commands_take_theirs_from() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let origin = start_origin(folder, "127.0.0.1:0");
+    let url = format!("http://{}", origin.origin.expect("an origin"));
+    let token = folder.join("origin/token");
+    let edge = |variables: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(crate::harness::BINARY);
+        command
+            .arg("edge")
+            .env("WAYSIDE__EDGE__LISTEN", "127.0.0.1:0")
+            .env("WAYSIDE__ADMIN__LISTEN", "127.0.0.1:0")
+            .env("WAYSIDE__UPSTREAM__URL", &url)
+            .env_remove("WAYSIDE_TOKEN")
+            .env_remove("WAYSIDE_TOKEN_FILE")
+            .envs(variables.iter().copied());
+        command
+    };
+    let without = edge(&[]).output().expect("run");
+    let said = crate::harness::text(&without.stderr);
+    assert_eq!(without.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("upstream.token_file") && said.contains("WAYSIDE_TOKEN_FILE"),
+        "{said}"
+    );
+    let edge = Process::spawn(edge(&[("WAYSIDE_TOKEN_FILE", token.to_str().expect("path"))]), "admin");
+    eventually("the edge is ready", || edge.admin("/readyz").status == 200);
+}
+
+#[test]
 fn a_torn_snapshot_is_refused_and_the_edge_starts() {
     let folder = tempfile::tempdir().expect("folder");
     let folder = folder.path();

@@ -27,7 +27,9 @@ use refusal::Refusal;
 
 const TENANT_HEADER: &str = "wayside-tenant";
 /// Where `wayside dev` leaves its token, from the directory it runs in.
-const TOKEN_FILE: &str = ".wayside/token";
+pub(crate) const TOKEN_FILE: &str = ".wayside/token";
+const NO_TOKEN: &str = "there is no token: set WAYSIDE_TOKEN or WAYSIDE_TOKEN_FILE, or run this where `wayside dev` \
+                        runs, which keeps its token in .wayside/token";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Long enough for the admission of a large policy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -91,7 +93,7 @@ impl Client {
     pub(crate) fn operator(globals: &Globals) -> anyhow::Result<Self> {
         // The token of `wayside dev` is for the origin of `wayside dev`: nobody else is shown it unasked.
         let dev_file = access::is_loopback(&globals.origin_url).then(|| Path::new(TOKEN_FILE));
-        let token = access::token(globals.token.as_deref(), globals.token_file.as_deref(), dev_file)?;
+        let token = access::token(globals, None, dev_file)?.context(NO_TOKEN)?;
         let mut token = HeaderValue::from_str(&format!("Bearer {token}"))
             .map_err(|_| anyhow!("the token holds what no token can; expected the line that begins with ws_"))?;
         token.set_sensitive(true);

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use wayside_edge::node::Node;
 
-use crate::{cli::Globals, logging, output, running, settings};
+use crate::{cli::Globals, client::access, logging, output, running, settings};
+
+const NO_TOKEN: &str = "there is no token for the origin: set `upstream.token_file` in the configuration, or \
+                        WAYSIDE_TOKEN_FILE or WAYSIDE_TOKEN";
 
 /// Run an edge
 #[derive(clap::Args)]
@@ -19,8 +22,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let config = settings::load(args.config.as_deref())?;
     logging::start(&config.log);
-    let token = settings::upstream_token(&config.upstream)?.or_else(|| globals.token.clone());
-    let token = token.context("no token for the origin: set `upstream.token_file`, or WAYSIDE_TOKEN")?;
+    let token = access::token(globals, Some(&config.upstream), None)?.context(NO_TOKEN)?;
     let node_settings = running::node_settings(&config, config.upstream.url.as_str().to_owned(), token);
     running::block_on(async {
         let node = Node::start(node_settings).await?;
