@@ -21,8 +21,11 @@ const DEPTH_MAX: usize = 16;
 /// The sources of a guest cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
+    /// There is no directory.
+    #[error("{}: there is no such folder, expected the one of a policy's package", .0.display())]
+    NoFolder(PathBuf),
     /// There is no package in the directory.
-    #[error("{}: there is no Cargo.toml in it, expected the directory of a policy's package", .0.display())]
+    #[error("{}: there is no Cargo.toml in it, expected the folder of a policy's package", .0.display())]
     NoPackage(PathBuf),
     /// Cargo could not be run.
     #[error("run `cargo metadata`: {0}; is cargo installed and on the PATH?")]
@@ -99,7 +102,7 @@ impl Sources {
     /// # Errors
     /// [`SourceError`] when there is no package, or cargo cannot read it.
     pub fn find(cargo: &Path, dir: &Path) -> Result<Self, SourceError> {
-        let dir = dir.canonicalize().map_err(|_| SourceError::NoPackage(dir.to_owned()))?;
+        let dir = package_dir(dir)?;
         let (own, metadata) = package(cargo, &dir)?;
         let mut sources = Self {
             name: own.name.clone(),
@@ -185,6 +188,22 @@ impl Sources {
             }
         }
         Ok(lines)
+    }
+}
+
+/// The directory's whole path, when there is a package in it.
+///
+/// # Errors
+/// [`SourceError`] when there is none.
+pub fn package_dir(dir: &Path) -> Result<PathBuf, SourceError> {
+    if !dir.is_dir() {
+        return Err(SourceError::NoFolder(dir.to_owned()));
+    }
+    let whole = dir.canonicalize().map_err(|error| read_error(dir, &error))?;
+    if whole.join("Cargo.toml").is_file() {
+        Ok(whole)
+    } else {
+        Err(SourceError::NoPackage(dir.to_owned()))
     }
 }
 

@@ -14,7 +14,7 @@ use wayside_decide::digest::Digest;
 
 use crate::{
     encode::{self, EncodeError},
-    source::{SourceError, Sources},
+    source::{self, SourceError, Sources},
 };
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -116,6 +116,8 @@ pub enum Stale {
 /// # Errors
 /// [`BuildError`], which names the remedy where there is one.
 pub fn build(dir: &Path) -> Result<Built, BuildError> {
+    // First: in a folder that is not there, no compiler runs, and none would be blamed.
+    source::package_dir(dir)?;
     let toolchain = Toolchain::find(dir).ok_or(BuildError::NoToolchain)?;
     let sources = Sources::find(&toolchain.cargo, dir)?;
     let module = compile(&toolchain, &sources, dir)?;
@@ -407,11 +409,15 @@ mod tests {
     fn a_directory_without_a_package_is_named() {
         let root = tempfile::tempdir().expect("directory");
         let error = build(root.path()).expect_err("no package");
-        assert!(matches!(
-            error,
-            BuildError::NoToolchain | BuildError::Source(SourceError::NoPackage(_))
-        ));
-        let error = check(&root.path().join("missing")).expect_err("no package").to_string();
-        assert!(error.contains("missing") && error.contains("Cargo.toml"), "{error}");
+        assert!(
+            matches!(error, BuildError::Source(SourceError::NoPackage(_))),
+            "{error}"
+        );
+        assert!(error.to_string().contains("there is no Cargo.toml in it"), "{error}");
+        let missing = root.path().join("missing");
+        let built = build(&missing).expect_err("no folder").to_string();
+        let checked = check(&missing).expect_err("no folder").to_string();
+        assert_eq!(built, checked);
+        assert!(built.contains("missing: there is no such folder"), "{built}");
     }
 }
