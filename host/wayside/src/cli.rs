@@ -145,25 +145,25 @@ pub(crate) enum Command {
     /// Run an origin, or back up and restore its database
     Origin(origin::Args),
     /// Add, show and remove sites
-    #[command(subcommand)]
+    #[command(subcommand, after_help = site::EXAMPLES)]
     Site(site::Args),
     /// Add, show, change and remove links
-    #[command(subcommand)]
+    #[command(subcommand, after_help = link::EXAMPLES)]
     Link(link::Args),
     /// Add, show and remove rules, which answer for many paths
-    #[command(subcommand)]
+    #[command(subcommand, after_help = rule::EXAMPLES)]
     Rule(rule::Args),
     /// Build, push and bind policies, the programs that decide
-    #[command(subcommand)]
+    #[command(subcommand, after_help = policy::EXAMPLES)]
     Policy(policy::Args),
     /// Make, show and revoke tokens
-    #[command(subcommand)]
+    #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::Args),
     /// Look addresses up in geography databases
-    #[command(subcommand)]
+    #[command(subcommand, after_help = geo::EXAMPLES)]
     Geo(geo::Args),
     /// Check, describe and print configuration
-    #[command(subcommand)]
+    #[command(subcommand, after_help = config::EXAMPLES)]
     Config(config::Args),
     /// Show how an edge and its origin are
     Status(status::Args),
@@ -185,18 +185,19 @@ mod tests {
 
     #[test]
     fn every_command_shows_examples() {
-        for command in command()
-            .get_subcommands()
-            .filter(|command| command.get_name() != "help")
-        {
-            let below: Vec<_> = command
-                .get_subcommands()
-                .filter(|command| command.get_name() != "help")
-                .collect();
-            let has_examples = |command: &clap::Command| command.get_after_help().is_some();
-            let is_explained = has_examples(command) || (!below.is_empty() && below.into_iter().all(has_examples));
-            assert!(is_explained, "{} has no examples", command.get_name());
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.starts_with("Examples:\n"), "{path} has no examples");
+            let is_its_own = |line: &str| line.contains(path.trim());
+            assert!(
+                examples.lines().any(is_its_own),
+                "no example of {path} is one:\n{examples}"
+            );
+            let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+            below.for_each(|below| check(below, &path));
         }
+        check(&command(), "");
     }
 
     #[test]

@@ -13,6 +13,11 @@ use crate::{
     settings,
 };
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  wayside config print > wayside.toml
+  wayside config check wayside.toml
+  wayside config schema > wayside.schema.json";
 const CHECK_EXAMPLES: &str = "\
 Examples:
   wayside config check wayside.toml      (prints `wayside.toml: ok`, or what is wrong where)";

@@ -19,6 +19,9 @@ const FIRST: &[&str] = &[
     "organisation",
 ];
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  wayside geo lookup 81.2.69.142 --geo GeoLite2-City.mmdb";
 const LOOKUP_EXAMPLES: &str = "\
 Examples:
   wayside geo lookup 81.2.69.142 --config wayside.toml

@@ -20,6 +20,11 @@ const LINKS: &[&str] = &["v1", "links"];
 const COLUMNS: &[&str] = &["path", "target", "status", "tags", "starts_at", "expires_at"];
 const FIRST: &[&str] = &["site", "path", "target", "status"];
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  wayside link add shop /sale https://example.com/sale
+  wayside link set shop /sale --target https://example.com/winter
+  wayside link list shop";
 const ADD_EXAMPLES: &str = "\
 Examples:
   wayside link add shop /sale https://example.com/sale

@@ -31,6 +31,18 @@ Examples:
   wayside origin backup --data .wayside/origin backup.db
   wayside origin restore --data .wayside/origin backup.db";
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  wayside origin serve --config wayside.toml";
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  wayside origin backup backup.db                               (of the `wayside dev` of this folder)
+  wayside origin backup --data /var/lib/wayside/origin backup.db";
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  wayside origin restore backup.db                              (to the `wayside dev` of this folder)
+  wayside origin restore --data /var/lib/wayside/origin backup.db";
+
 #[derive(clap::Args)]
 struct Serve {
     /// The configuration; see `wayside config schema`. Environment variables `WAYSIDE__SECTION__KEY` go before it
@@ -41,10 +53,13 @@ struct Serve {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Run the origin
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
     /// Write a consistent copy of the database to a new file, also while an origin uses it
+    #[command(after_help = BACKUP_EXAMPLES)]
     Backup(Copy),
     /// Replace the database by a backup, which is checked first; no origin may be using it
+    #[command(after_help = RESTORE_EXAMPLES)]
     Restore(Copy),
 }
 

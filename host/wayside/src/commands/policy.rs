@@ -23,6 +23,11 @@ const ROLLBACK: &[&str] = &["v1", "bindings", "rollback"];
 const VERSION_COLUMNS: &[&str] = &["name", "digest", "size", "world", "created_at"];
 const BINDING_COLUMNS: &[&str] = &["prefix", "policy", "on_failure", "settings", "digest"];
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  wayside policy build guest/policies/geo-redirect
+  wayside policy push geo-redirect guest/components/geo-redirect.wasm
+  wayside policy bind shop /where geo-redirect --on-failure open --set default=https://example.com/";
 const BUILD_EXAMPLES: &str = "\
 Examples:
   wayside policy build guest/policies/geo-redirect

@@ -16,6 +16,10 @@ use crate::{
 const RULES: &[&str] = &["v1", "rules"];
 const COLUMNS: &[&str] = &["id", "priority", "pattern", "target", "status"];
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  wayside rule add shop '/docs/*' 'https://docs.example.com/{splat}'
+  wayside rule list shop";
 const ADD_EXAMPLES: &str = "\
 Examples:
   wayside rule add shop '/docs/*' 'https://docs.example.com/{splat}'

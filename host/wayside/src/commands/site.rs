@@ -16,6 +16,11 @@ use crate::{
 const SITES: &[&str] = &["v1", "sites"];
 const COLUMNS: &[&str] = &["name", "hosts", "not_found", "updated_at"];
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  wayside site add shop --host go.example.com
+  wayside site list
+  wayside site rm shop";
 const ADD_EXAMPLES: &str = "\
 Examples:
   wayside site add shop --host go.example.com

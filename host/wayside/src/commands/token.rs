@@ -17,6 +17,11 @@ const TOKENS: &[&str] = &["v1", "tokens"];
 const COLUMNS: &[&str] = &["id", "name", "tenant", "scope", "created_at", "revoked_at"];
 const FIRST: &[&str] = &["token", "id", "name", "tenant", "scope"];
 
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  wayside token create ci --scope write --tenant acme
+  wayside token list --tenant acme
+  wayside token revoke 0123456789ab";
 const CREATE_EXAMPLES: &str = "\
 Examples:
   wayside token create ci --scope write --tenant acme
