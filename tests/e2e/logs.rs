@@ -1,38 +1,57 @@
 //! What the process says on standard error.
 
-use std::{fs::File, path::PathBuf};
+use std::{fs::File, path::PathBuf, process::Command};
 
-use crate::harness::{Process, eventually};
+use serde_json::Value;
+use tempfile::TempDir;
 
-/// `wayside dev` whose log goes to a file.
+use crate::{
+    harness::{Process, eventually},
+    outages::{edge_command, start_origin},
+};
+
+/// A process whose log goes to a file.
 struct Logged {
     process: Process,
-    log: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: TempDir,
 }
 
 impl Logged {
     fn dev(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let log = folder.path().join("log");
-        let mut command = Process::dev_command(folder.path(), more);
+        let command = Process::dev_command(folder.path(), more);
+        Self::start(folder, command, "ready")
+    }
+
+    fn start(folder: TempDir, mut command: Command, last: &str) -> Self {
+        let log = File::create(folder.path().join("log")).expect("log");
         // What the tests themselves are run under says nothing about what is tested.
-        command.env_remove("RUST_LOG").stderr(File::create(&log).expect("log"));
-        let process = Process::run(command, "ready");
-        Self {
-            process,
-            log,
-            _folder: folder,
-        }
+        command.env_remove("RUST_LOG").stderr(log);
+        let process = Process::run(command, last);
+        Self { process, folder }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// The lines so far of which `is_meant` is true.
+    fn lines(&self, is_meant: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.log()).expect("log");
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(is_meant).collect()
     }
 
     /// The lines about requests so far.
-    fn requests(&self) -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(&self.log).expect("log");
-        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        lines
-            .filter(|line: &serde_json::Value| line["target"] == "wayside::request")
-            .collect()
+    fn requests(&self) -> Vec<Value> {
+        self.lines(|line| line["target"] == "wayside::request")
+    }
+
+    /// The errors told so far by messages that begin so.
+    fn errors(&self, message: &str) -> Vec<String> {
+        let is_meant = |line: &Value| line["message"].as_str().is_some_and(|found| found.starts_with(message));
+        let errors = self.lines(is_meant).into_iter().map(|line| line["error"].to_string());
+        errors.collect()
     }
 }
 
@@ -70,8 +89,39 @@ fn no_request_is_a_line_unless_that_is_asked_for() {
     let dev = Logged::dev(&[]);
     assert_eq!(dev.process.get("/hello").status, 302);
     assert_eq!(dev.process.get("/nowhere").status, 404);
-    let Logged { process, log, .. } = dev;
+    let log = dev.log();
+    let Logged { process, folder } = dev;
     assert_eq!(process.end(), Some(0));
     let text = std::fs::read_to_string(log).expect("log");
     assert!(!text.contains("wayside::request"), "{text}");
+    drop(folder);
+}
+
+#[test]
+fn an_origin_that_is_away_is_told_once_and_why() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = start_origin(folder.path(), "127.0.0.1:0");
+    let address = origin.origin.expect("an origin").to_string();
+    origin.kill();
+    let command = edge_command(folder.path(), &format!("http://{address}"));
+    let edge = Logged::start(folder, command, "admin");
+    let failed = |kind: &str| {
+        let name = format!("wayside_origin_requests_total{{kind=\"{kind}\",outcome=\"failed\"}}");
+        edge.process.metric(&name)
+    };
+    eventually("three attempts", || failed("directory") >= 3.0);
+    let directory = edge.errors("the directory stays as it is");
+    assert_eq!(directory.len(), 1, "{directory:?}");
+    assert_eq!(directory[0].matches("Connection refused").count(), 1, "{directory:?}");
+
+    let origin = start_origin(edge.folder.path(), &address);
+    eventually("the edge follows", || {
+        edge.process.metric("wayside_feed_connected") >= 1.0
+    });
+    origin.kill();
+    eventually("three attempts", || failed("feed") >= 3.0);
+    assert_eq!(edge.errors("the feed broke").len(), 1);
+    let feed = edge.errors("the origin's changes do not arrive");
+    assert_eq!(feed.len(), 1, "{feed:?}");
+    assert!(feed[0].contains("Connection refused"), "{feed:?}");
 }

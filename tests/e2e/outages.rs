@@ -1,10 +1,10 @@
 //! Edge and origin apart, and what still works when one of them is gone.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use crate::harness::{Process, eventually, request};
 
-fn start_origin(folder: &Path, listen: &str) -> Process {
+pub(crate) fn start_origin(folder: &Path, listen: &str) -> Process {
     let data = folder.join("origin");
     let variables = [
         ("WAYSIDE__ORIGIN__DATA", data.to_str().expect("path")),
@@ -14,19 +14,24 @@ fn start_origin(folder: &Path, listen: &str) -> Process {
 }
 
 fn start_edge(folder: &Path, origin: &str) -> Process {
-    let (data, token) = (folder.join("node"), folder.join("origin/token"));
-    let variables = [
-        ("WAYSIDE__EDGE__DATA", data.to_str().expect("path")),
-        ("WAYSIDE__EDGE__LISTEN", "127.0.0.1:0"),
-        ("WAYSIDE__ADMIN__LISTEN", "127.0.0.1:0"),
-        ("WAYSIDE__UPSTREAM__URL", origin),
-        ("WAYSIDE__UPSTREAM__TOKEN_FILE", token.to_str().expect("path")),
-    ];
-    Process::start(&["edge"], "admin", &variables)
+    Process::run(edge_command(folder, origin), "admin")
+}
+
+/// An edge that follows `origin`, whose folder is beside its own.
+pub(crate) fn edge_command(folder: &Path, origin: &str) -> Command {
+    let mut command = Command::new(crate::harness::BINARY);
+    command
+        .arg("edge")
+        .env("WAYSIDE__EDGE__DATA", folder.join("node"))
+        .env("WAYSIDE__EDGE__LISTEN", "127.0.0.1:0")
+        .env("WAYSIDE__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("WAYSIDE__UPSTREAM__URL", origin)
+        .env("WAYSIDE__UPSTREAM__TOKEN_FILE", folder.join("origin/token"));
+    command
 }
 
 fn cli(folder: &Path, origin: &str, arguments: &[&str]) {
-    let output = std::process::Command::new(crate::harness::BINARY)
+    let output = Command::new(crate::harness::BINARY)
         .args(["--origin-url", origin])
         .args(arguments)
         .env("WAYSIDE_TOKEN_FILE", folder.join("origin/token"))
@@ -99,12 +104,9 @@ fn an_edge_takes_its_token_from_the_file_that_commands_take_theirs_from() {
     let url = format!("http://{}", origin.origin.expect("an origin"));
     let token = folder.join("origin/token");
     let edge = |variables: &[(&str, &str)]| {
-        let mut command = std::process::Command::new(crate::harness::BINARY);
+        let mut command = edge_command(folder, &url);
         command
-            .arg("edge")
-            .env("WAYSIDE__EDGE__LISTEN", "127.0.0.1:0")
-            .env("WAYSIDE__ADMIN__LISTEN", "127.0.0.1:0")
-            .env("WAYSIDE__UPSTREAM__URL", &url)
+            .env_remove("WAYSIDE__UPSTREAM__TOKEN_FILE")
             .env_remove("WAYSIDE_TOKEN")
             .env_remove("WAYSIDE_TOKEN_FILE")
             .envs(variables.iter().copied());
@@ -117,7 +119,7 @@ fn an_edge_takes_its_token_from_the_file_that_commands_take_theirs_from() {
         said.contains("upstream.token_file") && said.contains("WAYSIDE_TOKEN_FILE"),
         "{said}"
     );
-    let edge = Process::spawn(edge(&[("WAYSIDE_TOKEN_FILE", token.to_str().expect("path"))]), "admin");
+    let edge = Process::run(edge(&[("WAYSIDE_TOKEN_FILE", token.to_str().expect("path"))]), "admin");
     eventually("the edge is ready", || edge.admin("/readyz").status == 200);
 }
 

@@ -16,11 +16,11 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::{Notify, watch};
 use wayside_decide::site::SiteId;
 use wayside_upstream::{
-    client::{OriginClient, OriginError},
+    client::{Feed, OriginClient, OriginError},
     protocol::{Change, Cursor, EdgeDirectory},
 };
 
-use crate::{directory::Directory, guests::Guests, pipeline::Edge};
+use crate::{causes::told, directory::Directory, guests::Guests, pipeline::Edge};
 
 /// The first wait before another attempt, doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -87,9 +87,14 @@ impl Follower {
         let mut retry = Retry::default();
         loop {
             match self.read_directory().await {
-                Ok(()) => retry = Retry::default(),
+                Ok(()) => {
+                    if retry.is_under_way() {
+                        tracing::info!("read the origin's directory again");
+                    }
+                    retry = Retry::default();
+                }
                 Err(error) => {
-                    tracing::warn!(%error, "the directory stays as it is");
+                    retry.tell("the directory stays as it is; trying again", &error);
                     retry.rest().await;
                     continue;
                 }
@@ -102,17 +107,22 @@ impl Follower {
     pub(crate) async fn follow_feed(self: Arc<Self>) {
         let mut retry = Retry::default();
         loop {
-            let ended = self.follow_once(&mut retry).await;
-            self.edge.metrics.show_feed(false);
-            match ended {
-                Ok(()) => tracing::info!("the origin ended the feed; following again"),
-                Err(error) => tracing::warn!(%error, "the feed broke; following again"),
+            match self.open_feed().await {
+                Err(error) => retry.tell("the origin's changes do not arrive; trying again", &error),
+                Ok(feed) => {
+                    let ended = self.read_feed(feed, &mut retry).await;
+                    self.edge.metrics.show_feed(false);
+                    match ended {
+                        Ok(()) => tracing::info!("the origin ended the feed; following again"),
+                        Err(error) => tracing::warn!(error = told(&error), "the feed broke; following again"),
+                    }
+                }
             }
             retry.rest().await;
         }
     }
 
-    async fn follow_once(&self, retry: &mut Retry) -> Result<(), OriginError> {
+    async fn open_feed(&self) -> Result<Feed, OriginError> {
         // A node that knows nothing begins where its first directory was read.
         let mut directories = self.wire.subscribe();
         let first = directories
@@ -124,11 +134,15 @@ impl Follower {
         self.cursor.send_replace(Some(cursor));
         let opened = self.origin.feed(cursor).await;
         self.edge.metrics.count_origin_request("feed", opened.is_ok());
-        let mut feed = opened?;
+        let feed = opened?;
         self.edge.metrics.show_feed(true);
         tracing::info!(cursor, "following the origin's changes");
         // What changed in the directory while nobody followed.
         self.directory_changed.notify_one();
+        Ok(feed)
+    }
+
+    async fn read_feed(&self, mut feed: Feed, retry: &mut Retry) -> Result<(), OriginError> {
         while let Some(event) = feed.next().await? {
             *retry = Retry::default();
             match event.change {
@@ -181,9 +195,26 @@ impl Follower {
 #[derive(Default)]
 struct Retry {
     attempts: u32,
+    has_told: bool,
 }
 
 impl Retry {
+    /// Whether an attempt has failed since things last went well.
+    const fn is_under_way(&self) -> bool {
+        self.attempts > 0
+    }
+
+    /// Says why an attempt failed: once for each time that things begin to go wrong, not for each attempt.
+    fn tell(&mut self, what: &str, error: &OriginError) {
+        let error = told(error);
+        if self.has_told {
+            tracing::debug!(error, "{what}");
+        } else {
+            tracing::warn!(error, "{what}");
+        }
+        self.has_told = true;
+    }
+
     async fn rest(&mut self) {
         let longest = RETRY_FIRST
             .saturating_mul(1 << self.attempts.min(10))

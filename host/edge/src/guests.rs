@@ -11,7 +11,7 @@ use wayside_decide::digest::Digest;
 use wayside_policy::{admission::Admission, guest::Guest};
 use wayside_upstream::{client::OriginClient, protocol::EdgeDirectory};
 
-use crate::{directory::GuestState, files, metrics::Metrics};
+use crate::{causes::told, directory::GuestState, files, metrics::Metrics};
 
 /// What stands for each digest that some binding names.
 enum Known {
@@ -81,7 +81,7 @@ impl Guests {
         }
         let fetched = self.origin.policy(digest).await;
         metrics.count_origin_request("policy", fetched.is_ok());
-        let bytes = fetched.map_err(|error| error.to_string())?;
+        let bytes = fetched.map_err(|error| told(&error))?;
         if let Some(folder) = self.folder.clone() {
             let (path, copy) = (folder.join(file_name(digest)), bytes.clone());
             let kept = tokio::task::spawn_blocking(move || files::replace(&path, |out| out.write_all(&copy))).await;

@@ -6,7 +6,7 @@ use wayside_cache::load::{LoadError, LoadLink, Loaded};
 use wayside_decide::{link::Link, site::SiteId};
 use wayside_upstream::client::OriginClient;
 
-use crate::metrics::Metrics;
+use crate::{causes::told, metrics::Metrics};
 
 /// Loads links from the origin, and counts the requests.
 pub(crate) struct OriginLoader {
@@ -19,7 +19,7 @@ impl LoadLink for OriginLoader {
         Box::pin(async move {
             let answered = self.origin.link(site, path).await;
             self.metrics.count_origin_request("link", answered.is_ok());
-            let wire = answered.map_err(|error| LoadError::Failed(error.to_string()))?;
+            let wire = answered.map_err(|error| LoadError::Failed(told(&error)))?;
             // A link that this node cannot read is no link it could serve; the origin is told apart from the visitor.
             wire.map(Link::try_from)
                 .transpose()

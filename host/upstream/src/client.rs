@@ -38,8 +38,8 @@ pub enum OriginError {
         /// What is wrong.
         reason: String,
     },
-    /// No connection, or it broke.
-    #[error("{operation}: the origin cannot be reached: {source}")]
+    /// No connection, or it broke. Why stands in the source, and in the sources below it.
+    #[error("{operation}: the origin cannot be reached")]
     Unreachable {
         /// What was attempted, as a verb phrase.
         operation: &'static str,
