@@ -1,8 +1,8 @@
 //! `wayside dev` as a newcomer meets it.
 
-use std::{io::Write as _, net::TcpStream};
+use std::{io::Write as _, net::TcpStream, path::Path, process::Command};
 
-use crate::harness::{Dev, Process, request};
+use crate::harness::{Dev, Process, eventually, request, text};
 
 #[test]
 fn the_demonstration_does_what_it_says() {
@@ -42,6 +42,39 @@ fn the_demonstration_does_what_it_says() {
         (0..20).all(|_| edge.get("/ab").location() == side),
         "a visitor stays on one side"
     );
+}
+
+/// Each line of `wayside` that is printed, pasted where `wayside dev` was started, by somebody without it on the PATH.
+fn paste_what_is_said(folder: &Path, data: &str) {
+    let mut command = Process::dev_command(Path::new(data), &[]);
+    let path = "/usr/bin:/bin";
+    command.current_dir(folder).env("PATH", path);
+    let process = Process::run(command, "ready");
+    eventually("all is said", || {
+        process.said().iter().any(|line| line.starts_with("End"))
+    });
+    let said = process.said();
+    let lines: Vec<&String> = said.iter().filter(|line| line.contains("--origin-url")).collect();
+    assert_eq!(lines.len(), 2, "{said:?}");
+    for line in lines {
+        let pasted = Command::new("/bin/sh")
+            .args(["-c", line])
+            .current_dir(folder)
+            .env("PATH", path)
+            .env_remove("WAYSIDE_TOKEN")
+            .env_remove("WAYSIDE_TOKEN_FILE")
+            .output()
+            .expect("run");
+        assert!(pasted.status.success(), "{line}: {}", text(&pasted.stderr));
+    }
+    eventually("the link is there", || process.get("/mine").status == 302);
+}
+
+#[test]
+fn what_is_said_can_be_pasted() {
+    let folder = tempfile::tempdir().expect("folder");
+    paste_what_is_said(folder.path(), ".wayside");
+    paste_what_is_said(folder.path(), "some where");
 }
 
 #[test]
@@ -91,7 +124,7 @@ fn wildcard_hosts_and_other_sites() {
     ]);
     dev.ok(&["link", "add", "wild", "/x", "https://wild.example/x"]);
     let at = |host: &str, path: &str| request(dev.process.edge(), "GET", host, path, &[]);
-    crate::harness::eventually("the site answers", || at("a.wild.example", "/x").status == 302);
+    eventually("the site answers", || at("a.wild.example", "/x").status == 302);
     assert_eq!(
         at("A.b.WILD.example:8080", "/x").location().as_deref(),
         Some("https://wild.example/x")

@@ -19,6 +19,7 @@ use super::origin;
 use crate::{cli::Globals, first_token, logging, output, running};
 
 mod demo;
+mod paste;
 
 /// How long the first line of what to try waits for the demonstration's policies.
 const READY_MAX: Duration = Duration::from_secs(30);
@@ -65,7 +66,8 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
     logging::start(&config.log);
     running::block_on(async {
         let origin = origin::open(&config).await?;
-        first_token::keep(&origin, &args.data.join(origin::TOKEN), Scope::Admin, "dev").await?;
+        let token = args.data.join(origin::TOKEN);
+        first_token::keep(&origin, &token, Scope::Admin, "dev").await?;
         let node_token = first_token::keep(&origin, &args.data.join("node-token"), Scope::Read, "node").await?;
         let is_seeded = demo::seed_once(&origin, &args.data)
             .await
@@ -81,7 +83,8 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
             settings.threads
         };
         let node = Node::start(settings).await?;
-        announce(&node, origin_address, is_seeded).await?;
+        let command = paste::command(origin_address, &token);
+        announce(&node, origin_address, is_seeded.then_some(&command)).await?;
         running::end().await?;
         node.drain().await;
         let _ = stop.send(());
@@ -116,8 +119,8 @@ fn file_path(path: &Path) -> anyhow::Result<FilePath> {
     FilePath::new(text).with_context(|| format!("{}: expected a path", path.display()))
 }
 
-/// Says where everything answers, and, once it does, what to try.
-async fn announce(node: &Node, origin: SocketAddr, is_seeded: bool) -> anyhow::Result<()> {
+/// Says where everything answers, and, once it does, what to try: by `command`, where the demonstration is there.
+async fn announce(node: &Node, origin: SocketAddr, command: Option<&String>) -> anyhow::Result<()> {
     let edge = node.address();
     output::line(&format!("edge    http://{edge}"))?;
     output::line(&format!("admin   http://{}", node.admin_address()))?;
@@ -127,10 +130,10 @@ async fn announce(node: &Node, origin: SocketAddr, is_seeded: bool) -> anyhow::R
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     output::line("ready")?;
-    if is_seeded {
+    if let Some(command) = command {
         output::line("")?;
         output::line("Try:")?;
-        for line in demo::what_to_try(edge, origin, node.admin_address()) {
+        for line in demo::what_to_try(edge, node.admin_address(), command) {
             output::line(&format!("  {line}"))?;
         }
         output::line("")?;

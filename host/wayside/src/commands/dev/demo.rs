@@ -149,8 +149,8 @@ async fn push_and_bind(origin: &Origin, tenant: &Name, site: SiteId, policy: &De
     Ok(origin.store().bind(tenant, site, binding).await?)
 }
 
-/// Lines to paste.
-pub(super) fn what_to_try(edge: SocketAddr, origin: SocketAddr, admin: SocketAddr) -> Vec<String> {
+/// Lines to paste; `command` begins those of `wayside`.
+pub(super) fn what_to_try(edge: SocketAddr, admin: SocketAddr, command: &str) -> Vec<String> {
     let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Mobile/15E148";
     vec![
         format!("curl -i http://{edge}/hello                     # a link"),
@@ -158,8 +158,8 @@ pub(super) fn what_to_try(edge: SocketAddr, origin: SocketAddr, admin: SocketAdd
         format!("curl -i -H 'Wayside-Demo-Country: DE' http://{edge}/geo   # a policy: by country"),
         format!("curl -i http://{edge}/ab                        # a policy: half the visitors each"),
         format!("curl -i -A '{phone}' http://{edge}/app   # a policy: by device"),
-        format!("wayside --origin-url http://{origin} link add localhost /mine https://www.rust-lang.org/"),
+        format!("{command} link add localhost /mine https://www.rust-lang.org/"),
         format!("curl -i http://{edge}/mine                      # there within a second"),
-        format!("wayside --origin-url http://{origin} --admin-url http://{admin} status"),
+        format!("{command} --admin-url http://{admin} status"),
     ]
 }
