@@ -39,7 +39,7 @@ impl Invalid {
     }
 }
 
-/// `text` in double quotes, control characters escaped, cut after [`FOUND_CHARS_MAX`] characters.
+/// `text` in double quotes, control characters escaped, cut after `FOUND_CHARS_MAX` characters.
 #[must_use]
 pub fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
