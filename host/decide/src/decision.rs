@@ -1,5 +1,7 @@
 //! Decisions as data, and the ways in which deciding fails.
 
+use std::fmt;
+
 use crate::{
     invalid::Invalid,
     status::{DenyStatus, RedirectStatus},
@@ -21,6 +23,16 @@ pub enum Decision {
     },
     /// Refuse with this status.
     Deny(DenyStatus),
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proceed => formatter.write_str("proceed"),
+            Self::Redirect { status, location } => write!(formatter, "{status} {location}"),
+            Self::Deny(status) => write!(formatter, "deny {}", status.code()),
+        }
+    }
 }
 
 /// Anything that decides: a guest, and later a set of rules.

@@ -7,4 +7,11 @@ use crate::question::{Answer, Question};
 pub trait Facts: Send + Sync {
     /// Answers `question`. Never blocks; what is not known is [`Answer::Absent`] (or no, for a flag).
     fn answer(&self, question: &Question) -> Answer;
+
+    /// Whether the answer to `question` is known already. Where it is not (a link that has to be fetched first), nobody
+    /// may ask it yet.
+    fn can_answer(&self, question: &Question) -> bool {
+        let _ = question;
+        true
+    }
 }

@@ -79,6 +79,38 @@ pub enum Question {
     Setting(Box<str>),
 }
 
+impl Question {
+    /// Whether the answer comes from the link at the request's path.
+    #[must_use]
+    pub const fn is_about_link(&self) -> bool {
+        matches!(
+            self,
+            Self::LinkExists | Self::LinkKey | Self::LinkTarget | Self::LinkTags
+        )
+    }
+
+    /// Until when `answer` holds although nothing but the clock moves, in seconds since 1970 UTC, that second not
+    /// included; for ever when absent.
+    #[must_use]
+    pub fn holds_until(&self, answer: &Answer) -> Option<u64> {
+        match self {
+            Self::AtOrAfter(instant) if !answer.is_yes() => Some(*instant),
+            _ => None,
+        }
+    }
+
+    /// What it holds outside itself, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Query(text) | Self::Header(text) | Self::Cookie(text) | Self::Setting(text) => text.len(),
+            Self::Bucket { salt, .. } => salt.len(),
+            Self::Prefers(languages) => languages.iter().map(|text| text.len() + size_of::<Box<str>>()).sum(),
+            Self::InNetwork(networks) => size_of_val::<[IpNet]>(networks),
+            _ => 0,
+        }
+    }
+}
+
 impl fmt::Display for Question {
     /// In the words of the contract: `visitor.country`, `request.header("accept")`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,6 +170,15 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// What it holds outside itself, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::List(items) => items.iter().map(|item| item.len() + size_of::<Box<str>>()).sum(),
+            Self::Absent | Self::Flag(_) | Self::Number(_) => 0,
+        }
+    }
+
     /// A text, or absent.
     #[must_use]
     pub fn text<T: Into<Box<str>>>(text: Option<T>) -> Self {

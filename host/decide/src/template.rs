@@ -6,9 +6,8 @@ use crate::{
     decision::Failure,
     invalid::Invalid,
     limits::{TARGET_BYTES_PUBLISH, TEMPLATE_PLACEHOLDERS_MAX},
-    question::Question,
+    question::{Answer, Question},
     target::Target,
-    trace::Recorder,
 };
 
 const PLACEHOLDERS: &str = "`{path}`, `{?query}`, `{host}`, `{country}`, `{splat}`, `{link.key}` or `{link.target}`";
@@ -122,41 +121,76 @@ impl Template {
         self.parts.contains(&Part::Splat)
     }
 
-    /// Fills the places by asking `recorder`, and checks the result.
+    /// The target itself, where nothing is left open.
+    #[must_use]
+    pub fn as_fixed(&self) -> Option<&str> {
+        match &*self.parts {
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What filling the places asks.
+    pub fn asks(&self) -> impl Iterator<Item = Question> {
+        self.parts.iter().filter_map(Part::asks)
+    }
+
+    /// Fills the places by asking, and checks the result.
     ///
     /// # Errors
-    /// [`Failure::InvalidDecision`] when the result is no target, [`Failure::QuestionLimit`] from asking.
-    pub fn render(&self, recorder: &mut Recorder, splat: Option<&str>) -> Result<Target, Failure> {
+    /// [`Failure::InvalidDecision`] when the result is no target, and what `ask` fails with.
+    pub fn render(
+        &self,
+        mut ask: impl FnMut(Question) -> Result<Answer, Failure>,
+        splat: Option<&str>,
+    ) -> Result<Target, Failure> {
         if let [Part::Text(text)] = &*self.parts {
             return Target::parse_at_edge(text).map_err(Failure::InvalidDecision);
         }
         let mut text = String::with_capacity(self.source.len() + 64);
         for part in &self.parts {
-            part.render(&mut text, recorder, splat)?;
+            part.render(&mut text, &mut ask, splat)?;
         }
         Target::parse_at_edge(&text).map_err(Failure::InvalidDecision)
     }
 }
 
 impl Part {
-    fn render(&self, text: &mut String, recorder: &mut Recorder, splat: Option<&str>) -> Result<(), Failure> {
+    const fn asks(&self) -> Option<Question> {
+        match self {
+            Self::Text(_) | Self::Splat => None,
+            Self::Path => Some(Question::Path),
+            Self::Query => Some(Question::RawQuery),
+            Self::Host => Some(Question::Host),
+            Self::Country => Some(Question::Country),
+            Self::LinkKey => Some(Question::LinkKey),
+            Self::LinkTarget => Some(Question::LinkTarget),
+        }
+    }
+
+    fn render(
+        &self,
+        text: &mut String,
+        ask: &mut impl FnMut(Question) -> Result<Answer, Failure>,
+        splat: Option<&str>,
+    ) -> Result<(), Failure> {
         match self {
             Self::Text(literal) => text.push_str(literal),
-            Self::Path => text.push_str(recorder.ask(Question::Path)?.as_text().unwrap_or("/")),
-            Self::Host => text.push_str(recorder.ask(Question::Host)?.as_text().unwrap_or_default()),
+            Self::Path => text.push_str(ask(Question::Path)?.as_text().unwrap_or("/")),
+            Self::Host => text.push_str(ask(Question::Host)?.as_text().unwrap_or_default()),
             Self::Splat => text.push_str(splat.unwrap_or_default()),
-            Self::LinkKey => text.push_str(recorder.ask(Question::LinkKey)?.as_text().unwrap_or("/")),
+            Self::LinkKey => text.push_str(ask(Question::LinkKey)?.as_text().unwrap_or("/")),
             Self::LinkTarget => {
-                let target = recorder.ask(Question::LinkTarget)?;
+                let target = ask(Question::LinkTarget)?;
                 let found = || Invalid::other("target", "`{link.target}` without a link", "a link at this path");
                 text.push_str(target.as_text().ok_or_else(|| Failure::InvalidDecision(found()))?);
             }
-            Self::Country => match recorder.ask(Question::Country)?.as_text() {
+            Self::Country => match ask(Question::Country)?.as_text() {
                 Some(country) => text.push_str(&country.to_ascii_lowercase()),
                 None => text.push_str(COUNTRY_UNKNOWN),
             },
             Self::Query => {
-                let query = recorder.ask(Question::RawQuery)?;
+                let query = ask(Question::RawQuery)?;
                 if let Some(query) = query.as_text().filter(|query| !query.is_empty()) {
                     text.push(if text.contains('?') { '&' } else { '?' });
                     text.push_str(query);
@@ -290,7 +324,7 @@ mod tests {
             let mut recorder = Recorder::new(Arc::new(Request));
             let rendered = Template::parse(template)
                 .map_err(Failure::InvalidDecision)
-                .and_then(|template| template.render(&mut recorder, Some("in/side")));
+                .and_then(|template| template.render(|question| recorder.ask(question), Some("in/side")));
             assert_eq!(
                 rendered.as_ref().map(crate::target::Target::as_str),
                 Ok(expected),
@@ -333,7 +367,7 @@ mod tests {
         let render = |text: &str| {
             let template = Template::parse(text).expect("template");
             template
-                .render(&mut Recorder::new(Arc::new(Nothing)), None)
+                .render(|question| Ok(Nothing.answer(&question)), None)
                 .map(|target| target.to_string())
         };
         assert_eq!(

@@ -19,6 +19,12 @@ impl Trace {
         self.0.iter().map(|(question, answer)| (question, answer))
     }
 
+    /// The question asked at this position, counted from 0, and its answer.
+    #[must_use]
+    pub fn get(&self, position: usize) -> Option<&(Question, Answer)> {
+        self.0.get(position)
+    }
+
     /// How many different questions were asked.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,372 @@
+//! The decision tree: what deciders decided, remembered by exactly what they asked.
+//!
+//! Each inner node is a question, each edge an answer, each leaf an outcome. A walk asks the questions anew about the
+//! request at hand and follows the answers; it finds the outcome that a fresh run would have, because a decider knows
+//! nothing but the answers (see [`crate::trace`]). A path that no run has taken ends in nothing, and the run that then
+//! takes it is grafted on.
+//!
+//! A tree never changes: a graft makes the next one, which shares all but the path it changed. Walks therefore need no
+//! lock, and a property that holds of each tree holds of every history. [`memory::Memory`] keeps the current one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use crate::{
+    decision::{Decision, Failure},
+    dependence::Dependence,
+    facts::Facts,
+    question::{Answer, Question},
+    target::Target,
+    trace::Trace,
+};
+
+mod edges;
+mod eviction;
+pub mod memory;
+mod outline;
+
+use edges::Edges;
+pub use outline::{Branch, Outline};
+
+/// What a run came to: a decision, or a failure that the same answers would lead to again.
+pub type Outcome = Result<Decision, Failure>;
+
+/// How large a tree may be.
+#[derive(Debug, Clone, Copy)]
+pub struct TreeLimits {
+    /// Leaves.
+    pub leaves_max: usize,
+    /// Memory of nodes, edges and answers, in bytes.
+    pub bytes_max: usize,
+    /// Answers to one question at one place. A question with more has too many to remember; only those most in use are
+    /// kept from then on.
+    pub answers_max: usize,
+    /// How many answers are kept to such a question.
+    pub answers_kept: usize,
+}
+
+impl Default for TreeLimits {
+    fn default() -> Self {
+        Self {
+            leaves_max: 20_000,
+            bytes_max: 8 * 1024 * 1024,
+            answers_max: 1_024,
+            answers_kept: 64,
+        }
+    }
+}
+
+/// A remembered outcome and how often it was found.
+#[derive(Debug)]
+pub struct Leaf {
+    outcome: Outcome,
+    dependence: Dependence,
+    /// Where a redirect leads whose location leaves nothing open.
+    target: Option<Target>,
+    uses: AtomicU64,
+    /// Whether it was found since leaves were last thrown away.
+    is_recent: AtomicBool,
+}
+
+impl Leaf {
+    fn new(trace: &Trace, outcome: Outcome) -> Self {
+        Self {
+            dependence: Dependence::of(trace, &outcome),
+            target: match &outcome {
+                Ok(Decision::Redirect { location, .. }) => {
+                    location.as_fixed().and_then(|text| Target::parse_at_edge(text).ok())
+                }
+                Ok(Decision::Proceed | Decision::Deny(_)) | Err(_) => None,
+            },
+            outcome,
+            uses: AtomicU64::new(0),
+            is_recent: AtomicBool::new(true),
+        }
+    }
+
+    /// The outcome.
+    pub const fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// Where a redirect leads whose location leaves nothing open: checked once, not for each visitor.
+    #[must_use]
+    pub const fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
+    }
+
+    /// What the outcome depends on, as caches need to know it.
+    #[must_use]
+    pub const fn dependence(&self) -> &Dependence {
+        &self.dependence
+    }
+
+    /// How many walks have ended here.
+    #[must_use]
+    pub fn uses(&self) -> u64 {
+        self.uses.load(Ordering::Relaxed)
+    }
+
+    fn is_recent(&self) -> bool {
+        self.is_recent.load(Ordering::Relaxed)
+    }
+
+    fn note_use(&self) {
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        // A line that all threads read is written only when it says something new.
+        if !self.is_recent() {
+            self.is_recent.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where a walk ended.
+#[derive(Debug, Clone)]
+pub enum Walk {
+    /// At an outcome.
+    Found(Hit),
+    /// Where no run has been: only a run can tell what comes of these answers.
+    New,
+    /// At a question that the facts cannot answer yet: see [`Facts::can_answer`].
+    Waits,
+}
+
+/// An outcome that was remembered.
+#[derive(Debug, Clone)]
+pub struct Hit {
+    /// The leaf it ended at.
+    pub leaf: Arc<Leaf>,
+    /// From when on a fresh run might decide otherwise although nothing but the clock has moved, in seconds since 1970
+    /// UTC; never when absent. It belongs to this walk: another to the same leaf has another.
+    pub horizon: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Node {
+    Ask(Inner),
+    Leaf(Arc<Leaf>),
+}
+
+#[derive(Debug)]
+struct Inner {
+    question: Arc<Question>,
+    edges: Edges,
+    /// How many edges were ever grafted on here, those thrown away included.
+    grafted: u64,
+    /// Whether there were once more answers than are remembered.
+    is_wide: bool,
+}
+
+/// A graft that contradicts the tree: the decider asked something else, or decided otherwise, after the same answers.
+/// It is not the pure function that a decider must be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("after the same {} answers it {found}, where it {remembered} before", .position)]
+pub struct Contradiction {
+    /// How many answers were the same.
+    pub position: usize,
+    /// What the tree holds there.
+    pub remembered: String,
+    /// What the run did there.
+    pub found: String,
+}
+
+/// Outcomes by what was asked.
+#[derive(Debug, Clone, Default)]
+pub struct Tree {
+    root: Option<Arc<Node>>,
+    size: Size,
+}
+
+/// How much a tree holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Leaves.
+    pub leaves: usize,
+    /// Memory of nodes, edges and answers, in bytes, by estimate.
+    pub bytes: usize,
+}
+
+impl Tree {
+    /// Asks `facts` the way down.
+    #[must_use]
+    pub fn walk(&self, facts: &dyn Facts) -> Walk {
+        let mut next = self.root.as_ref();
+        let mut horizon = None;
+        while let Some(node) = next {
+            let inner = match &**node {
+                Node::Ask(inner) => inner,
+                Node::Leaf(leaf) => {
+                    leaf.note_use();
+                    let leaf = Arc::clone(leaf);
+                    return Walk::Found(Hit { leaf, horizon });
+                }
+            };
+            if !facts.can_answer(&inner.question) {
+                return Walk::Waits;
+            }
+            let answer = facts.answer(&inner.question);
+            horizon = earlier(horizon, inner.question.holds_until(&answer));
+            next = inner.edges.get(&answer);
+        }
+        Walk::New
+    }
+
+    /// The answers along which a walk goes before it ends where no run has been: who has the same will take the same
+    /// run from there.
+    #[must_use]
+    pub fn answers_before_new(&self, facts: &dyn Facts) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        let mut next = self.root.as_ref();
+        while let Some(Node::Ask(inner)) = next.map(|node| &**node) {
+            let answer = facts.answer(&inner.question);
+            next = inner.edges.get(&answer);
+            answers.push(answer);
+        }
+        answers
+    }
+
+    /// This tree with a run's outcome added, and without what then is too much.
+    ///
+    /// # Errors
+    /// [`Contradiction`] when the run and the tree cannot both be of one pure function.
+    pub fn graft(&self, trace: &Trace, outcome: Outcome, limits: &TreeLimits) -> Result<Self, Contradiction> {
+        let leaf = Arc::new(Leaf::new(trace, outcome));
+        let mut graft = Graft {
+            trace,
+            leaf,
+            limits,
+            added: Size::default(),
+            has_pruned: false,
+        };
+        let Some(root) = graft.onto(self.root.as_ref(), 0)? else {
+            return Ok(self.clone());
+        };
+        let mut tree = Self {
+            root: Some(root),
+            size: Size {
+                leaves: self.size.leaves + graft.added.leaves,
+                bytes: self.size.bytes + graft.added.bytes,
+            },
+        };
+        if graft.has_pruned {
+            tree.measure();
+        }
+        if tree.size.leaves > limits.leaves_max || tree.size.bytes > limits.bytes_max {
+            tree.evict(limits);
+        }
+        Ok(tree)
+    }
+
+    /// How much it holds.
+    #[must_use]
+    pub const fn size(&self) -> Size {
+        self.size
+    }
+}
+
+const fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if one < other { one } else { other }),
+        (Some(one), None) => Some(one),
+        (None, other) => other,
+    }
+}
+
+/// A graft under way.
+struct Graft<'g> {
+    trace: &'g Trace,
+    leaf: Arc<Leaf>,
+    limits: &'g TreeLimits,
+    added: Size,
+    has_pruned: bool,
+}
+
+impl Graft<'_> {
+    /// The node that takes the place of `node`, `position` answers down; none when everything is there already.
+    fn onto(&mut self, node: Option<&Arc<Node>>, position: usize) -> Result<Option<Arc<Node>>, Contradiction> {
+        match (node.map(|node| &**node), self.trace.get(position)) {
+            (None, _) => Ok(Some(self.fresh(position))),
+            (Some(Node::Leaf(known)), None) if known.outcome == self.leaf.outcome => Ok(None),
+            (Some(Node::Ask(inner)), Some((question, answer))) if *inner.question == *question => {
+                let below = self.onto(inner.edges.get(answer), position + 1)?;
+                Ok(below.map(|below| self.extended(inner, answer, below)))
+            }
+            (Some(known), step) => Err(Contradiction {
+                position,
+                remembered: match known {
+                    Node::Ask(inner) => format!("asked {}", inner.question),
+                    Node::Leaf(leaf) => described(&leaf.outcome),
+                },
+                found: step.map_or_else(
+                    || described(&self.leaf.outcome),
+                    |(question, _)| format!("asked {question}"),
+                ),
+            }),
+        }
+    }
+
+    /// The rest of the trace as a path of its own.
+    fn fresh(&mut self, position: usize) -> Arc<Node> {
+        let Some((question, answer)) = self.trace.get(position) else {
+            self.added.leaves += 1;
+            self.added.bytes += leaf_bytes(&self.leaf);
+            return Arc::new(Node::Leaf(Arc::clone(&self.leaf)));
+        };
+        let below = self.fresh(position + 1);
+        self.added.bytes += inner_bytes(question) + edge_bytes(answer);
+        Arc::new(Node::Ask(Inner {
+            question: Arc::new(question.clone()),
+            edges: Edges::one(answer.clone(), below),
+            grafted: 1,
+            is_wide: false,
+        }))
+    }
+
+    /// `inner` with another edge, or another node at the end of one.
+    fn extended(&mut self, inner: &Inner, answer: &Answer, below: Arc<Node>) -> Arc<Node> {
+        let is_new = inner.edges.get(answer).is_none();
+        if is_new {
+            self.added.bytes += edge_bytes(answer);
+        }
+        let mut next = Inner {
+            question: Arc::clone(&inner.question),
+            edges: inner.edges.with(answer.clone(), below),
+            grafted: inner.grafted + u64::from(is_new),
+            is_wide: inner.is_wide,
+        };
+        if is_new {
+            self.has_pruned |= next.keep_within(self.limits);
+        }
+        Arc::new(Node::Ask(next))
+    }
+}
+
+/// What a decider did at its end, for an error.
+fn described(outcome: &Outcome) -> String {
+    match outcome {
+        Ok(decision) => format!("decided {decision}"),
+        Err(failure) => format!("failed ({})", failure.label()),
+    }
+}
+
+fn inner_bytes(question: &Question) -> usize {
+    // The node, its question, the two counts of each, and the first edge's table.
+    size_of::<Node>() + size_of::<Question>() + 4 * size_of::<usize>() + question.heap_bytes()
+}
+
+fn edge_bytes(answer: &Answer) -> usize {
+    size_of::<(Answer, Arc<Node>)>() + answer.heap_bytes()
+}
+
+fn leaf_bytes(leaf: &Leaf) -> usize {
+    let outcome = match &leaf.outcome {
+        Ok(Decision::Redirect { location, .. }) => 2 * location.as_str().len(),
+        Ok(Decision::Proceed | Decision::Deny(_)) | Err(_) => 0,
+    };
+    size_of::<Node>() + size_of::<Leaf>() + 4 * size_of::<usize>() + outcome + leaf.dependence.heap_bytes()
+}
+
+#[cfg(test)]
+mod tests;

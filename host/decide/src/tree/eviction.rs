@@ -1,0 +1,137 @@
+//! What a tree throws away when it is too large, and what a question with too many answers may keep.
+
+use std::{cmp::Reverse, sync::Arc, sync::atomic::Ordering};
+
+use super::{Inner, Leaf, Node, Size, Tree, TreeLimits, edge_bytes, edges::Edges, inner_bytes, leaf_bytes};
+
+/// Which part of the leaves goes at least when there are too many, so that throwing away costs little per graft.
+const SHARE_EVICTED: usize = 8;
+
+impl Tree {
+    /// Throws away what has not been found since the last time, or, when nearly everything has, what is found least.
+    pub(super) fn evict(&mut self, limits: &TreeLimits) {
+        let mut ranks: Vec<_> = self.leaves().map(|leaf| rank(leaf)).collect();
+        ranks.sort_unstable();
+        let has_to_go = (ranks.len() / SHARE_EVICTED)
+            .max(ranks.len().saturating_sub(limits.leaves_max))
+            .max(1);
+        let unused = ranks.partition_point(|(is_recent, _)| !is_recent);
+        // The best of those that go.
+        let Some(last) = ranks.get(has_to_go.max(unused).min(ranks.len()) - 1).copied() else {
+            return;
+        };
+        let mut left = has_to_go.max(unused);
+        self.root = self.root.take().and_then(|root| {
+            kept(&root, &mut |leaf| {
+                let goes = left > 0 && rank(leaf) <= last;
+                left -= usize::from(goes);
+                leaf.is_recent.store(false, Ordering::Relaxed);
+                !goes
+            })
+        });
+        self.measure();
+    }
+
+    /// Counts anew.
+    pub(super) fn measure(&mut self) {
+        self.size = self.root.as_deref().map(size).unwrap_or_default();
+    }
+
+    fn leaves(&self) -> impl Iterator<Item = &Arc<Leaf>> {
+        let mut open: Vec<&Node> = self.root.as_deref().into_iter().collect();
+        std::iter::from_fn(move || {
+            loop {
+                match open.pop()? {
+                    Node::Leaf(leaf) => return Some(leaf),
+                    Node::Ask(inner) => open.extend(inner.edges.iter().map(|(_, node)| &**node)),
+                }
+            }
+        })
+    }
+}
+
+/// Leaves with a lower rank go first.
+fn rank(leaf: &Leaf) -> (bool, u64) {
+    (leaf.is_recent(), leaf.uses())
+}
+
+/// `node` with only those leaves that `keep` says; none when none is left.
+fn kept(node: &Arc<Node>, keep: &mut impl FnMut(&Leaf) -> bool) -> Option<Arc<Node>> {
+    match &**node {
+        Node::Leaf(leaf) => keep(leaf).then(|| Arc::clone(node)),
+        Node::Ask(inner) => {
+            let edges = inner.edges.iter();
+            let edges: Edges = edges
+                .filter_map(|(answer, node)| Some((answer.clone(), kept(node, keep)?)))
+                .collect();
+            (edges.len() > 0).then(|| {
+                Arc::new(Node::Ask(Inner {
+                    edges,
+                    ..inner.without_edges()
+                }))
+            })
+        }
+    }
+}
+
+fn size(node: &Node) -> Size {
+    match node {
+        Node::Leaf(leaf) => Size {
+            leaves: 1,
+            bytes: leaf_bytes(leaf),
+        },
+        Node::Ask(inner) => {
+            let own = Size {
+                leaves: 0,
+                bytes: inner_bytes(&inner.question),
+            };
+            inner.edges.iter().fold(own, |sum, (answer, node)| {
+                let below = size(node);
+                Size {
+                    leaves: sum.leaves + below.leaves,
+                    bytes: sum.bytes + below.bytes + edge_bytes(answer),
+                }
+            })
+        }
+    }
+}
+
+/// How much in use what lies below an edge is.
+fn usage(node: &Node) -> (bool, u64) {
+    match node {
+        Node::Leaf(leaf) => rank(leaf),
+        Node::Ask(inner) => inner.edges.iter().fold((false, 0), |sum, (_, node)| {
+            let below = usage(node);
+            (sum.0 || below.0, sum.1 + below.1)
+        }),
+    }
+}
+
+impl Inner {
+    fn without_edges(&self) -> Self {
+        Self {
+            question: Arc::clone(&self.question),
+            edges: Edges::Few(Box::default()),
+            grafted: self.grafted,
+            is_wide: self.is_wide,
+        }
+    }
+
+    /// Keeps the answers to this question within the limit; whether some had to go.
+    pub(super) fn keep_within(&mut self, limits: &TreeLimits) -> bool {
+        let most = if self.is_wide {
+            2 * limits.answers_kept
+        } else {
+            limits.answers_max
+        };
+        if self.edges.len() <= most {
+            return false;
+        }
+        self.is_wide = true;
+        let mut edges: Vec<_> = self.edges.iter().collect();
+        edges.sort_by_cached_key(|(_, node)| Reverse(usage(node)));
+        let kept = edges.into_iter().take(limits.answers_kept);
+        self.edges = kept.map(|(answer, node)| (answer.clone(), Arc::clone(node))).collect();
+        true
+    }
+}
