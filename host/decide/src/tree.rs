@@ -81,7 +81,8 @@ impl Leaf {
                 Ok(Decision::Proceed | Decision::Deny(_)) | Err(_) => None,
             },
             outcome,
-            uses: AtomicU64::new(0),
+            // The run's own request.
+            uses: AtomicU64::new(1),
             is_recent: AtomicBool::new(true),
         }
     }
@@ -103,7 +104,7 @@ impl Leaf {
         &self.dependence
     }
 
-    /// How many walks have ended here.
+    /// How many requests have ended here.
     #[must_use]
     pub fn uses(&self) -> u64 {
         self.uses.load(Ordering::Relaxed)
@@ -227,11 +228,16 @@ impl Tree {
         answers
     }
 
-    /// This tree with a run's outcome added, and without what then is too much.
+    /// This tree with a run's outcome added, and without what then is too much; and the outcome's leaf.
     ///
     /// # Errors
     /// [`Contradiction`] when the run and the tree cannot both be of one pure function.
-    pub fn graft(&self, trace: &Trace, outcome: Outcome, limits: &TreeLimits) -> Result<Self, Contradiction> {
+    pub fn graft(
+        &self,
+        trace: &Trace,
+        outcome: Outcome,
+        limits: &TreeLimits,
+    ) -> Result<(Self, Arc<Leaf>), Contradiction> {
         let leaf = Arc::new(Leaf::new(trace, outcome));
         let mut graft = Graft {
             trace,
@@ -241,7 +247,8 @@ impl Tree {
             has_pruned: false,
         };
         let Some(root) = graft.onto(self.root.as_ref(), 0)? else {
-            return Ok(self.clone());
+            graft.leaf.note_use();
+            return Ok((self.clone(), graft.leaf));
         };
         let mut tree = Self {
             root: Some(root),
@@ -256,7 +263,7 @@ impl Tree {
         if tree.size.leaves > limits.leaves_max || tree.size.bytes > limits.bytes_max {
             tree.evict(limits);
         }
-        Ok(tree)
+        Ok((tree, graft.leaf))
     }
 
     /// How much it holds.
@@ -288,7 +295,10 @@ impl Graft<'_> {
     fn onto(&mut self, node: Option<&Arc<Node>>, position: usize) -> Result<Option<Arc<Node>>, Contradiction> {
         match (node.map(|node| &**node), self.trace.get(position)) {
             (None, _) => Ok(Some(self.fresh(position))),
-            (Some(Node::Leaf(known)), None) if known.outcome == self.leaf.outcome => Ok(None),
+            (Some(Node::Leaf(known)), None) if known.outcome == self.leaf.outcome => {
+                self.leaf = Arc::clone(known);
+                Ok(None)
+            }
             (Some(Node::Ask(inner)), Some((question, answer))) if *inner.question == *question => {
                 let below = self.onto(inner.edges.get(answer), position + 1)?;
                 Ok(below.map(|below| self.extended(inner, answer, below)))

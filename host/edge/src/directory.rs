@@ -9,6 +9,8 @@ use wayside_decide::{binding::Binding, digest::Digest, host::HostPattern, site::
 use wayside_policy::guest::Guest;
 use wayside_upstream::protocol::{Cursor, EdgeDirectory};
 
+use crate::remembered::Remembered;
+
 /// All sites of a node at one position of the feed.
 #[derive(Default)]
 pub(crate) struct Directory {
@@ -33,6 +35,25 @@ pub(crate) struct LiveBinding {
     pub(crate) binding: Arc<Binding>,
     /// Why there is none, when there is none.
     pub(crate) guest: Result<Arc<Guest>, Arc<str>>,
+    /// What is remembered of this version with these settings.
+    pub(crate) remembered: Arc<Remembered>,
+}
+
+impl LiveBinding {
+    /// What is remembered stays only with the same binding, version and settings, of the same site.
+    fn new(binding: &Binding, guest: Result<Arc<Guest>, Arc<str>>, before: Option<&Self>) -> Self {
+        match before.filter(|before| *before.binding == *binding) {
+            Some(before) => Self {
+                guest,
+                ..before.clone()
+            },
+            None => Self {
+                binding: Arc::new(binding.clone()),
+                guest,
+                remembered: Arc::default(),
+            },
+        }
+    }
 }
 
 /// What is known about a policy version on this node.
@@ -119,33 +140,20 @@ impl LiveSite {
         } else {
             previous.by_number(site.id.0)
         };
-        let bindings = site
-            .bindings
-            .iter()
-            .map(|binding| match guest(binding.digest) {
-                GuestState::Ready(guest) => LiveBinding {
-                    binding: Arc::new(binding.clone()),
-                    guest: Ok(guest),
-                },
-                GuestState::Refused(reason) => LiveBinding {
-                    binding: Arc::new(binding.clone()),
-                    guest: Err(reason),
-                },
-                GuestState::Pending => before
-                    .as_ref()
-                    .and_then(|before| {
-                        before
-                            .bindings
-                            .iter()
-                            .find(|live| live.binding.prefix == binding.prefix)
-                    })
-                    .cloned()
-                    .unwrap_or_else(|| LiveBinding {
-                        binding: Arc::new(binding.clone()),
-                        guest: Err("it is still being loaded".into()),
-                    }),
-            })
-            .collect();
+        let bindings = site.bindings.iter().map(|binding| {
+            let same_place = |live: &&LiveBinding| live.binding.prefix == binding.prefix;
+            let before = before
+                .as_ref()
+                .filter(|before| before.site.tenant == site.tenant)
+                .and_then(|before| before.bindings.iter().find(same_place));
+            match (guest(binding.digest), before) {
+                (GuestState::Ready(guest), _) => LiveBinding::new(binding, Ok(guest), before),
+                (GuestState::Refused(reason), _) => LiveBinding::new(binding, Err(reason), before),
+                (GuestState::Pending, Some(before)) => before.clone(),
+                (GuestState::Pending, None) => LiveBinding::new(binding, Err("it is still being loaded".into()), None),
+            }
+        });
+        let bindings = bindings.collect();
         Self { site, bindings }
     }
 }

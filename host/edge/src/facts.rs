@@ -18,7 +18,6 @@ use wayside_decide::{
 use crate::{
     directory::LiveSite,
     geo::{Database, Geography},
-    head::Fields,
     visit::Visit,
 };
 
@@ -32,10 +31,10 @@ pub struct Place {
 }
 
 /// What the pipeline lends to the facts of one request.
+#[derive(Clone)]
 pub(crate) struct Sources {
     pub(crate) site: Arc<LiveSite>,
     pub(crate) binding: Option<Arc<Binding>>,
-    pub(crate) link: Option<Arc<Held>>,
     pub(crate) geo: Arc<Database>,
     pub(crate) place: Arc<Place>,
     /// Seconds since 1970 UTC.
@@ -44,44 +43,160 @@ pub(crate) struct Sources {
     pub(crate) demo_country: Option<String>,
 }
 
-/// A header field.
-struct Field {
-    name: Box<str>,
-    value: Box<[u8]>,
+/// What is known of the link at the request's path.
+#[derive(Clone)]
+pub(crate) enum LinkKnown {
+    /// Nobody has looked: questions about it wait.
+    NotYet,
+    /// This is held for the path.
+    Held(Arc<Held>),
+    /// It cannot be had. A decision that asked for it is none.
+    Unavailable,
 }
 
-/// Everything that can be asked about one request. Owned, so that a guest can ask from another thread.
-pub(crate) struct RequestFacts {
+/// The text of a request, as the visitor sent it or kept for longer.
+pub(crate) trait RequestText: Send + Sync {
+    fn method(&self) -> &str;
+    fn host(&self) -> &str;
+    fn path(&self) -> &str;
+    /// The path in the normal form of links.
+    fn key(&self) -> &str;
+    fn query(&self) -> Option<&str>;
+    /// Every value of a header field.
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]>;
+}
+
+impl RequestText for &Visit<'_> {
+    fn method(&self) -> &str {
+        self.head.method
+    }
+
+    fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn path(&self) -> &str {
+        self.head.path
+    }
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.head.query
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.head.fields.all(name)
+    }
+}
+
+/// A request's text, copied.
+pub(crate) struct OwnedText {
     method: Box<str>,
-    scheme: &'static str,
     host: Box<str>,
     path: Box<str>,
     key: Box<str>,
     query: Option<Box<str>>,
     fields: Box<[Field]>,
-    address: IpAddr,
-    sources: Sources,
-    geography: OnceLock<Geography>,
-    agent: OnceLock<Agent>,
 }
 
-impl RequestFacts {
-    pub(crate) fn new(visit: &Visit<'_>, sources: Sources) -> Self {
+struct Field {
+    name: Box<str>,
+    value: Box<[u8]>,
+}
+
+impl OwnedText {
+    fn of(visit: &Visit<'_>) -> Self {
+        let fields = visit.head.fields.0.iter().map(|field| Field {
+            name: field.name.into(),
+            value: field.value.into(),
+        });
         Self {
             method: visit.head.method.into(),
-            scheme: visit.scheme(),
             host: (&*visit.host).into(),
             path: visit.head.path.into(),
             key: (&*visit.key).into(),
             query: visit.head.query.map(Into::into),
-            fields: owned_fields(visit.head.fields),
+            fields: fields.collect(),
+        }
+    }
+}
+
+impl RequestText for OwnedText {
+    fn method(&self) -> &str {
+        &self.method
+    }
+
+    fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let fields = self.fields.iter();
+        let named = fields.filter(move |field| field.name.eq_ignore_ascii_case(name));
+        named.map(|field| &*field.value)
+    }
+}
+
+/// Everything that can be asked about one request.
+pub(crate) struct RequestFacts<T> {
+    text: T,
+    scheme: &'static str,
+    address: IpAddr,
+    sources: Sources,
+    link: LinkKnown,
+    geography: OnceLock<Geography>,
+    agent: OnceLock<Agent>,
+}
+
+impl<'v> RequestFacts<&'v Visit<'v>> {
+    /// The facts of a request whose link nobody has looked up.
+    pub(crate) const fn new(visit: &'v Visit<'v>, sources: Sources) -> Self {
+        Self {
+            text: visit,
+            scheme: visit.scheme(),
             address: visit.address,
             sources,
+            link: LinkKnown::NotYet,
             geography: OnceLock::new(),
             agent: OnceLock::new(),
         }
     }
 
+    /// Says what became of looking the link up.
+    pub(crate) fn set_link(&mut self, link: LinkKnown) {
+        self.link = link;
+    }
+
+    /// The same facts, owned, so that a guest can ask from another thread.
+    pub(crate) fn freeze(&self) -> RequestFacts<OwnedText> {
+        RequestFacts {
+            text: OwnedText::of(self.text),
+            scheme: self.scheme,
+            address: self.address,
+            sources: self.sources.clone(),
+            link: self.link.clone(),
+            geography: self.geography.clone(),
+            agent: self.agent.clone(),
+        }
+    }
+}
+
+impl<T: RequestText> RequestFacts<T> {
     fn geography(&self) -> &Geography {
         self.geography.get_or_init(|| match &self.sources.demo_country {
             Some(country) => Geography {
@@ -94,30 +209,30 @@ impl RequestFacts {
 
     fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
-            let field = |name| self.values(name).next().and_then(|value| str::from_utf8(value).ok());
+            let field = |name| {
+                self.text
+                    .values(name)
+                    .next()
+                    .and_then(|value| str::from_utf8(value).ok())
+            };
             let user_agent = field("user-agent").unwrap_or_default();
             agent::classify(user_agent, field("sec-ch-ua-mobile"), field("sec-ch-ua-platform"))
         })
     }
 
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let fields = self
-            .fields
-            .iter()
-            .filter(move |field| field.name.eq_ignore_ascii_case(name));
-        fields.map(|field| &*field.value)
-    }
-
     /// Repeated fields are one list (RFC 9110 §5.3). Bytes outside UTF-8 are replaced: a guest reads text.
     fn header(&self, name: &str) -> Option<String> {
-        let mut values = self.values(name).map(String::from_utf8_lossy);
+        let mut values = self.text.values(name).map(String::from_utf8_lossy);
         let first = values.next()?.into_owned();
         Some(values.fold(first, |joined, value| joined + ", " + &value))
     }
 
     /// RFC 6265 §5.4 sends one field; HTTP/2 may split it (RFC 9113 §8.2.3), which [`Self::header`] would join wrongly.
     fn cookie(&self, name: &str) -> Option<String> {
-        let fields = self.values("cookie").filter_map(|value| str::from_utf8(value).ok());
+        let fields = self
+            .text
+            .values("cookie")
+            .filter_map(|value| str::from_utf8(value).ok());
         fields.flat_map(|field| field.split(';')).find_map(|pair| {
             let (key, value) = pair.trim().split_once('=')?;
             (key == name).then(|| value.trim_matches('"').to_owned())
@@ -125,12 +240,15 @@ impl RequestFacts {
     }
 
     fn query(&self, name: &str) -> Option<String> {
-        let mut pairs = url::form_urlencoded::parse(self.query.as_deref()?.as_bytes());
+        let mut pairs = url::form_urlencoded::parse(self.text.query()?.as_bytes());
         pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
     }
 
     fn link(&self) -> Option<&wayside_decide::link::Link> {
-        let link = self.sources.link.as_ref()?.link.as_ref()?;
+        let LinkKnown::Held(held) = &self.link else {
+            return None;
+        };
+        let link = held.link.as_ref()?;
         link.is_live_at(self.sources.now_s).then_some(link)
     }
 
@@ -146,12 +264,12 @@ impl RequestFacts {
     fn about_request(&self, question: &Question) -> Option<Answer> {
         let text = |text: &str| Answer::Text(text.into());
         Some(match question {
-            Question::Method => text(&self.method),
+            Question::Method => text(self.text.method()),
             Question::Scheme => text(self.scheme),
-            Question::Host => text(&self.host),
-            Question::Path => text(&self.path),
+            Question::Host => text(self.text.host()),
+            Question::Path => text(self.text.path()),
             Question::Segment(index) => {
-                let segments = self.path.split('/').skip(1);
+                let segments = self.text.path().split('/').skip(1);
                 Answer::text(
                     segments
                         .clone()
@@ -159,7 +277,7 @@ impl RequestFacts {
                         .filter(|segment| !segment.is_empty()),
                 )
             }
-            Question::RawQuery => Answer::text(self.query.as_deref()),
+            Question::RawQuery => Answer::text(self.text.query()),
             Question::Query(name) => Answer::text(self.query(name)),
             Question::Header(name) => Answer::text(self.header(name)),
             Question::Cookie(name) => Answer::text(self.cookie(name)),
@@ -198,7 +316,7 @@ impl RequestFacts {
     fn about_the_rest(&self, question: &Question) -> Answer {
         match question {
             Question::LinkExists => Answer::Flag(self.link().is_some()),
-            Question::LinkKey => Answer::text(self.link().map(|_| &*self.key)),
+            Question::LinkKey => Answer::text(self.link().map(|_| self.text.key())),
             Question::LinkTarget => Answer::text(self.link().map(|link| link.target.as_str())),
             Question::LinkTags => Answer::List(self.link().map(|link| link.tags.clone()).unwrap_or_default()),
             Question::AtOrAfter(instant) => Answer::Flag(self.sources.now_s >= *instant),
@@ -218,18 +336,14 @@ impl RequestFacts {
     }
 }
 
-fn owned_fields(fields: Fields<'_>) -> Box<[Field]> {
-    let owned = fields.0.iter().map(|field| Field {
-        name: field.name.into(),
-        value: field.value.into(),
-    });
-    owned.collect()
-}
-
-impl Facts for RequestFacts {
+impl<T: RequestText> Facts for RequestFacts<T> {
     fn answer(&self, question: &Question) -> Answer {
         self.about_request(question)
             .or_else(|| self.about_visitor(question))
             .unwrap_or_else(|| self.about_the_rest(question))
+    }
+
+    fn can_answer(&self, question: &Question) -> bool {
+        !(question.is_about_link() && matches!(self.link, LinkKnown::NotYet))
     }
 }

@@ -11,6 +11,7 @@ pub mod listen;
 pub mod node;
 
 mod admin;
+mod caching;
 mod clock;
 mod directory;
 mod files;
@@ -21,6 +22,7 @@ mod loader;
 mod metrics;
 mod pipeline;
 mod refusal;
+mod remembered;
 mod request_id;
 mod request_log;
 mod respond;

@@ -43,6 +43,7 @@ pub(crate) struct Shard {
     sum_ns: AtomicU64,
     look_ups: AtomicU64,
     hits: AtomicU64,
+    remembered: AtomicU64,
 }
 
 impl Shard {
@@ -67,6 +68,11 @@ impl Shard {
     pub(crate) fn count_look_up(&self, is_hit: bool) {
         add(&self.look_ups, 1);
         add(&self.hits, u64::from(is_hit));
+    }
+
+    /// Counts a decision that needed no run.
+    pub(crate) fn count_remembered(&self) {
+        add(&self.remembered, 1);
     }
 
     /// Counts why a request was refused.
@@ -257,6 +263,10 @@ impl Collector for Shards {
         let [hits] = self.sum(|shard| std::array::from_ref(&shard.hits));
         let cached = encoder.encode_descriptor("cache_hits", "Look-ups that memory answered", None, kind)?;
         ConstCounter::new(hits).encode(cached)?;
+        let [remembered] = self.sum(|shard| std::array::from_ref(&shard.remembered));
+        let help = "Decisions of policies that needed no run";
+        let decided = encoder.encode_descriptor("wayside_policy_remembered", help, None, kind)?;
+        ConstCounter::new(remembered).encode(decided)?;
         self.encode_latency(&mut encoder)
     }
 }

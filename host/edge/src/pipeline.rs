@@ -8,21 +8,15 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use wayside_cache::links::{Held, LinkCache, Lookup};
 use wayside_decide::{
-    binding::FailureMode,
-    decision::{Decision, Failure},
-    invalid::Invalid,
-    name::Name,
-    question::Question,
-    rule::Rule,
-    status::{DenyStatus, RedirectStatus},
+    binding::Binding, decision::Failure, dependence::Dependence, facts::Facts as _, rule::Rule, status::RedirectStatus,
     target::Target,
-    trace::{Recorder, Trace},
 };
 use wayside_policy::pool::Pool;
 
 use crate::{
+    caching::Caching,
     clock::Now,
-    directory::{Directory, LiveBinding, LiveSite},
+    directory::{Directory, LiveSite},
     facts::{Place, RequestFacts, Sources},
     geo::Database,
     head::Head,
@@ -30,6 +24,8 @@ use crate::{
     refusal::Refusal,
     visit::Visit,
 };
+
+mod policy;
 
 /// The header that sets the visitor's country in `wayside dev`, and nowhere else.
 const DEMO_COUNTRY_HEADER: &str = "wayside-demo-country";
@@ -55,8 +51,8 @@ pub(crate) enum Answer {
     Redirect {
         status: RedirectStatus,
         target: Target,
-        /// Whether what led here may differ between visitors, so that no shared cache may keep it.
-        is_personal: bool,
+        /// Who may keep the response.
+        caching: Caching,
     },
     /// The methods that are answered.
     Options,
@@ -97,7 +93,7 @@ pub(crate) async fn answer(
         return Err(Refusal::NotFound);
     }
     let answer = match site.binding_for(&visit.key) {
-        Some(live) => decide_by_policy(edge, shard, &visit, site, live).await?,
+        Some(live) => policy::decide(edge, shard, &visit, site, live).await?,
         None => follow(edge, &visit, site, &look_up(edge, shard, &visit, site).await?)?,
     };
     check_loop(&visit, answer)
@@ -111,122 +107,6 @@ fn find_site<'d>(directory: &'d Directory, visit: &Visit<'_>) -> Result<&'d Arc<
             misdirected: visit.head.is_authority_bound,
         }),
     }
-}
-
-/// What came of a policy's run.
-enum Verdict {
-    /// Go on without it.
-    GoOn,
-    /// This is the answer.
-    Redirect(RedirectStatus, Target),
-    /// There is none for this visitor.
-    Deny(DenyStatus),
-}
-
-/// A bound policy goes first. The link is looked up before the guest starts, so that a guest never waits; when it
-/// cannot be had, the guest still decides, and its decision counts unless it asked for the link.
-async fn decide_by_policy(
-    edge: &Edge,
-    shard: &Shard,
-    visit: &Visit<'_>,
-    site: &Arc<LiveSite>,
-    live: &LiveBinding,
-) -> Result<Answer, Refusal> {
-    let looked_up = look_up(edge, shard, visit, site).await;
-    let link = looked_up.as_ref().ok().cloned();
-    let sources = Sources {
-        binding: Some(Arc::clone(&live.binding)),
-        link,
-        ..sources(edge, visit, site)
-    };
-    let recorder = Recorder::new(Arc::new(RequestFacts::new(visit, sources)));
-    let (decision, mut recorder) = run_policy(edge, &site.site.tenant, live, recorder).await;
-    let verdict = decision.and_then(|decision| carry_out(visit, decision, &mut recorder));
-    if let (Err(Refusal::OriginAway(reason)), true) = (&looked_up, asks_for_link(recorder.trace())) {
-        return Err(Refusal::OriginAway(reason.clone()));
-    }
-    match (verdict, live.binding.on_failure) {
-        (Ok(Verdict::Redirect(status, target)), _) => Ok(Answer::Redirect {
-            status,
-            target,
-            is_personal: true,
-        }),
-        (Ok(Verdict::Deny(status)), _) => Err(Refusal::Denied(status)),
-        (Err(failure), FailureMode::Closed) => Err(Refusal::PolicyFailed(failure)),
-        (Ok(Verdict::GoOn), _) | (Err(_), FailureMode::Open) => go_on(edge, visit, site, &looked_up?),
-    }
-}
-
-/// Renders and checks a decision: a location that may not be sent is a failure of the policy that gave it.
-fn carry_out(visit: &Visit<'_>, decision: Decision, recorder: &mut Recorder) -> Result<Verdict, Failure> {
-    match decision {
-        Decision::Proceed => Ok(Verdict::GoOn),
-        Decision::Deny(status) => Ok(Verdict::Deny(status)),
-        Decision::Redirect { status, location } => {
-            let target = location.render(recorder, None)?;
-            if is_same_url(visit, &target) {
-                let invalid = Invalid::other("location", "the URL that was asked for", "another URL");
-                return Err(Failure::InvalidDecision(invalid));
-            }
-            Ok(Verdict::Redirect(status, target))
-        }
-    }
-}
-
-async fn run_policy(
-    edge: &Edge,
-    tenant: &Name,
-    live: &LiveBinding,
-    recorder: Recorder,
-) -> (Result<Decision, Failure>, Recorder) {
-    let guest = match &live.guest {
-        Ok(guest) => Arc::clone(guest),
-        Err(reason) => {
-            let failure = Failure::Unavailable(reason.to_string());
-            edge.metrics.count_policy_run(failure.label());
-            return (Err(failure), recorder);
-        }
-    };
-    let run = edge.policies.run(tenant, guest, recorder).await;
-    let outcome = run.result.as_ref().map_or_else(Failure::label, |_| "decided");
-    edge.metrics.count_policy_run(outcome);
-    let policy = &live.binding.policy;
-    for line in &run.log {
-        tracing::debug!(target: "wayside::policy", %tenant, %policy, level = %line.level, "{}", line.message);
-    }
-    if let Err(failure) = &run.result {
-        tracing::debug!(target: "wayside::policy", %tenant, %policy, %failure, "the policy gave no decision");
-    }
-    (run.result, run.recorder)
-}
-
-fn asks_for_link(trace: &Trace) -> bool {
-    trace.iter().any(|(question, _)| {
-        matches!(
-            question,
-            Question::LinkExists | Question::LinkKey | Question::LinkTarget | Question::LinkTags
-        )
-    })
-}
-
-/// After a policy that proceeds: as if it were not there, but that no shared cache may keep the answer.
-fn go_on(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, held: &Arc<Held>) -> Result<Answer, Refusal> {
-    Ok(match follow(edge, visit, site, held)? {
-        Answer::Link(plain) => {
-            let (status, target) = plain.parts().ok_or(Refusal::NotFound)?;
-            Answer::Redirect {
-                status,
-                target: target.clone(),
-                is_personal: true,
-            }
-        }
-        Answer::Redirect { status, target, .. } => Answer::Redirect {
-            status,
-            target,
-            is_personal: true,
-        },
-        Answer::Options => Answer::Options,
-    })
 }
 
 /// The link from memory, else from the origin.
@@ -248,13 +128,13 @@ fn follow(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, held: &Arc<Held>
         return Ok(answer);
     }
     if let Some((rule, splat)) = site.site.rules.first_match(visit.head.path) {
-        return follow_rule(visit, rule, &splat, sources(edge, visit, site));
+        return follow_rule(visit, rule, &splat, sources(edge, visit, site, None));
     }
     match &site.site.not_found {
         Some(target) => Ok(Answer::Redirect {
             status: RedirectStatus::Found,
             target: target.clone(),
-            is_personal: false,
+            caching: Caching::default(),
         }),
         None => Err(Refusal::NotFound),
     }
@@ -274,7 +154,7 @@ fn follow_link(visit: &Visit<'_>, held: &Arc<Held>) -> Result<Option<Answer>, Re
             Answer::Redirect {
                 status: link.status,
                 target,
-                is_personal: false,
+                caching: Caching::default(),
             }
         }
         _ => Answer::Link(PlainLink {
@@ -285,26 +165,28 @@ fn follow_link(visit: &Visit<'_>, held: &Arc<Held>) -> Result<Option<Answer>, Re
 }
 
 fn follow_rule(visit: &Visit<'_>, rule: &Rule, splat: &str, sources: Sources) -> Result<Answer, Refusal> {
-    let mut recorder = Recorder::new(Arc::new(RequestFacts::new(visit, sources)));
+    let facts = RequestFacts::new(visit, sources);
     let target = rule
         .location
-        .render(&mut recorder, Some(splat))
+        .render(|question| Ok(facts.answer(&question)), Some(splat))
         .map_err(|failure| match failure {
             Failure::InvalidDecision(invalid) => Refusal::LocationRefused(invalid),
             other => Refusal::PolicyFailed(other),
         })?;
-    let is_personal = recorder
-        .trace()
-        .iter()
-        .any(|(question, _)| matches!(question, Question::Country));
+    let mut dependence = Dependence::default();
+    rule.location.asks().for_each(|question| dependence.add(&question));
     Ok(Answer::Redirect {
         status: rule.status,
         target,
-        is_personal,
+        caching: if dependence.is_private() {
+            Caching::PRIVATE
+        } else {
+            Caching::default()
+        },
     })
 }
 
-fn sources(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>) -> Sources {
+fn sources(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, binding: Option<&Arc<Binding>>) -> Sources {
     let demo_country = || {
         let value = visit.head.fields.first(DEMO_COUNTRY_HEADER)?;
         let country = str::from_utf8(value).ok()?.to_ascii_uppercase();
@@ -313,8 +195,7 @@ fn sources(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>) -> Sources {
     };
     Sources {
         site: Arc::clone(site),
-        binding: None,
-        link: None,
+        binding: binding.cloned(),
         geo: edge.geo.load_full(),
         place: Arc::clone(&edge.place),
         now_s: visit.now.unix_s,

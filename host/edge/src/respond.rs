@@ -7,15 +7,12 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use wayside_decide::{status::RedirectStatus, target::Target};
 
-use crate::{pipeline::Answer, refusal::Refusal, request_id::RequestId};
+use crate::{caching::Caching, pipeline::Answer, refusal::Refusal, request_id::RequestId};
 
 /// The body of every response that hyper writes: empty, or one line of text.
 pub(crate) type Body = Full<Bytes>;
 
 const METHODS: &str = "GET, HEAD, OPTIONS";
-/// For answers that may differ between visitors: 301 and 308 are kept by shared caches unless told otherwise
-/// (RFC 9111 §4.2.2).
-const PERSONAL: &str = "private, no-cache";
 const NOT_KEPT: &str = "no-store";
 const TEXT: &str = "text/plain; charset=utf-8";
 /// When to come back after 503, in seconds.
@@ -27,7 +24,8 @@ pub(crate) struct Reply<'a> {
     pub(crate) status: StatusCode,
     location: Option<&'a str>,
     allow: Option<&'static str>,
-    cache_control: Option<&'static str>,
+    cache_control: Option<Cow<'static, str>>,
+    vary: Option<&'a str>,
     content_type: Option<&'static str>,
     retry_after: Option<&'static str>,
     request_id: Option<String>,
@@ -41,6 +39,7 @@ impl Reply<'_> {
             location: None,
             allow: None,
             cache_control: None,
+            vary: None,
             content_type: None,
             retry_after: None,
             request_id: None,
@@ -53,7 +52,8 @@ impl Reply<'_> {
         let fields = [
             ("location", self.location),
             ("allow", self.allow),
-            ("cache-control", self.cache_control),
+            ("cache-control", self.cache_control.as_deref()),
+            ("vary", self.vary),
             ("content-type", self.content_type),
             ("retry-after", self.retry_after),
             (RequestId::HEADER, self.request_id.as_deref()),
@@ -112,14 +112,14 @@ impl Reply<'_> {
 pub(crate) fn answer(answer: &Answer) -> Reply<'_> {
     match answer {
         Answer::Link(plain) => match plain.parts() {
-            Some((status, target)) => redirect(status, target, false),
+            Some((status, target)) => redirect(status, target, None),
             None => Reply::empty(StatusCode::NOT_FOUND),
         },
         Answer::Redirect {
             status,
             target,
-            is_personal,
-        } => redirect(*status, target, *is_personal),
+            caching,
+        } => redirect(*status, target, Some(caching)),
         Answer::Options => Reply {
             allow: Some(METHODS),
             ..Reply::empty(StatusCode::NO_CONTENT)
@@ -132,7 +132,7 @@ pub(crate) fn refuse(refusal: &Refusal, id: RequestId) -> Reply<'static> {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Reply {
         allow: matches!(refusal, Refusal::MethodNotAllowed).then_some(METHODS),
-        cache_control: Some(NOT_KEPT),
+        cache_control: Some(NOT_KEPT.into()),
         content_type: Some(TEXT),
         retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_S),
         request_id: Some(id.to_string()),
@@ -141,10 +141,11 @@ pub(crate) fn refuse(refusal: &Refusal, id: RequestId) -> Reply<'static> {
     }
 }
 
-fn redirect(status: RedirectStatus, target: &Target, is_personal: bool) -> Reply<'_> {
+fn redirect<'a>(status: RedirectStatus, target: &'a Target, caching: Option<&'a Caching>) -> Reply<'a> {
     Reply {
         location: Some(target.as_str()),
-        cache_control: is_personal.then_some(PERSONAL),
+        cache_control: caching.and_then(Caching::cache_control),
+        vary: caching.and_then(Caching::vary),
         ..Reply::empty(StatusCode::from_u16(status.code()).unwrap_or(StatusCode::FOUND))
     }
 }

@@ -7,8 +7,20 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::{Contradiction, Outcome, Tree, TreeLimits, Walk};
-use crate::{facts::Facts, trace::Trace};
+use super::{Contradiction, Leaf, Outcome, Tree, TreeLimits, Walk};
+use crate::{decision::Failure, facts::Facts, trace::Trace};
+
+/// Why a run's outcome is not remembered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotKept {
+    /// The same answers need not lead to it again: the run was cut off or never began.
+    #[error(transparent)]
+    Passing(Failure),
+    /// The decider has shown itself to be no pure function. From then on nothing is remembered, and this comes for every
+    /// graft: whoever runs the decider must rest it.
+    #[error(transparent)]
+    Contradicted(Contradiction),
+}
 
 /// What a binding's decider decided. Belongs to one tenant, binding, version and settings, and is thrown away with any
 /// of them.
@@ -36,29 +48,29 @@ impl Memory {
         self.tree.load().walk(facts)
     }
 
-    /// Remembers what a run came to. An outcome that the same answers need not lead to again (a run that was cut off) is
-    /// not remembered.
+    /// Remembers what a run came to; its leaf.
     ///
     /// # Errors
-    /// [`Contradiction`] when the decider has shown itself to be no pure function. From then on nothing is remembered,
-    /// and the error comes for every graft: whoever runs the decider must rest it.
-    pub fn graft(&self, trace: &Trace, outcome: Outcome) -> Result<(), Contradiction> {
-        if outcome.as_ref().is_err_and(|failure| !failure.is_deterministic()) {
-            return Ok(());
-        }
+    /// [`NotKept`].
+    pub fn graft(&self, trace: &Trace, outcome: Outcome) -> Result<Arc<Leaf>, NotKept> {
+        let outcome = match outcome {
+            Err(failure) if !failure.is_deterministic() => return Err(NotKept::Passing(failure)),
+            outcome => outcome,
+        };
         // Nothing is left half done behind this lock.
         let _grafting = self.grafting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(contradiction) = self.contradiction.get() {
-            return Err(contradiction.clone());
+            return Err(NotKept::Contradicted(contradiction.clone()));
         }
         match self.tree.load().graft(trace, outcome, &self.limits) {
-            Ok(tree) => {
+            Ok((tree, leaf)) => {
                 self.tree.store(Arc::new(tree));
-                Ok(())
+                Ok(leaf)
             }
             Err(contradiction) => {
                 self.tree.store(Arc::default());
-                Err(self.contradiction.get_or_init(|| contradiction).clone())
+                let contradiction = self.contradiction.get_or_init(|| contradiction);
+                Err(NotKept::Contradicted(contradiction.clone()))
             }
         }
     }

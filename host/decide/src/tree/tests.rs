@@ -7,7 +7,10 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Outcome, Outline, Tree, TreeLimits, Walk, memory::Memory};
+use super::{
+    Outcome, Outline, Tree, TreeLimits, Walk,
+    memory::{Memory, NotKept},
+};
 use crate::{
     decision::{Decision, Failure},
     facts::Facts,
@@ -182,9 +185,8 @@ fn remembered(memory: &Memory, program: &Program, world: &World) -> (Outcome, Op
         return (hit.leaf.outcome().clone(), hit.horizon);
     }
     let (recorder, outcome) = run(program, world);
-    memory
-        .graft(recorder.trace(), outcome.clone())
-        .expect("a pure program contradicts nothing");
+    let kept = memory.graft(recorder.trace(), outcome.clone());
+    assert_eq!(kept.expect("a pure program").outcome(), &outcome);
     (outcome, Some(0))
 }
 
@@ -286,7 +288,7 @@ proptest! {
         for event in &history {
             happen(&mut world, event);
             let (recorder, outcome) = run(&one, &world);
-            tree = tree.graft(recorder.trace(), outcome.clone(), &NO_LIMITS).expect("a pure program");
+            tree = tree.graft(recorder.trace(), outcome.clone(), &NO_LIMITS).expect("a pure program").0;
             let (other_recorder, other_outcome) = run(&other, &world);
             let grafted = tree.graft(other_recorder.trace(), other_outcome.clone(), &NO_LIMITS);
             let agree = recorder.trace() == other_recorder.trace() && outcome == other_outcome;
@@ -304,7 +306,8 @@ fn a_cut_off_run_is_not_remembered() {
     };
     let recorder = Recorder::new(Arc::new(world.clone()));
     for failure in [Failure::DeadlineExceeded { deadline_ms: 5 }, Failure::Overloaded] {
-        memory.graft(recorder.trace(), Err(failure)).expect("nothing to say");
+        let kept = memory.graft(recorder.trace(), Err(failure.clone()));
+        assert_eq!(kept.err(), Some(NotKept::Passing(failure)));
         assert!(found(&memory, &world).is_none());
     }
     memory
@@ -328,11 +331,12 @@ fn a_contradiction_forgets_everything_and_stays() {
         "after the same 0 answers it decided deny 451, where it decided proceed before"
     );
     assert!(found(&memory, &world).is_none());
+    let again = memory.graft(recorder.trace(), Ok(decision(0)));
+    assert_eq!(again.err(), Some(contradiction.clone()));
     assert_eq!(
-        memory.graft(recorder.trace(), Ok(decision(0))),
-        Err(contradiction.clone())
+        memory.contradiction().cloned().map(NotKept::Contradicted),
+        Some(contradiction)
     );
-    assert_eq!(memory.contradiction(), Some(&contradiction));
 }
 
 /// A raw user agent as a question: what is useful stays, memory stays small, and the question is named.

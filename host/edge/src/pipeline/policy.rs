@@ -1,0 +1,172 @@
+//! The step of a bound policy.
+//!
+//! What it decided before after the same answers holds; only answers never met run it. The link is looked up when
+//! somebody asks for it, and always before a guest starts, so that a guest never waits.
+
+use std::sync::Arc;
+
+use wayside_cache::links::Held;
+use wayside_decide::{
+    binding::FailureMode,
+    decision::{Decision, Failure},
+    facts::Facts as _,
+    invalid::Invalid,
+    status::{DenyStatus, RedirectStatus},
+    target::Target,
+    tree::{Hit, Leaf, Walk},
+};
+
+use super::{Answer, Edge, follow, is_same_url, look_up, sources};
+use crate::{
+    caching::Caching,
+    directory::{LiveBinding, LiveSite},
+    facts::{LinkKnown, RequestFacts},
+    metrics::Shard,
+    refusal::Refusal,
+    remembered,
+    visit::Visit,
+};
+
+/// What a decision means for this visitor.
+enum Verdict {
+    /// Go on without the policy.
+    GoOn,
+    /// This is the answer.
+    Redirect(RedirectStatus, Target),
+    /// There is none for this visitor.
+    Deny(DenyStatus),
+}
+
+/// A request on its way through a binding.
+struct Step<'s> {
+    edge: &'s Edge,
+    shard: &'s Shard,
+    visit: &'s Visit<'s>,
+    site: &'s Arc<LiveSite>,
+    live: &'s LiveBinding,
+    facts: RequestFacts<&'s Visit<'s>>,
+    /// The link, once it was looked up.
+    held: Option<Arc<Held>>,
+}
+
+/// What the visitor gets where `live` covers the path.
+pub(super) async fn decide(
+    edge: &Edge,
+    shard: &Shard,
+    visit: &Visit<'_>,
+    site: &Arc<LiveSite>,
+    live: &LiveBinding,
+) -> Result<Answer, Refusal> {
+    let facts = RequestFacts::new(visit, sources(edge, visit, site, Some(&live.binding)));
+    let mut step = Step {
+        edge,
+        shard,
+        visit,
+        site,
+        live,
+        facts,
+        held: None,
+    };
+    let (verdict, caching) = match step.decided().await? {
+        Ok(hit) => {
+            let caching = Caching::of(hit.leaf.dependence(), hit.horizon, visit.now.unix_s);
+            (step.carry_out(&hit.leaf).await?, caching)
+        }
+        Err(failure) => (Err(failure), Caching::NOT_KEPT),
+    };
+    match (verdict, live.binding.on_failure) {
+        (Ok(Verdict::Redirect(status, target)), _) => Ok(Answer::Redirect {
+            status,
+            target,
+            caching,
+        }),
+        (Ok(Verdict::Deny(status)), _) => Err(Refusal::Denied(status)),
+        (Ok(Verdict::GoOn), _) => step.go_on(caching).await,
+        (Err(failure), FailureMode::Closed) => Err(Refusal::PolicyFailed(failure)),
+        (Err(_), FailureMode::Open) => step.go_on(Caching::NOT_KEPT).await,
+    }
+}
+
+impl Step<'_> {
+    /// The decision, remembered or fresh. The outer error is for a link that was asked for and cannot be had.
+    async fn decided(&mut self) -> Result<Result<Hit, Failure>, Refusal> {
+        let memory = &self.live.remembered.memory;
+        let mut walk = memory.walk(&self.facts);
+        if matches!(walk, Walk::Waits) {
+            self.learn_link().await?;
+            walk = memory.walk(&self.facts);
+        }
+        if let Walk::Found(hit) = walk {
+            self.shard.count_remembered();
+            return Ok(Ok(hit));
+        }
+        let away = self.learn_link().await.err();
+        if away.is_some() {
+            self.facts.set_link(LinkKnown::Unavailable);
+        }
+        let (tenant, now) = (&self.site.site.tenant, self.visit.now.instant);
+        let facts = self.facts.freeze();
+        let fresh = remembered::decide_anew(self.edge, tenant, self.live, facts, away.is_none(), now).await;
+        match away {
+            Some(away) if fresh.lacked_link => Err(away),
+            _ => Ok(fresh.result),
+        }
+    }
+
+    /// Looks the link up, unless that was done.
+    async fn learn_link(&mut self) -> Result<Arc<Held>, Refusal> {
+        if let Some(held) = &self.held {
+            return Ok(Arc::clone(held));
+        }
+        let held = look_up(self.edge, self.shard, self.visit, self.site).await?;
+        self.facts.set_link(LinkKnown::Held(Arc::clone(&held)));
+        self.held = Some(Arc::clone(&held));
+        Ok(held)
+    }
+
+    /// Renders and checks a decision: a location that may not be sent is a failure of the policy that gave it.
+    async fn carry_out(&mut self, leaf: &Leaf) -> Result<Result<Verdict, Failure>, Refusal> {
+        let (status, location) = match leaf.outcome() {
+            Ok(Decision::Redirect { status, location }) => (*status, location),
+            Ok(Decision::Proceed) => return Ok(Ok(Verdict::GoOn)),
+            Ok(Decision::Deny(status)) => return Ok(Ok(Verdict::Deny(*status))),
+            Err(failure) => return Ok(Err(failure.clone())),
+        };
+        if location.asks().any(|question| question.is_about_link()) {
+            self.learn_link().await?;
+        }
+        let rendered = match leaf.target() {
+            Some(target) => Ok(target.clone()),
+            None => location.render(|question| Ok(self.facts.answer(&question)), None),
+        };
+        Ok(rendered.and_then(|target| {
+            if is_same_url(self.visit, &target) {
+                let invalid = Invalid::other("location", "the URL that was asked for", "another URL");
+                return Err(Failure::InvalidDecision(invalid));
+            }
+            Ok(Verdict::Redirect(status, target))
+        }))
+    }
+
+    /// As if the policy were not there, but that nobody keeps the answer longer than what led to it.
+    async fn go_on(mut self, led_by: Caching) -> Result<Answer, Refusal> {
+        let held = self.learn_link().await?;
+        let (status, target, caching) = match follow(self.edge, self.visit, self.site, &held)? {
+            Answer::Link(plain) => {
+                let (status, target) = plain.parts().ok_or(Refusal::NotFound)?;
+                (status, target.clone(), Caching::default())
+            }
+            Answer::Redirect {
+                status,
+                target,
+                caching,
+            } => (status, target, caching),
+            Answer::Options => return Ok(Answer::Options),
+        };
+        Ok(Answer::Redirect {
+            status,
+            target,
+            caching: led_by.before(&caching),
+        })
+    }
+}

@@ -1,0 +1,306 @@
+//! What a binding's policy decides for a visitor: remembered, or, on a path never seen before, from a fresh run.
+//!
+//! In: the facts of a request. Out: the leaf of the decision tree that answers it. Who comes on the same new path at the
+//! same time waits for the one run there is.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+use wayside_decide::{
+    decision::Failure,
+    name::Name,
+    question::Answer,
+    trace::{Recorder, Trace},
+    tree::{
+        Hit, Walk,
+        memory::{Memory, NotKept},
+    },
+};
+
+use crate::{
+    directory::LiveBinding,
+    facts::{OwnedText, RequestFacts},
+    pipeline::Edge,
+};
+
+/// How often a request waits for somebody else's run before it has one of its own: each may show that it goes another
+/// way further down.
+const WAITS_MAX: usize = 4;
+/// After this many runs in a row that were cut off, a guest rests.
+const CUT_OFFS_MAX: u32 = 3;
+/// How long a guest's first rest is; each that follows is twice as long.
+const REST_FIRST: Duration = Duration::from_secs(1);
+/// The longest.
+const REST_MAX: Duration = Duration::from_secs(64);
+
+/// What a node remembers of a binding, and who is finding out more. Belongs to one version and its settings.
+#[derive(Default)]
+pub(crate) struct Remembered {
+    pub(crate) memory: Memory,
+    /// Runs under way, by the answers that lead to where no run has been.
+    runs: Mutex<HashMap<Vec<Answer>, watch::Receiver<Option<Landed>>>>,
+    rest: Mutex<Rest>,
+}
+
+type Landed = Result<(), Failure>;
+
+/// Whether a guest that is cut off again and again may run.
+#[derive(Debug, Default)]
+struct Rest {
+    cut_offs: u32,
+    until: Option<Instant>,
+}
+
+impl Rest {
+    /// Whether it rests at `now`. The first to come after a rest tries it.
+    fn is_resting(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    fn note(&mut self, result: &Landed, now: Instant) {
+        match result {
+            Err(Failure::DeadlineExceeded { .. }) => {
+                self.cut_offs += 1;
+                if self.cut_offs >= CUT_OFFS_MAX {
+                    let doublings = (self.cut_offs - CUT_OFFS_MAX).min(6);
+                    self.until = Some(now + REST_FIRST.saturating_mul(1 << doublings).min(REST_MAX));
+                }
+            }
+            // It never ran: that says nothing of it.
+            Err(Failure::Overloaded | Failure::Unavailable(_)) => {}
+            Ok(()) | Err(_) => *self = Self::default(),
+        }
+    }
+}
+
+/// What came of a fresh run.
+pub(crate) struct Fresh {
+    /// The leaf, or why there is none.
+    pub(crate) result: Result<Hit, Failure>,
+    /// Whether the run asked for a link that could not be had.
+    pub(crate) lacked_link: bool,
+}
+
+impl From<Failure> for Fresh {
+    fn from(failure: Failure) -> Self {
+        Self {
+            result: Err(failure),
+            lacked_link: false,
+        }
+    }
+}
+
+/// Decides by a run, this request's or that of another on the same path. `has_link` says whether the facts know the
+/// link: what a run decides without a link that it asked for is not remembered.
+pub(crate) async fn decide_anew(
+    edge: &Edge,
+    tenant: &Name,
+    live: &LiveBinding,
+    facts: RequestFacts<OwnedText>,
+    has_link: bool,
+    now: Instant,
+) -> Fresh {
+    let facts = Arc::new(facts);
+    let remembered = &live.remembered;
+    for _ in 0..WAITS_MAX {
+        if let Err(failure) = remembered.may_run(now) {
+            edge.metrics.count_policy_run(failure.label());
+            return failure.into();
+        }
+        let path = remembered.memory.tree().answers_before_new(&*facts);
+        let mut landing = match remembered.board(path) {
+            Boarding::First(flight) => {
+                let fresh = run(edge, tenant, live, &facts, has_link, now).await;
+                flight.land(fresh.result.as_ref().map(|_| ()).map_err(Clone::clone));
+                return fresh;
+            }
+            Boarding::Another(landing) => landing,
+        };
+        match landing.wait_for(Option::is_some).await.as_deref() {
+            // The same answers would be cut off again, and this visitor has waited already.
+            Ok(Some(Err(failure))) if !failure.is_deterministic() => return failure.clone().into(),
+            // Remembered now, unless the paths part further down, or whoever ran it went away.
+            Ok(_) | Err(_) => {}
+        }
+        if let Walk::Found(hit) = remembered.memory.walk(&*facts) {
+            return Fresh {
+                result: Ok(hit),
+                lacked_link: false,
+            };
+        }
+    }
+    run(edge, tenant, live, &facts, has_link, now).await
+}
+
+async fn run(
+    edge: &Edge,
+    tenant: &Name,
+    live: &LiveBinding,
+    facts: &Arc<RequestFacts<OwnedText>>,
+    has_link: bool,
+    now: Instant,
+) -> Fresh {
+    let guest = match &live.guest {
+        Ok(guest) => Arc::clone(guest),
+        Err(reason) => {
+            let failure = Failure::Unavailable(reason.to_string());
+            edge.metrics.count_policy_run(failure.label());
+            return failure.into();
+        }
+    };
+    let facts = Arc::clone(facts);
+    let run = edge.policies.run(tenant, guest, Recorder::new(facts)).await;
+    let policy = &live.binding.policy;
+    for line in &run.log {
+        tracing::debug!(target: "wayside::policy", %tenant, %policy, level = %line.level, "{}", line.message);
+    }
+    if let Err(failure) = &run.result {
+        tracing::debug!(target: "wayside::policy", %tenant, %policy, %failure, "the policy gave no decision");
+    }
+    let outcome = run.result.as_ref().map_or_else(Failure::label, |_| "decided");
+    edge.metrics.count_policy_run(outcome);
+    let trace = run.recorder.into_trace();
+    if !has_link && trace.iter().any(|(question, _)| question.is_about_link()) {
+        return Fresh {
+            result: Err(Failure::Unavailable(
+                "the link it asked for cannot be had now".to_owned(),
+            )),
+            lacked_link: true,
+        };
+    }
+    live.remembered.keep(tenant, policy, &trace, run.result, now).into()
+}
+
+impl From<Result<Hit, Failure>> for Fresh {
+    fn from(result: Result<Hit, Failure>) -> Self {
+        Self {
+            result,
+            lacked_link: false,
+        }
+    }
+}
+
+impl Remembered {
+    fn may_run(&self, now: Instant) -> Result<(), Failure> {
+        if let Some(contradiction) = self.memory.contradiction() {
+            return Err(Failure::Unavailable(contradiction.to_string()));
+        }
+        if lock(&self.rest).is_resting(now) {
+            let reason = "it was cut off again and again and rests";
+            return Err(Failure::Unavailable(reason.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Keeps what a run came to.
+    fn keep(
+        &self,
+        tenant: &Name,
+        policy: &Name,
+        trace: &Trace,
+        result: Result<wayside_decide::decision::Decision, Failure>,
+        now: Instant,
+    ) -> Result<Hit, Failure> {
+        lock(&self.rest).note(&result.as_ref().map(|_| ()).map_err(Clone::clone), now);
+        let leaf = self.memory.graft(trace, result).map_err(|not_kept| match not_kept {
+            NotKept::Passing(failure) => failure,
+            NotKept::Contradicted(contradiction) => {
+                tracing::error!(%tenant, %policy, %contradiction, "a policy contradicts itself; it does not run here again");
+                Failure::Unavailable(contradiction.to_string())
+            }
+        })?;
+        let horizons = trace
+            .iter()
+            .filter_map(|(question, answer)| question.holds_until(answer));
+        Ok(Hit {
+            leaf,
+            horizon: horizons.min(),
+        })
+    }
+
+    fn board(&self, path: Vec<Answer>) -> Boarding<'_> {
+        let mut runs = lock(&self.runs);
+        if let Some(landing) = runs.get(&path) {
+            return Boarding::Another(landing.clone());
+        }
+        let (result, landing) = watch::channel(None);
+        runs.insert(path.clone(), landing);
+        Boarding::First(Flight {
+            runs: &self.runs,
+            path,
+            result,
+        })
+    }
+}
+
+enum Boarding<'r> {
+    /// Nobody runs this path.
+    First(Flight<'r>),
+    /// Somebody does.
+    Another(watch::Receiver<Option<Landed>>),
+}
+
+/// A run under way. Letting go of it, also when its visitor hangs up, lets others have theirs.
+struct Flight<'r> {
+    runs: &'r Mutex<HashMap<Vec<Answer>, watch::Receiver<Option<Landed>>>>,
+    path: Vec<Answer>,
+    result: watch::Sender<Option<Landed>>,
+}
+
+impl Flight<'_> {
+    fn land(self, landed: Landed) {
+        self.result.send_replace(Some(landed));
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        lock(self.runs).remove(&self.path);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use wayside_decide::decision::Failure;
+
+    use super::{CUT_OFFS_MAX, REST_FIRST, REST_MAX, Rest};
+
+    #[test]
+    fn a_guest_that_is_cut_off_again_and_again_rests_longer_and_longer() {
+        let (mut rest, mut now) = (Rest::default(), Instant::now());
+        let cut_off = Err(Failure::DeadlineExceeded { deadline_ms: 5 });
+        for _ in 1..CUT_OFFS_MAX {
+            rest.note(&cut_off, now);
+            assert!(!rest.is_resting(now));
+        }
+        let mut longest = Duration::ZERO;
+        for doublings in 0..10 {
+            rest.note(&cut_off, now);
+            assert!(rest.is_resting(now), "{doublings}");
+            let expected = REST_FIRST.saturating_mul(1 << doublings.min(6)).min(REST_MAX);
+            assert!(rest.is_resting(now + expected - Duration::from_millis(1)));
+            now += expected;
+            assert!(!rest.is_resting(now), "one may try it");
+            longest = expected;
+        }
+        assert_eq!(longest, REST_MAX);
+        rest.note(&Err(Failure::Overloaded), now);
+        rest.note(&cut_off, now);
+        assert!(rest.is_resting(now), "a run that never began makes nothing good");
+        now += REST_MAX;
+        rest.note(&Ok(()), now);
+        rest.note(&cut_off, now);
+        assert!(!rest.is_resting(now), "one good run makes all good");
+    }
+}
