@@ -22,3 +22,4 @@ mod layers;
 mod logs;
 mod outages;
 mod policies;
+mod remembered;

@@ -85,10 +85,10 @@ pub(crate) struct Fresh {
     pub(crate) lacked_link: bool,
 }
 
-impl From<Failure> for Fresh {
-    fn from(failure: Failure) -> Self {
+impl From<Result<Hit, Failure>> for Fresh {
+    fn from(result: Result<Hit, Failure>) -> Self {
         Self {
-            result: Err(failure),
+            result,
             lacked_link: false,
         }
     }
@@ -109,11 +109,15 @@ pub(crate) async fn decide_anew(
     for _ in 0..WAITS_MAX {
         if let Err(failure) = remembered.may_run(now) {
             edge.metrics.count_policy_run(failure.label());
-            return failure.into();
+            return Err(failure).into();
         }
         let path = remembered.memory.tree().answers_before_new(&*facts);
         let mut landing = match remembered.board(path) {
             Boarding::First(flight) => {
+                // Whoever had this path before has grafted it by now.
+                if let Walk::Found(hit) = remembered.memory.walk(&*facts) {
+                    return Ok(hit).into();
+                }
                 let fresh = run(edge, tenant, live, &facts, has_link, now).await;
                 flight.land(fresh.result.as_ref().map(|_| ()).map_err(Clone::clone));
                 return fresh;
@@ -122,15 +126,12 @@ pub(crate) async fn decide_anew(
         };
         match landing.wait_for(Option::is_some).await.as_deref() {
             // The same answers would be cut off again, and this visitor has waited already.
-            Ok(Some(Err(failure))) if !failure.is_deterministic() => return failure.clone().into(),
+            Ok(Some(Err(failure))) if !failure.is_deterministic() => return Err(failure.clone()).into(),
             // Remembered now, unless the paths part further down, or whoever ran it went away.
             Ok(_) | Err(_) => {}
         }
         if let Walk::Found(hit) = remembered.memory.walk(&*facts) {
-            return Fresh {
-                result: Ok(hit),
-                lacked_link: false,
-            };
+            return Ok(hit).into();
         }
     }
     run(edge, tenant, live, &facts, has_link, now).await
@@ -149,7 +150,7 @@ async fn run(
         Err(reason) => {
             let failure = Failure::Unavailable(reason.to_string());
             edge.metrics.count_policy_run(failure.label());
-            return failure.into();
+            return Err(failure).into();
         }
     };
     let facts = Arc::clone(facts);
@@ -173,15 +174,6 @@ async fn run(
         };
     }
     live.remembered.keep(tenant, policy, &trace, run.result, now).into()
-}
-
-impl From<Result<Hit, Failure>> for Fresh {
-    fn from(result: Result<Hit, Failure>) -> Self {
-        Self {
-            result,
-            lacked_link: false,
-        }
-    }
 }
 
 impl Remembered {

@@ -1,0 +1,164 @@
+//! What a policy decided is remembered by what it asked, and by nothing else.
+
+use std::{collections::HashSet, sync::Barrier};
+
+use crate::harness::{Dev, eventually, repository};
+
+const RUNS: &str = "wayside_policy_runs_total{outcome=\"decided\"}";
+const REMEMBERED: &str = "wayside_policy_remembered_total";
+
+fn counted(dev: &Dev, name: &str) -> u64 {
+    format!("{:.0}", dev.process.metric(name)).parse().expect("a count")
+}
+
+/// The country's decision serves every visitor from there, whatever else they send.
+#[test]
+fn a_policy_runs_once_for_each_answer_it_has_not_met() {
+    let dev = Dev::start();
+    let countries = ["DE", "FR", "DE", "XX", "DE", "FR"];
+    let mut seen = HashSet::new();
+    for round in 0..5 {
+        for country in countries {
+            let other = round.to_string();
+            let fields = [
+                ("Wayside-Demo-Country", country),
+                ("X-Other", &other),
+                ("User-Agent", &other),
+            ];
+            let response = dev.process.get_with(&format!("/geo/{round}"), &fields);
+            assert_eq!(response.status, 302, "{response:?}");
+            seen.insert((country, response.location()));
+            assert_eq!(response.header("cache-control").as_deref(), Some("private, no-cache"));
+        }
+    }
+    assert_eq!(seen.len(), 3, "one place for each country: {seen:?}");
+    assert_eq!((counted(&dev, RUNS), counted(&dev, REMEMBERED)), (3, 27));
+}
+
+/// A split by bucket asks for the bucket: a run for each bucket, not for each visitor.
+#[test]
+fn responses_say_to_caches_what_the_policy_asked() {
+    let dev = Dev::start();
+    let split = dev.process.get("/ab");
+    assert_eq!(split.header("cache-control").as_deref(), Some("private, no-cache"));
+    assert_eq!(split.header("vary"), None);
+    let phone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148";
+    let desktop = "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0";
+    for agent in [phone, desktop, phone] {
+        let app = dev.process.get_with("/app", &[("User-Agent", agent)]);
+        assert_eq!(
+            app.header("cache-control").as_deref(),
+            Some("public, max-age=60"),
+            "{app:?}"
+        );
+        let vary = app.header("vary").expect("a field");
+        assert!(vary.split(", ").any(|field| field == "user-agent"), "{vary}");
+    }
+    let plain = dev.process.get("/hello");
+    assert_eq!((plain.header("cache-control"), plain.header("vary")), (None, None));
+}
+
+#[test]
+fn other_settings_and_other_bindings_remember_nothing_of_these() {
+    let dev = Dev::start();
+    dev.ok(&[
+        "policy",
+        "push",
+        "geo",
+        repository()
+            .join("guest/components/geo-redirect.wasm")
+            .to_str()
+            .expect("path"),
+    ]);
+    let bind = |prefix: &str, place: &str| {
+        let setting = format!("default={place}");
+        let arguments = [
+            "policy",
+            "bind",
+            "localhost",
+            prefix,
+            "geo",
+            "--on-failure",
+            "closed",
+            "--set",
+            &setting,
+        ];
+        dev.ok(&arguments);
+    };
+    bind("/one", "https://one.example/");
+    bind("/two", "https://two.example/");
+    for _ in 0..3 {
+        dev.wait_for("/one", Some("https://one.example/"));
+        dev.wait_for("/two", Some("https://two.example/"));
+    }
+    let before = counted(&dev, RUNS);
+    assert_eq!(before, 2);
+    bind("/one", "https://other.example/");
+    dev.wait_for("/one", Some("https://other.example/"));
+    assert_eq!(counted(&dev, RUNS), 3);
+    // What did not change is remembered through the change of the directory.
+    assert_eq!(
+        dev.process.get("/two").location().as_deref(),
+        Some("https://two.example/")
+    );
+    assert_eq!(counted(&dev, RUNS), 3);
+    // A link of the site is seen although the policy's decision is remembered.
+    dev.ok(&["policy", "unbind", "localhost", "/one"]);
+    dev.ok(&["link", "add", "localhost", "/one", "https://link.example/"]);
+    dev.wait_for("/one", Some("https://link.example/"));
+}
+
+#[test]
+fn all_who_come_at_once_on_a_new_path_share_one_run() {
+    let dev = Dev::start();
+    let visitors = 64;
+    let start = Barrier::new(visitors);
+    std::thread::scope(|scope| {
+        for _ in 0..visitors {
+            scope.spawn(|| {
+                start.wait();
+                let response = dev.process.get_with("/geo", &[("Wayside-Demo-Country", "DE")]);
+                assert_eq!(response.location().as_deref(), Some("https://example.com/de"));
+            });
+        }
+    });
+    assert_eq!(counted(&dev, RUNS), 1);
+}
+
+/// A guest that never ends costs its visitors a deadline a few times, and then nothing but its failure mode.
+#[test]
+fn a_guest_that_is_cut_off_again_and_again_rests() {
+    let dev = Dev::start();
+    dev.ok(&[
+        "policy",
+        "push",
+        "hostile",
+        repository()
+            .join("guest/components/hostile.wasm")
+            .to_str()
+            .expect("path"),
+    ]);
+    let bind = [
+        "policy",
+        "bind",
+        "localhost",
+        "/loop",
+        "hostile",
+        "--on-failure",
+        "closed",
+        "--set",
+        "mode=loop",
+    ];
+    dev.ok(&bind);
+    let cut_offs = || counted(&dev, "wayside_policy_runs_total{outcome=\"deadline\"}");
+    eventually("the policy is bound", || {
+        dev.process.get("/loop");
+        cut_offs() > 0
+    });
+    for _ in 0..50 {
+        assert_eq!(dev.process.get("/loop").status, 503);
+    }
+    let cut_off = cut_offs();
+    assert!((3..=6).contains(&cut_off), "ran {cut_off} times");
+    assert_eq!(counted(&dev, REMEMBERED), 0, "a cut-off is not remembered");
+}
