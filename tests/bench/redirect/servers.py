@@ -19,6 +19,7 @@ from collections.abc import Callable
 import links
 
 HERE = pathlib.Path(__file__).resolve().parent
+COMPONENT = HERE.parents[2] / "guest" / "components" / "geo-redirect.wasm"
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 15.0
 # The origin's limit of one batch.
@@ -100,6 +101,27 @@ def start_nginx(setup: Setup) -> Server:
 
 
 def start_wayside(setup: Setup) -> Server:
+    """Plain links."""
+    process, edge, origin = start_dev(setup)
+    for first in range(0, setup.link_count, BATCH_LINKS_MAX):
+        batch = range(first, min(first + BATCH_LINKS_MAX, setup.link_count))
+        items = [{"path": links.path(n), "target": links.target(n), "status": 302} for n in batch]
+        origin.send("POST", "/v1/links/batch", {"site": "bench", "links": items})
+    return Server("wayside", version(setup), edge, process, links.target)
+
+
+def start_wayside_policy(setup: Setup) -> Server:
+    """A sandboxed policy over the whole site that asks for the country and two settings, and no link."""
+    process, edge, origin = start_dev(setup)
+    origin.send("POST", "/v1/policies/geo", COMPONENT.read_bytes(), "application/wasm")
+    place = "https://example.com/landing"
+    binding = {"site": "bench", "prefix": "/", "policy": "geo", "on_failure": "closed", "settings": {"default": place}}
+    origin.send("PUT", "/v1/bindings", binding)
+    return Server("wayside-policy", version(setup), edge, process, lambda _: place)
+
+
+def start_dev(setup: Setup) -> tuple[subprocess.Popen, int, "Origin"]:
+    """`wayside dev` with an empty site: the process, its edge's port, and its origin."""
     if setup.wayside is None:
         raise BenchError("no wayside binary was built")
     data = setup.folder / "data"
@@ -107,40 +129,39 @@ def start_wayside(setup: Setup) -> Server:
     command = [setup.wayside, "dev", "--listen", any_port, "--admin", any_port, "--origin", any_port]
     process = spawn(setup, [*command, "--threads", "1", "--data", data])
     wait_for(process, setup.folder, lambda: re.search(r"^ready", read_log(setup.folder), re.MULTILINE))
-    edge, origin = (bound_port(read_log(setup.folder), half) for half in ("edge", "origin"))
-    load_links(origin, (data / "token").read_text().strip(), setup.link_count)
-    version = subprocess.run([setup.wayside, "--version"], capture_output=True, text=True).stdout
-    return Server("wayside", version.strip().rpartition(" ")[2], edge, process, links.target)
+    edge, port = (bound_port(read_log(setup.folder), half) for half in ("edge", "origin"))
+    origin = Origin(port, (data / "token").read_text().strip())
+    origin.send("POST", "/v1/sites", {"name": "bench", "hosts": [links.HOST]})
+    return process, edge, origin
+
+
+def version(setup: Setup) -> str:
+    printed = subprocess.run([setup.wayside, "--version"], capture_output=True, text=True).stdout
+    return printed.strip().rpartition(" ")[2]
 
 
 STARTERS: dict[str, Callable[[Setup], Server]] = {
     "floor": start_floor,
     "nginx": start_nginx,
     "wayside": start_wayside,
+    "wayside-policy": start_wayside_policy,
 }
 
 
-def load_links(origin_port: int, token: str, count: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", origin_port, timeout=60)
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Wayside-Tenant": "default",
-        "Content-Type": "application/json",
-    }
+class Origin:
+    """The API of a running origin, with a token that may write."""
 
-    def post(path: str, body: dict) -> None:
-        connection.request("POST", path, json.dumps(body), headers)
-        response = connection.getresponse()
+    def __init__(self, port: int, token: str):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.headers = {"Authorization": f"Bearer {token}", "Wayside-Tenant": "default"}
+
+    def send(self, method: str, path: str, body: dict | bytes, kind: str = "application/json") -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body)
+        self.connection.request(method, path, data, {**self.headers, "Content-Type": kind})
+        response = self.connection.getresponse()
         text = response.read().decode(errors="replace")
         if response.status not in (200, 201, 204):
-            raise BenchError(f"the origin answered POST {path} with {response.status}: {text[:500]}")
-
-    post("/v1/sites", {"name": "bench", "hosts": [links.HOST]})
-    for first in range(0, count, BATCH_LINKS_MAX):
-        batch = range(first, min(first + BATCH_LINKS_MAX, count))
-        items = [{"path": links.path(n), "target": links.target(n), "status": 302} for n in batch]
-        post("/v1/links/batch", {"site": "bench", "links": items})
-    connection.close()
+            raise BenchError(f"the origin answered {method} {path} with {response.status}: {text[:500]}")
 
 
 def bound_port(log: str, half: str) -> int:
