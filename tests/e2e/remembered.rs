@@ -162,3 +162,36 @@ fn a_guest_that_is_cut_off_again_and_again_rests() {
     assert!((3..=6).contains(&cut_off), "ran {cut_off} times");
     assert_eq!(counted(&dev, REMEMBERED), 0, "a cut-off is not remembered");
 }
+
+/// What a person sees who asks what the demonstration's policies depend on.
+#[test]
+fn a_node_explains_its_policies() {
+    let dev = Dev::start();
+    let before = dev.ok(&["policy", "explain", "localhost", "/geo"]);
+    assert!(before.contains("Nothing is remembered yet"), "{before}");
+    for country in ["DE", "DE", "DE", "FR"] {
+        dev.process.get_with("/geo", &[("Wayside-Demo-Country", country)]);
+    }
+    let drawn = dev.ok(&["policy", "explain", "localhost", "/geo"]);
+    for line in [
+        "4 decisions, 2 of them different",
+        "visitor.country",
+        "├─ \"DE\"  75.0 %",
+        "└─ \"FR\"  25.0 %",
+    ] {
+        assert!(drawn.contains(line), "{line}: {drawn}");
+    }
+    let mermaid = dev.ok(&["policy", "explain", "localhost", "/geo", "--draw", "mermaid"]);
+    assert!(mermaid.starts_with("flowchart LR"), "{mermaid}");
+    let json = dev.ok(&["policy", "explain", "localhost", "/geo", "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(
+        (&json["leaves"], &json["tree"]["asks"]),
+        (&2.into(), &"visitor.country".into())
+    );
+    let missing = dev.fails(&["policy", "explain", "localhost", "/nowhere"]);
+    assert!(missing.contains("no such binding"), "{missing}");
+    let listed: serde_json::Value = serde_json::from_str(&dev.process.admin("/policies").body).expect("JSON");
+    assert_eq!(listed["items"].as_array().expect("items").len(), 3, "{listed}");
+    assert_eq!(dev.process.admin("/policies/explain?site=localhost").status, 400);
+}

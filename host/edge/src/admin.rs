@@ -10,14 +10,18 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State, rejection::QueryRejection},
     http::{StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
 use serde::Serialize;
 
-use crate::{follow::Follower, pipeline::Edge};
+use crate::{
+    explain::{self, Which},
+    follow::Follower,
+    pipeline::Edge,
+};
 
 /// What the endpoint reads from.
 pub(crate) struct Admin {
@@ -53,6 +57,8 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
+        .route("/policies", get(policies))
+        .route("/policies/explain", get(explain_one))
         .with_state(admin)
 }
 
@@ -107,4 +113,25 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         directory_cursor: directory.cursor,
         geography: edge.geo.load().is_present(),
     })
+}
+
+/// What is bound here and how much is remembered of it.
+async fn policies(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let items = explain::summaries(&admin.edge.directory.load());
+    Json(serde_json::json!({ "items": items }))
+}
+
+/// One binding's decision tree.
+async fn explain_one(
+    State(admin): State<Arc<Admin>>,
+    which: Result<Query<Which>, QueryRejection>,
+) -> impl IntoResponse {
+    let Ok(Query(which)) = which else {
+        let expected = "expected the parameters tenant, site and prefix, and no other\n";
+        return (StatusCode::BAD_REQUEST, expected).into_response();
+    };
+    match explain::explanation(&admin.edge.directory.load(), &which) {
+        Some(explanation) => Json(explanation).into_response(),
+        None => (StatusCode::NOT_FOUND, "there is no such binding on this node\n").into_response(),
+    }
 }

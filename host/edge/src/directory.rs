@@ -67,6 +67,11 @@ pub(crate) enum GuestState {
 }
 
 impl LiveSite {
+    /// Its bindings, longest prefix first.
+    pub(crate) fn bindings(&self) -> &[LiveBinding] {
+        &self.bindings
+    }
+
     /// The binding that covers a path in normal form.
     pub(crate) fn binding_for(&self, path: &str) -> Option<&LiveBinding> {
         self.bindings.iter().find(|live| live.binding.prefix.covers(path))
@@ -110,6 +115,11 @@ impl Directory {
             }
             None
         })
+    }
+
+    /// Every site.
+    pub(crate) fn sites(&self) -> impl Iterator<Item = &Arc<LiveSite>> {
+        self.by_number.values()
     }
 
     /// How many sites there are.

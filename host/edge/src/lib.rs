@@ -14,6 +14,7 @@ mod admin;
 mod caching;
 mod clock;
 mod directory;
+mod explain;
 mod files;
 mod follow;
 mod guests;

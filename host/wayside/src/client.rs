@@ -26,6 +26,8 @@ pub(crate) mod refusal;
 use refusal::Refusal;
 
 const TENANT_HEADER: &str = "wayside-tenant";
+/// The tenant that is meant when nobody names one.
+pub(crate) const DEFAULT_TENANT: &str = "default";
 /// Where `wayside dev` leaves its token, from the directory it runs in.
 pub(crate) const TOKEN_FILE: &str = ".wayside/token";
 const NO_TOKEN: &str = "there is no token: set WAYSIDE_TOKEN or WAYSIDE_TOKEN_FILE, or run this where `wayside dev` \
@@ -61,19 +63,17 @@ pub(crate) struct Client {
 enum Tenant {
     /// The one that was named.
     Named(String),
-    /// [`Tenant::DEFAULT`]; the token's own, once that is refused.
+    /// [`DEFAULT_TENANT`]; the token's own, once that is refused.
     Assumed,
     /// The token's own; none, for an operator's.
     Own,
 }
 
 impl Tenant {
-    const DEFAULT: &str = "default";
-
     fn name(&self) -> Option<&str> {
         match self {
             Self::Named(name) => Some(name),
-            Self::Assumed => Some(Self::DEFAULT),
+            Self::Assumed => Some(DEFAULT_TENANT),
             Self::Own => None,
         }
     }

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod build;
+mod explain;
 
 const BINDINGS: &[&str] = &["v1", "bindings"];
 const ROLLBACK: &[&str] = &["v1", "bindings", "rollback"];
@@ -59,6 +60,16 @@ pub(crate) enum Args {
     /// Build policies written in Rust
     #[command(after_help = BUILD_EXAMPLES)]
     Build(build::Args),
+    /// Draw what a policy depends on, from what a running node remembers
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Args),
+    #[command(flatten)]
+    Recorded(Recorded),
+}
+
+/// What the origin is asked.
+#[derive(Subcommand)]
+pub(crate) enum Recorded {
     /// Upload a component as the newest version of a policy
     #[command(after_help = PUSH_EXAMPLES)]
     Push {
@@ -147,18 +158,19 @@ struct NewBinding {
 
 /// Does what is asked.
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
-    // The only one that asks nobody.
-    if let Args::Build(args) = &args {
-        return build::run(args, globals.output);
+    match args {
+        Args::Build(args) => build::run(&args, globals.output),
+        Args::Explain(args) => explain::run(&args, globals),
+        Args::Recorded(args) => {
+            let client = Client::origin(globals)?;
+            block_on(converse(args, &client, globals.output))
+        }
     }
-    let client = Client::origin(globals)?;
-    block_on(converse(args, &client, globals.output))
 }
 
-async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result<()> {
+async fn converse(args: Recorded, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
-        Args::Build(args) => build::run(&args, format),
-        Args::Push { name, file } => {
+        Recorded::Push { name, file } => {
             let component = read_component(&file)?;
             let context = || format!("push {} as policy {name}", file.display());
             let pushed = client
@@ -167,7 +179,7 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
                 .with_context(context)?;
             output::record(format, &pushed, VERSION_COLUMNS)
         }
-        Args::List { name } => {
+        Recorded::List { name } => {
             let path = ["v1", "policies", name.as_deref().unwrap_or_default()];
             let path = if name.is_some() { &path[..] } else { &path[..2] };
             client
@@ -175,7 +187,7 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
                 .await
                 .context("list policies")
         }
-        Args::Bind(args) => {
+        Recorded::Bind(args) => {
             let context = format!("bind policy {} to {} of site {}", args.policy, args.prefix, args.site);
             let bound = client
                 .send(Method::PUT, BINDINGS, &NewBinding::from(args))
@@ -183,7 +195,7 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
                 .context(context)?;
             output::record(format, &bound, BINDING_COLUMNS)
         }
-        Args::Bindings { site } => {
+        Recorded::Bindings { site } => {
             let context = || format!("list bindings of site {}", site.name());
             let query = [("site", site.name())];
             client
@@ -191,14 +203,14 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
                 .await
                 .with_context(context)
         }
-        Args::Unbind { site, prefix } => {
+        Recorded::Unbind { site, prefix } => {
             let query = [("site", &*site), ("prefix", &*prefix)];
             let context = || format!("unbind {prefix} of site {site}");
             client.delete(BINDINGS, &query).await.with_context(context)?;
             let document = json!({ "removed": { "site": site, "prefix": prefix } });
             output::done(format, &format!("unbound {prefix} of site {site}"), &document)
         }
-        Args::Rollback { site, prefix } => {
+        Recorded::Rollback { site, prefix } => {
             let body = json!({ "site": site, "prefix": prefix });
             let context = || format!("roll back {prefix} of site {site}");
             let bound = client.send(Method::POST, ROLLBACK, &body).await.with_context(context)?;

@@ -1,0 +1,163 @@
+//! What policies depend on, as the admin endpoint tells it: the live decision trees.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wayside_decide::tree::{Outline, Tree};
+
+use crate::directory::{Directory, LiveBinding, LiveSite};
+
+/// Which binding.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    tenant: String,
+    site: String,
+    prefix: String,
+}
+
+/// A binding and how much is remembered of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    tenant: String,
+    site: String,
+    prefix: String,
+    policy: String,
+    digest: String,
+    on_failure: &'static str,
+    /// Leaves of its tree.
+    leaves: usize,
+    /// What the tree takes, in bytes, by estimate.
+    bytes: usize,
+    /// Decisions that ended at the leaves there are.
+    decisions: u64,
+    /// The question with more answers than are remembered, where there is one.
+    too_many_answers: Option<String>,
+    /// How the policy contradicted itself, where it did.
+    contradiction: Option<String>,
+}
+
+/// A binding and its tree.
+#[derive(Debug, Serialize)]
+pub(crate) struct Explanation {
+    #[serde(flatten)]
+    summary: Summary,
+    /// None while nothing is remembered.
+    tree: Option<Explained>,
+}
+
+/// A node of the tree and all below it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Explained {
+    Asks {
+        asks: String,
+        /// How many different answers were met.
+        answers_met: u64,
+        /// Whether they are too many to remember all.
+        too_many: bool,
+        answers: Vec<Answered>,
+    },
+    Comes {
+        /// The decision, in words; none where it failed.
+        decides: Option<String>,
+        /// Why there is no decision, where there is none.
+        fails: Option<String>,
+        /// Whether no shared cache may keep the response.
+        private: bool,
+        /// The request fields the response depends on.
+        vary: Vec<String>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Answered {
+    answer: String,
+    decisions: u64,
+    then: Explained,
+}
+
+/// Every binding of a directory.
+pub(crate) fn summaries(directory: &Directory) -> Vec<Summary> {
+    let sites = directory.sites();
+    let bindings = sites.flat_map(|site| site.bindings().iter().map(move |live| summary(site, live)));
+    let mut summaries: Vec<_> = bindings.collect();
+    let key = |summary: &Summary| (summary.tenant.clone(), summary.site.clone(), summary.prefix.clone());
+    summaries.sort_by_cached_key(key);
+    summaries
+}
+
+/// One binding, whole.
+pub(crate) fn explanation(directory: &Directory, which: &Which) -> Option<Explanation> {
+    let is_site =
+        |site: &&Arc<LiveSite>| site.site.tenant.as_str() == which.tenant && site.site.name.as_str() == which.site;
+    let site = directory.sites().find(is_site)?;
+    let is_binding = |live: &&LiveBinding| live.binding.prefix.to_string() == which.prefix;
+    let live = site.bindings().iter().find(is_binding)?;
+    let outline = live.remembered.memory.tree().outline();
+    Some(Explanation {
+        summary: summary(site, live),
+        tree: outline.as_ref().map(explained),
+    })
+}
+
+fn summary(site: &LiveSite, live: &LiveBinding) -> Summary {
+    let memory = &live.remembered.memory;
+    let tree: Arc<Tree> = memory.tree();
+    let outline = tree.outline();
+    Summary {
+        tenant: site.site.tenant.to_string(),
+        site: site.site.name.to_string(),
+        prefix: live.binding.prefix.to_string(),
+        policy: live.binding.policy.to_string(),
+        digest: live.binding.digest.to_string(),
+        on_failure: live.binding.on_failure.as_str(),
+        leaves: tree.size().leaves,
+        bytes: tree.size().bytes,
+        decisions: outline.as_ref().map_or(0, Outline::uses),
+        too_many_answers: outline.as_ref().and_then(widest),
+        contradiction: memory.contradiction().map(ToString::to_string),
+    }
+}
+
+/// The first question, from above, with more answers than are remembered.
+fn widest(outline: &Outline) -> Option<String> {
+    match outline {
+        Outline::Asks {
+            question,
+            is_wide: true,
+            ..
+        } => Some(question.to_string()),
+        Outline::Asks { branches, .. } => branches.iter().find_map(|branch| widest(&branch.below)),
+        Outline::Comes(_) => None,
+    }
+}
+
+fn explained(outline: &Outline) -> Explained {
+    match outline {
+        Outline::Asks {
+            question,
+            branches,
+            answers_met,
+            is_wide,
+        } => Explained::Asks {
+            asks: question.to_string(),
+            answers_met: *answers_met,
+            too_many: *is_wide,
+            answers: branches
+                .iter()
+                .map(|branch| Answered {
+                    answer: branch.answer.to_string(),
+                    decisions: branch.uses,
+                    then: explained(&branch.below),
+                })
+                .collect(),
+        },
+        Outline::Comes(leaf) => Explained::Comes {
+            decides: leaf.outcome().as_ref().ok().map(ToString::to_string),
+            fails: leaf.outcome().as_ref().err().map(ToString::to_string),
+            private: leaf.dependence().is_private(),
+            vary: leaf.dependence().fields().map(str::to_owned).collect(),
+        },
+    }
+}
