@@ -174,7 +174,7 @@ fn a_node_explains_its_policies() {
     }
     let drawn = dev.ok(&["policy", "explain", "localhost", "/geo"]);
     for line in [
-        "4 decisions, 2 of them different",
+        "4 decisions on 2 paths",
         "visitor.country",
         "├─ \"DE\"  75.0 %",
         "└─ \"FR\"  25.0 %",

@@ -66,11 +66,6 @@ impl Dependence {
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|field| &**field)
     }
-
-    pub(crate) fn heap_bytes(&self) -> usize {
-        let fields = self.fields.iter().map(|field| field.len() + size_of::<Box<str>>());
-        fields.sum()
-    }
 }
 
 /// Where the answer to a question comes from.

@@ -25,6 +25,16 @@ impl Trace {
         self.0.get(position)
     }
 
+    /// The trace without what can have no other answer as long as the binding stays as it is: its settings.
+    #[must_use]
+    pub fn varying(&self) -> Self {
+        let varying = self
+            .0
+            .iter()
+            .filter(|(question, _)| !matches!(question, Question::Setting(_)));
+        Self(varying.cloned().collect())
+    }
+
     /// How many different questions were asked.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -58,20 +58,19 @@ impl Default for TreeLimits {
     }
 }
 
-/// A remembered outcome and how often it was found.
-#[derive(Debug)]
-pub struct Leaf {
+/// An outcome and what follows from it whoever asks. Leaves with the same share it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Decided {
     outcome: Outcome,
     dependence: Dependence,
     /// Where a redirect leads whose location leaves nothing open.
     target: Option<Target>,
-    uses: AtomicU64,
-    /// Whether it was found since leaves were last thrown away.
-    is_recent: AtomicBool,
 }
 
-impl Leaf {
-    fn new(trace: &Trace, outcome: Outcome) -> Self {
+impl Decided {
+    /// What a run came to.
+    #[must_use]
+    pub fn new(trace: &Trace, outcome: Outcome) -> Self {
         Self {
             dependence: Dependence::of(trace, &outcome),
             target: match &outcome {
@@ -81,9 +80,6 @@ impl Leaf {
                 Ok(Decision::Proceed | Decision::Deny(_)) | Err(_) => None,
             },
             outcome,
-            // The run's own request.
-            uses: AtomicU64::new(1),
-            is_recent: AtomicBool::new(true),
         }
     }
 
@@ -102,6 +98,32 @@ impl Leaf {
     #[must_use]
     pub const fn dependence(&self) -> &Dependence {
         &self.dependence
+    }
+}
+
+/// A remembered outcome and how often it was found.
+#[derive(Debug)]
+pub struct Leaf {
+    decided: Arc<Decided>,
+    uses: AtomicU64,
+    /// Whether it was found since leaves were last thrown away.
+    is_recent: AtomicBool,
+}
+
+impl Leaf {
+    const fn new(decided: Arc<Decided>) -> Self {
+        Self {
+            decided,
+            // The run's own request.
+            uses: AtomicU64::new(1),
+            is_recent: AtomicBool::new(true),
+        }
+    }
+
+    /// What was decided.
+    #[must_use]
+    pub fn decided(&self) -> &Decided {
+        &self.decided
     }
 
     /// How many requests have ended here.
@@ -144,9 +166,9 @@ pub struct Hit {
     pub horizon: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Node {
-    Ask(Inner),
+    Ask(Arc<Inner>),
     Leaf(Arc<Leaf>),
 }
 
@@ -176,7 +198,7 @@ pub struct Contradiction {
 /// Outcomes by what was asked.
 #[derive(Debug, Clone, Default)]
 pub struct Tree {
-    root: Option<Arc<Node>>,
+    root: Option<Node>,
     size: Size,
 }
 
@@ -196,7 +218,7 @@ impl Tree {
         let mut next = self.root.as_ref();
         let mut horizon = None;
         while let Some(node) = next {
-            let inner = match &**node {
+            let inner = match node {
                 Node::Ask(inner) => inner,
                 Node::Leaf(leaf) => {
                     leaf.note_use();
@@ -220,7 +242,7 @@ impl Tree {
     pub fn answers_before_new(&self, facts: &dyn Facts) -> Vec<Answer> {
         let mut answers = Vec::new();
         let mut next = self.root.as_ref();
-        while let Some(Node::Ask(inner)) = next.map(|node| &**node) {
+        while let Some(Node::Ask(inner)) = next {
             let answer = facts.answer(&inner.question);
             next = inner.edges.get(&answer);
             answers.push(answer);
@@ -235,10 +257,10 @@ impl Tree {
     pub fn graft(
         &self,
         trace: &Trace,
-        outcome: Outcome,
+        decided: Arc<Decided>,
         limits: &TreeLimits,
     ) -> Result<(Self, Arc<Leaf>), Contradiction> {
-        let leaf = Arc::new(Leaf::new(trace, outcome));
+        let leaf = Arc::new(Leaf::new(decided));
         let mut graft = Graft {
             trace,
             leaf,
@@ -260,7 +282,8 @@ impl Tree {
         if graft.has_pruned {
             tree.measure();
         }
-        if tree.size.leaves > limits.leaves_max || tree.size.bytes > limits.bytes_max {
+        // Each time at least one leaf goes; the last may stay whatever it takes.
+        while tree.size.leaves > 1 && (tree.size.leaves > limits.leaves_max || tree.size.bytes > limits.bytes_max) {
             tree.evict(limits);
         }
         Ok((tree, graft.leaf))
@@ -292,10 +315,10 @@ struct Graft<'g> {
 
 impl Graft<'_> {
     /// The node that takes the place of `node`, `position` answers down; none when everything is there already.
-    fn onto(&mut self, node: Option<&Arc<Node>>, position: usize) -> Result<Option<Arc<Node>>, Contradiction> {
-        match (node.map(|node| &**node), self.trace.get(position)) {
+    fn onto(&mut self, node: Option<&Node>, position: usize) -> Result<Option<Node>, Contradiction> {
+        match (node, self.trace.get(position)) {
             (None, _) => Ok(Some(self.fresh(position))),
-            (Some(Node::Leaf(known)), None) if known.outcome == self.leaf.outcome => {
+            (Some(Node::Leaf(known)), None) if known.decided.outcome == self.leaf.decided.outcome => {
                 self.leaf = Arc::clone(known);
                 Ok(None)
             }
@@ -307,10 +330,10 @@ impl Graft<'_> {
                 position,
                 remembered: match known {
                     Node::Ask(inner) => format!("asked {}", inner.question),
-                    Node::Leaf(leaf) => described(&leaf.outcome),
+                    Node::Leaf(leaf) => described(leaf.decided.outcome()),
                 },
                 found: step.map_or_else(
-                    || described(&self.leaf.outcome),
+                    || described(self.leaf.decided.outcome()),
                     |(question, _)| format!("asked {question}"),
                 ),
             }),
@@ -318,15 +341,15 @@ impl Graft<'_> {
     }
 
     /// The rest of the trace as a path of its own.
-    fn fresh(&mut self, position: usize) -> Arc<Node> {
+    fn fresh(&mut self, position: usize) -> Node {
         let Some((question, answer)) = self.trace.get(position) else {
             self.added.leaves += 1;
-            self.added.bytes += leaf_bytes(&self.leaf);
-            return Arc::new(Node::Leaf(Arc::clone(&self.leaf)));
+            self.added.bytes += LEAF_BYTES;
+            return Node::Leaf(Arc::clone(&self.leaf));
         };
         let below = self.fresh(position + 1);
         self.added.bytes += inner_bytes(question) + edge_bytes(answer);
-        Arc::new(Node::Ask(Inner {
+        Node::Ask(Arc::new(Inner {
             question: Arc::new(question.clone()),
             edges: Edges::one(answer.clone(), below),
             grafted: 1,
@@ -335,7 +358,7 @@ impl Graft<'_> {
     }
 
     /// `inner` with another edge, or another node at the end of one.
-    fn extended(&mut self, inner: &Inner, answer: &Answer, below: Arc<Node>) -> Arc<Node> {
+    fn extended(&mut self, inner: &Inner, answer: &Answer, below: Node) -> Node {
         let is_new = inner.edges.get(answer).is_none();
         if is_new {
             self.added.bytes += edge_bytes(answer);
@@ -349,7 +372,7 @@ impl Graft<'_> {
         if is_new {
             self.has_pruned |= next.keep_within(self.limits);
         }
-        Arc::new(Node::Ask(next))
+        Node::Ask(Arc::new(next))
     }
 }
 
@@ -361,21 +384,17 @@ fn described(outcome: &Outcome) -> String {
     }
 }
 
+/// A leaf with the counts before it, as allocators round it. What was decided is shared.
+const LEAF_BYTES: usize = 48;
+
 fn inner_bytes(question: &Question) -> usize {
-    // The node, its question, the two counts of each, and the first edge's table.
-    size_of::<Node>() + size_of::<Question>() + 4 * size_of::<usize>() + question.heap_bytes()
+    // The node and its question, the two counts of each, and the first edge's table.
+    size_of::<Inner>() + size_of::<Question>() + 6 * size_of::<usize>() + question.heap_bytes()
 }
 
 fn edge_bytes(answer: &Answer) -> usize {
-    size_of::<(Answer, Arc<Node>)>() + answer.heap_bytes()
-}
-
-fn leaf_bytes(leaf: &Leaf) -> usize {
-    let outcome = match &leaf.outcome {
-        Ok(Decision::Redirect { location, .. }) => 2 * location.as_str().len(),
-        Ok(Decision::Proceed | Decision::Deny(_)) | Err(_) => 0,
-    };
-    size_of::<Node>() + size_of::<Leaf>() + 4 * size_of::<usize>() + outcome + leaf.dependence.heap_bytes()
+    // Tables are at most seven eighths full, and two thirds as a mean.
+    size_of::<(Answer, Node)>() * 3 / 2 + answer.heap_bytes().next_multiple_of(16)
 }
 
 #[cfg(test)]

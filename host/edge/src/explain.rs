@@ -154,10 +154,10 @@ fn explained(outline: &Outline) -> Explained {
                 .collect(),
         },
         Outline::Comes(leaf) => Explained::Comes {
-            decides: leaf.outcome().as_ref().ok().map(ToString::to_string),
-            fails: leaf.outcome().as_ref().err().map(ToString::to_string),
-            private: leaf.dependence().is_private(),
-            vary: leaf.dependence().fields().map(str::to_owned).collect(),
+            decides: leaf.decided().outcome().as_ref().ok().map(ToString::to_string),
+            fails: leaf.decided().outcome().as_ref().err().map(ToString::to_string),
+            private: leaf.decided().dependence().is_private(),
+            vary: leaf.decided().dependence().fields().map(str::to_owned).collect(),
         },
     }
 }

@@ -1,6 +1,6 @@
 //! The answers to one question and where each leads.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
@@ -13,16 +13,16 @@ const FEW_MAX: usize = 6;
 /// An immutable map. Answers are compared whole, never by their hashes alone.
 #[derive(Debug, Clone)]
 pub(super) enum Edges {
-    Few(Box<[(Answer, Arc<Node>)]>),
-    Many(HashMap<Answer, Arc<Node>, RandomState>),
+    Few(Box<[(Answer, Node)]>),
+    Many(HashMap<Answer, Node, RandomState>),
 }
 
 impl Edges {
-    pub(super) fn one(answer: Answer, node: Arc<Node>) -> Self {
+    pub(super) fn one(answer: Answer, node: Node) -> Self {
         Self::Few(Box::new([(answer, node)]))
     }
 
-    pub(super) fn get(&self, answer: &Answer) -> Option<&Arc<Node>> {
+    pub(super) fn get(&self, answer: &Answer) -> Option<&Node> {
         match self {
             Self::Few(edges) => edges.iter().find(|(known, _)| known == answer).map(|(_, node)| node),
             Self::Many(edges) => edges.get(answer),
@@ -36,7 +36,7 @@ impl Edges {
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Answer, &Arc<Node>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Answer, &Node)> {
         let (few, many) = match self {
             Self::Few(edges) => (Some(edges.iter().map(|(answer, node)| (answer, node))), None),
             Self::Many(edges) => (None, Some(edges.iter())),
@@ -45,7 +45,7 @@ impl Edges {
     }
 
     /// These edges with one more, or with another node at the end of one.
-    pub(super) fn with(&self, answer: Answer, node: Arc<Node>) -> Self {
+    pub(super) fn with(&self, answer: Answer, node: Node) -> Self {
         match self {
             Self::Many(edges) => {
                 let mut edges = edges.clone();
@@ -62,8 +62,8 @@ impl Edges {
     }
 }
 
-impl FromIterator<(Answer, Arc<Node>)> for Edges {
-    fn from_iter<I: IntoIterator<Item = (Answer, Arc<Node>)>>(edges: I) -> Self {
+impl FromIterator<(Answer, Node)> for Edges {
+    fn from_iter<I: IntoIterator<Item = (Answer, Node)>>(edges: I) -> Self {
         let edges: Vec<_> = edges.into_iter().collect();
         if edges.len() <= FEW_MAX {
             Self::Few(edges.into())

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, sync::Arc, sync::atomic::Ordering};
 
-use super::{Inner, Leaf, Node, Size, Tree, TreeLimits, edge_bytes, edges::Edges, inner_bytes, leaf_bytes};
+use super::{Inner, LEAF_BYTES, Leaf, Node, Size, Tree, TreeLimits, edge_bytes, edges::Edges, inner_bytes};
 
 /// Which part of the leaves goes at least when there are too many, so that throwing away costs little per graft.
 const SHARE_EVICTED: usize = 8;
@@ -34,16 +34,16 @@ impl Tree {
 
     /// Counts anew.
     pub(super) fn measure(&mut self) {
-        self.size = self.root.as_deref().map(size).unwrap_or_default();
+        self.size = self.root.as_ref().map(size).unwrap_or_default();
     }
 
     fn leaves(&self) -> impl Iterator<Item = &Arc<Leaf>> {
-        let mut open: Vec<&Node> = self.root.as_deref().into_iter().collect();
+        let mut open: Vec<&Node> = self.root.as_ref().into_iter().collect();
         std::iter::from_fn(move || {
             loop {
                 match open.pop()? {
                     Node::Leaf(leaf) => return Some(leaf),
-                    Node::Ask(inner) => open.extend(inner.edges.iter().map(|(_, node)| &**node)),
+                    Node::Ask(inner) => open.extend(inner.edges.iter().map(|(_, node)| node)),
                 }
             }
         })
@@ -56,16 +56,16 @@ fn rank(leaf: &Leaf) -> (bool, u64) {
 }
 
 /// `node` with only those leaves that `keep` says; none when none is left.
-fn kept(node: &Arc<Node>, keep: &mut impl FnMut(&Leaf) -> bool) -> Option<Arc<Node>> {
-    match &**node {
-        Node::Leaf(leaf) => keep(leaf).then(|| Arc::clone(node)),
+fn kept(node: &Node, keep: &mut impl FnMut(&Leaf) -> bool) -> Option<Node> {
+    match node {
+        Node::Leaf(leaf) => keep(leaf).then(|| node.clone()),
         Node::Ask(inner) => {
             let edges = inner.edges.iter();
             let edges: Edges = edges
                 .filter_map(|(answer, node)| Some((answer.clone(), kept(node, keep)?)))
                 .collect();
             (edges.len() > 0).then(|| {
-                Arc::new(Node::Ask(Inner {
+                Node::Ask(Arc::new(Inner {
                     edges,
                     ..inner.without_edges()
                 }))
@@ -76,9 +76,9 @@ fn kept(node: &Arc<Node>, keep: &mut impl FnMut(&Leaf) -> bool) -> Option<Arc<No
 
 fn size(node: &Node) -> Size {
     match node {
-        Node::Leaf(leaf) => Size {
+        Node::Leaf(_) => Size {
             leaves: 1,
-            bytes: leaf_bytes(leaf),
+            bytes: LEAF_BYTES,
         },
         Node::Ask(inner) => {
             let own = Size {
@@ -131,7 +131,7 @@ impl Inner {
         let mut edges: Vec<_> = self.edges.iter().collect();
         edges.sort_by_cached_key(|(_, node)| Reverse(usage(node)));
         let kept = edges.into_iter().take(limits.answers_kept);
-        self.edges = kept.map(|(answer, node)| (answer.clone(), Arc::clone(node))).collect();
+        self.edges = kept.map(|(answer, node)| (answer.clone(), node.clone())).collect();
         true
     }
 }

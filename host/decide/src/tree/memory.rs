@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::{Contradiction, Leaf, Outcome, Tree, TreeLimits, Walk};
+use super::{Contradiction, Decided, Leaf, Outcome, Tree, TreeLimits, Walk};
 use crate::{decision::Failure, facts::Facts, trace::Trace};
 
 /// Why a run's outcome is not remembered.
@@ -27,7 +27,8 @@ pub enum NotKept {
 #[derive(Debug, Default)]
 pub struct Memory {
     tree: ArcSwap<Tree>,
-    grafting: Mutex<()>,
+    /// Held while a graft is made.
+    grafting: Mutex<Known>,
     limits: TreeLimits,
     contradiction: OnceLock<Contradiction>,
 }
@@ -48,7 +49,7 @@ impl Memory {
         self.tree.load().walk(facts)
     }
 
-    /// Remembers what a run came to; its leaf.
+    /// Remembers what a run came to; its leaf. Settings are no part of the path: with others, the memory is another.
     ///
     /// # Errors
     /// [`NotKept`].
@@ -58,11 +59,12 @@ impl Memory {
             outcome => outcome,
         };
         // Nothing is left half done behind this lock.
-        let _grafting = self.grafting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.grafting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(contradiction) = self.contradiction.get() {
             return Err(NotKept::Contradicted(contradiction.clone()));
         }
-        match self.tree.load().graft(trace, outcome, &self.limits) {
+        let decided = known.shared(Decided::new(trace, outcome));
+        match self.tree.load().graft(&trace.varying(), decided, &self.limits) {
             Ok((tree, leaf)) => {
                 self.tree.store(Arc::new(tree));
                 Ok(leaf)
@@ -85,5 +87,30 @@ impl Memory {
     #[must_use]
     pub fn tree(&self) -> Arc<Tree> {
         self.tree.load_full()
+    }
+}
+
+/// What was decided before, so that leaves which decided the same share it.
+#[derive(Debug, Default)]
+struct Known(Vec<Arc<Decided>>);
+
+impl Known {
+    /// How many are looked through: most policies decide few things.
+    const MAX: usize = 256;
+
+    fn shared(&mut self, decided: Decided) -> Arc<Decided> {
+        if let Some(known) = self.0.iter().find(|known| ***known == decided) {
+            return Arc::clone(known);
+        }
+        let decided = Arc::new(decided);
+        if self.0.len() == Self::MAX {
+            // Those that no leaf holds any more go, or else all: they are only found less often then.
+            self.0.retain(|known| Arc::strong_count(known) > 1);
+            if self.0.len() == Self::MAX {
+                self.0.clear();
+            }
+        }
+        self.0.push(Arc::clone(&decided));
+        decided
     }
 }

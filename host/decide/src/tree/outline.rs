@@ -39,7 +39,7 @@ impl Tree {
     /// The whole tree; none while nothing is remembered.
     #[must_use]
     pub fn outline(&self) -> Option<Outline> {
-        self.root.as_deref().map(outline)
+        self.root.as_ref().map(outline)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    Outcome, Outline, Tree, TreeLimits, Walk,
+    Decided, Outcome, Outline, Tree, TreeLimits, Walk,
     memory::{Memory, NotKept},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     status::{DenyStatus, RedirectStatus},
     target::Target,
     template::Template,
-    trace::Recorder,
+    trace::{Recorder, Trace},
 };
 
 /// A deterministic policy as data: ask, go where the answer leads, decide.
@@ -182,17 +182,21 @@ fn limits() -> impl Strategy<Value = TreeLimits> {
 /// Asks the memory, or runs and grafts; the outcome, and until when it holds.
 fn remembered(memory: &Memory, program: &Program, world: &World) -> (Outcome, Option<u64>) {
     if let Walk::Found(hit) = memory.walk(world) {
-        return (hit.leaf.outcome().clone(), hit.horizon);
+        return (hit.leaf.decided().outcome().clone(), hit.horizon);
     }
     let (recorder, outcome) = run(program, world);
     let kept = memory.graft(recorder.trace(), outcome.clone());
-    assert_eq!(kept.expect("a pure program").outcome(), &outcome);
+    assert_eq!(kept.expect("a pure program").decided().outcome(), &outcome);
     (outcome, Some(0))
+}
+
+fn decided(trace: &Trace, outcome: &Outcome) -> Arc<Decided> {
+    Arc::new(Decided::new(trace, outcome.clone()))
 }
 
 fn found(memory: &Memory, world: &World) -> Option<Outcome> {
     match memory.walk(world) {
-        Walk::Found(hit) => Some(hit.leaf.outcome().clone()),
+        Walk::Found(hit) => Some(hit.leaf.decided().outcome().clone()),
         Walk::New => None,
         Walk::Waits => panic!("a world knows everything"),
     }
@@ -288,9 +292,9 @@ proptest! {
         for event in &history {
             happen(&mut world, event);
             let (recorder, outcome) = run(&one, &world);
-            tree = tree.graft(recorder.trace(), outcome.clone(), &NO_LIMITS).expect("a pure program").0;
+            tree = tree.graft(recorder.trace(), decided(recorder.trace(), &outcome), &NO_LIMITS).expect("a pure program").0;
             let (other_recorder, other_outcome) = run(&other, &world);
-            let grafted = tree.graft(other_recorder.trace(), other_outcome.clone(), &NO_LIMITS);
+            let grafted = tree.graft(other_recorder.trace(), decided(other_recorder.trace(), &other_outcome), &NO_LIMITS);
             let agree = recorder.trace() == other_recorder.trace() && outcome == other_outcome;
             prop_assert_eq!(grafted.is_ok(), agree);
         }
@@ -392,4 +396,22 @@ fn a_question_with_too_many_answers_keeps_those_in_use() {
     let (question, answers_met) = wide.expect("a wide question");
     assert_eq!(**question, agent);
     assert!(answers_met >= 5_000, "{answers_met}");
+}
+
+/// A memory belongs to one set of settings: what a decider read of them is no branch of its tree.
+#[test]
+fn settings_are_no_questions_of_the_tree() {
+    let setting = Question::Setting("place".into());
+    let program = Program::Ask(setting, vec![Program::Ask(Question::Country, vec![Program::Decide(0)])]);
+    let memory = Memory::new(NO_LIMITS);
+    let world = World {
+        answers: BTreeMap::new(),
+        now_s: 0,
+    };
+    drop(remembered(&memory, &program, &world));
+    let Some(Outline::Asks { question, .. }) = memory.tree().outline() else {
+        panic!("a question");
+    };
+    assert_eq!(*question, Question::Country);
+    assert_eq!(found(&memory, &world), Some(Ok(Decision::Proceed)));
 }

@@ -69,7 +69,7 @@ pub(super) async fn decide(
     };
     let (verdict, caching) = match step.decided().await? {
         Ok(hit) => {
-            let caching = Caching::of(hit.leaf.dependence(), hit.horizon, visit.now.unix_s);
+            let caching = Caching::of(hit.leaf.decided().dependence(), hit.horizon, visit.now.unix_s);
             (step.carry_out(&hit.leaf).await?, caching)
         }
         Err(failure) => (Err(failure), Caching::NOT_KEPT),
@@ -126,7 +126,7 @@ impl Step<'_> {
 
     /// Renders and checks a decision: a location that may not be sent is a failure of the policy that gave it.
     async fn carry_out(&mut self, leaf: &Leaf) -> Result<Result<Verdict, Failure>, Refusal> {
-        let (status, location) = match leaf.outcome() {
+        let (status, location) = match leaf.decided().outcome() {
             Ok(Decision::Redirect { status, location }) => (*status, location),
             Ok(Decision::Proceed) => return Ok(Ok(Verdict::GoOn)),
             Ok(Decision::Deny(status)) => return Ok(Ok(Verdict::Deny(*status))),
@@ -135,7 +135,7 @@ impl Step<'_> {
         if location.asks().any(|question| question.is_about_link()) {
             self.learn_link().await?;
         }
-        let rendered = match leaf.target() {
+        let rendered = match leaf.decided().target() {
             Some(target) => Ok(target.clone()),
             None => location.render(|question| Ok(self.facts.answer(&question)), None),
         };

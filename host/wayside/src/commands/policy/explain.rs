@@ -104,7 +104,7 @@ fn text(explanation: &Explanation, answers_max: usize) -> String {
         leaves,
         ..
     } = explanation;
-    let mut drawn = format!("{policy}: {decisions} decisions, {leaves} of them different\n\n");
+    let mut drawn = format!("{policy}: {decisions} decisions on {leaves} paths\n\n");
     if let Some(contradiction) = &explanation.contradiction {
         let _ = writeln!(drawn, "It contradicts itself and does not run here: {contradiction}");
     }
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn a_tree_is_drawn_with_its_shares() {
         let expected = "\
-geo: 4 decisions, 3 of them different
+geo: 4 decisions on 3 paths
 
 visitor.country
 ├─ \"DE\"  50.0 %  settings.get(\"de\")
