@@ -12,6 +12,7 @@
 mod harness;
 
 mod admin;
+mod authors;
 mod bad_requests;
 mod cli;
 mod demo;

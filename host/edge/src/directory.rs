@@ -144,6 +144,11 @@ impl Directory {
 }
 
 impl LiveSite {
+    /// A site none of whose policies run.
+    pub(crate) fn without_guests(site: Site, previous: &Directory) -> Self {
+        Self::build(site, previous, &|_| GuestState::Pending)
+    }
+
     fn build(site: Site, previous: &Directory, guest: &impl Fn(Digest) -> GuestState) -> Self {
         let before = if site.bindings.is_empty() {
             None

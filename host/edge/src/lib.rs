@@ -9,6 +9,7 @@ pub mod geo;
 pub mod geo_watch;
 pub mod listen;
 pub mod node;
+pub mod rehearsal;
 
 mod admin;
 mod caching;

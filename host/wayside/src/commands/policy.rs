@@ -18,6 +18,7 @@ use crate::{
 
 mod build;
 mod explain;
+mod local;
 
 const BINDINGS: &[&str] = &["v1", "bindings"];
 const ROLLBACK: &[&str] = &["v1", "bindings", "rollback"];
@@ -60,6 +61,15 @@ pub(crate) enum Args {
     /// Build policies written in Rust
     #[command(after_help = BUILD_EXAMPLES)]
     Build(build::Args),
+    /// Show what a component is and what it can ask
+    #[command(after_help = local::INSPECT_EXAMPLES)]
+    Inspect(local::Inspect),
+    /// Run a component's tests
+    #[command(after_help = local::TEST_EXAMPLES)]
+    Test(local::Test),
+    /// Try a component on one request: what it decides, and what it asks
+    #[command(after_help = local::RUN_EXAMPLES)]
+    Run(local::Try),
     /// Draw what a policy depends on, from what a running node remembers
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
@@ -160,6 +170,9 @@ struct NewBinding {
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     match args {
         Args::Build(args) => build::run(&args, globals.output),
+        Args::Inspect(args) => local::inspect(&args, globals.output),
+        Args::Test(args) => local::test(&args, globals.output),
+        Args::Run(args) => local::try_one(args, globals.output),
         Args::Explain(args) => explain::run(&args, globals),
         Args::Recorded(args) => {
             let client = Client::origin(globals)?;

@@ -1,0 +1,209 @@
+//! `wayside policy inspect|test|run`: what an author does with a component before anybody else sees it. The limits are
+//! those of production.
+
+use std::{fs, net::IpAddr, path::PathBuf};
+
+use anyhow::Context as _;
+use serde_json::json;
+use wayside_decide::{decision::Decision, limits::COMPONENT_BYTES_MAX, trace::Recorder};
+use wayside_edge::{geo_watch::GeoFiles, rehearsal::Rehearsal};
+use wayside_edge_config::config;
+use wayside_policy::{
+    admission::Admission,
+    engine::Engine,
+    guest::{Guest, Run},
+    vectors::Vectors,
+};
+
+use crate::{
+    commands::values::setting,
+    output::{self, Format},
+    running,
+};
+
+pub(crate) const INSPECT_EXAMPLES: &str = "\
+Examples:
+  wayside policy inspect guest/components/geo-redirect.wasm";
+pub(crate) const TEST_EXAMPLES: &str = "\
+Examples:
+  wayside policy test guest/components/geo-redirect.wasm guest/policies/geo-redirect/tests.toml";
+pub(crate) const RUN_EXAMPLES: &str = "\
+Examples:
+  wayside policy run guest/components/geo-redirect.wasm --url https://go.example.com/ --country DE \\
+      --set de=https://example.de/
+  wayside policy run guest/components/device-link.wasm --url https://go.example.com/ --set ios=https://apps.apple.com/ \\
+      --header 'User-Agent: Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X)'";
+
+#[derive(clap::Args)]
+pub(crate) struct Inspect {
+    /// The component
+    file: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Test {
+    /// The component
+    file: PathBuf,
+    /// Its tests; guest/README.md says how to write them
+    tests: PathBuf,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Try {
+    /// The component
+    file: PathBuf,
+    /// The URL that is asked for
+    #[arg(long)]
+    url: String,
+    /// The method
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// A header field; repeat for more
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// The visitor's address
+    #[arg(long, default_value = "192.0.2.1")]
+    address: IpAddr,
+    /// The visitor's country, whatever the database says
+    #[arg(long, value_name = "CODE")]
+    country: Option<String>,
+    /// Database of places (.mmdb)
+    #[arg(long, value_name = "FILE")]
+    geo: Option<PathBuf>,
+    /// Database of autonomous systems (.mmdb)
+    #[arg(long, value_name = "FILE")]
+    geo_asn: Option<PathBuf>,
+    /// A setting that the policy reads; repeat for more
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected NAME: VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Shows what a component is, once it is admitted.
+pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
+    let admitted = admission()?
+        .admit(&read(&args.file)?)
+        .with_context(|| format!("{}", args.file.display()))?;
+    let document = json!({
+        "digest": admitted.digest.to_string(),
+        "size": admitted.bytes,
+        "class": admitted.class.as_str(),
+        "memory_max": admitted.class.memory_bytes_max(),
+        "world": admitted.world,
+        "can_ask": admitted.imports,
+    });
+    output::record(format, &document, &["digest", "size", "class", "world", "can_ask"])
+}
+
+/// Runs a component's tests; fails when one does.
+pub(super) fn test(args: &Test, format: Format) -> anyhow::Result<()> {
+    let guest = load(&args.file)?;
+    let text = fs::read_to_string(&args.tests).with_context(|| format!("{}", args.tests.display()))?;
+    let vectors = Vectors::parse(&text).with_context(|| format!("{}", args.tests.display()))?;
+    let failed = vectors.check(&guest);
+    if !failed.is_empty() {
+        let lines: Vec<_> = failed.iter().map(ToString::to_string).collect();
+        let said = format!("{} of {} tests failed", failed.len(), vectors.len());
+        anyhow::bail!("{said}\n{}", lines.join("\n"));
+    }
+    let count = vectors.len();
+    output::done(format, &format!("{count} tests passed"), &json!({ "passed": count }))
+}
+
+/// Runs a component on one request, and shows what it decided, what it asked, and what it wrote to its log.
+pub(super) fn try_one(args: Try, format: Format) -> anyhow::Result<()> {
+    let guest = load(&args.file)?;
+    let files = GeoFiles {
+        places: args.geo,
+        systems: args.geo_asn,
+        check_interval: std::time::Duration::MAX,
+    };
+    let rehearsal = Rehearsal {
+        url: args.url,
+        method: args.method.to_ascii_uppercase(),
+        headers: args.headers,
+        address: args.address,
+        country: args.country,
+        geo: files.open()?,
+        settings: args.settings,
+    };
+    let began = std::time::Instant::now();
+    let run = guest.run(Recorder::new(rehearsal.facts()?));
+    let took = began.elapsed();
+    show(run, took, format)
+}
+
+fn show(run: Run, took: std::time::Duration, format: Format) -> anyhow::Result<()> {
+    let Run {
+        result,
+        mut recorder,
+        log,
+    } = run;
+    let asked = recorder.trace().clone();
+    let location = match &result {
+        Ok(Decision::Redirect { location, .. }) => Some(location.render(|question| recorder.ask(question), None)),
+        Ok(Decision::Proceed | Decision::Deny(_)) | Err(_) => None,
+    };
+    let questions: Vec<_> = asked
+        .iter()
+        .map(|(question, answer)| json!({ "question": question.to_string(), "answer": answer.to_string() }))
+        .collect();
+    let document = json!({
+        "decision": result.as_ref().ok().map(ToString::to_string),
+        "failure": result.as_ref().err().map(ToString::to_string),
+        "location": location.as_ref().map(|location| match location {
+            Ok(target) => target.to_string(),
+            Err(failure) => format!("refused: {failure}"),
+        }),
+        "took_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "asked": questions,
+        "log": log.iter().map(|note| format!("{}: {}", note.level, note.message)).collect::<Vec<_>>(),
+    });
+    if format == Format::Json {
+        return output::json(&document);
+    }
+    let outcome = result.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+    output::line(&format!("decision  {outcome}"))?;
+    if let Some(location) = document["location"].as_str() {
+        output::line(&format!("location  {location}"))?;
+    }
+    for (question, answer) in asked.iter() {
+        output::line(&format!("asked     {question} → {answer}"))?;
+    }
+    for note in &log {
+        output::line(&format!("log       {}: {}", note.level, note.message.escape_debug()))?;
+    }
+    output::line(&format!("took      {} µs", took.as_micros()))?;
+    match result {
+        Ok(_) => Ok(()),
+        Err(_) => anyhow::bail!("the policy gave no decision"),
+    }
+}
+
+fn load(file: &PathBuf) -> anyhow::Result<Guest> {
+    let component = read(file)?;
+    admission()?
+        .load(&component)
+        .with_context(|| format!("{}", file.display()))
+}
+
+/// With the limits a node has unless told otherwise.
+fn admission() -> anyhow::Result<Admission> {
+    let engine = Engine::new(&running::engine_options(&config::Policy::default()))?;
+    Ok(Admission::new(engine))
+}
+
+/// Reads no more than a component may have.
+fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
+    let length = fs::metadata(file).with_context(|| format!("{}", file.display()))?.len();
+    anyhow::ensure!(
+        length <= COMPONENT_BYTES_MAX as u64,
+        "{}: found {length} bytes, expected a component of at most {COMPONENT_BYTES_MAX}",
+        file.display()
+    );
+    fs::read(file).with_context(|| format!("{}", file.display()))
+}

@@ -1,0 +1,94 @@
+//! What a policy's author does before anybody else sees it: inspect, test, try.
+
+use std::process::{Command, Output};
+
+use crate::harness::{BINARY, repository, text};
+
+fn wayside(arguments: &[&str]) -> Output {
+    let mut command = Command::new(BINARY);
+    command
+        .args(arguments)
+        .current_dir(repository())
+        .output()
+        .expect("run wayside")
+}
+
+fn ok(arguments: &[&str]) -> String {
+    let output = wayside(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn fails(arguments: &[&str]) -> String {
+    let output = wayside(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+const GEO: &str = "guest/components/geo-redirect.wasm";
+const URL: &str = "https://go.example.com/shoes?size=7";
+
+#[test]
+fn a_component_shows_what_it_is_and_what_it_can_ask() {
+    let shown = ok(&["policy", "inspect", GEO]);
+    assert!(
+        shown.contains("wayside:policy/visitor@1.0.0") && shown.contains("small"),
+        "{shown}"
+    );
+    assert!(!shown.contains("wasi"), "{shown}");
+    assert!(fails(&["policy", "inspect", "README.md"]).contains("expected a WebAssembly component"));
+    assert!(fails(&["policy", "inspect", "no-such-file"]).contains("no-such-file"));
+}
+
+#[test]
+fn tests_pass_for_their_own_policy_and_fail_for_another() {
+    let passed = ok(&["policy", "test", GEO, "guest/policies/geo-redirect/tests.toml"]);
+    assert!(passed.contains("tests passed"), "{passed}");
+    let failed = fails(&["policy", "test", GEO, "guest/policies/ab-split/tests.toml"]);
+    assert!(
+        failed.contains("the first buckets are in B") && failed.contains("found proceed"),
+        "{failed}"
+    );
+    assert!(fails(&["policy", "test", GEO, "Cargo.toml"]).contains("Cargo.toml"));
+}
+
+#[test]
+fn a_try_shows_decision_location_and_questions() {
+    let place = "de=https://example.de{path}{?query}";
+    let run = ["policy", "run", GEO, "--url", URL, "--country", "de", "--set", place];
+    let tried = ok(&run);
+    for line in [
+        "decision  302 https://example.de{path}{?query}",
+        "location  https://example.de/shoes?size=7",
+        "asked     visitor.country → \"DE\"",
+    ] {
+        assert!(tried.contains(line), "{line}: {tried}");
+    }
+    let phone = "User-Agent: Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X)";
+    let device = [
+        "guest/components/device-link.wasm",
+        "--url",
+        URL,
+        "--set",
+        "ios=https://a.example/",
+        "--header",
+        phone,
+    ];
+    let tried = ok(&[&["policy", "run"][..], &device].concat());
+    assert!(tried.contains("location  https://a.example/"), "{tried}");
+    for (arguments, expected) in [
+        (["--url", "nonsense", "--method", "GET"], "an absolute URL"),
+        (["--url", URL, "--country", "Germany"], "two letters"),
+        (
+            ["--url", "https://a.example//b", "--method", "GET"],
+            "exactly one slash",
+        ),
+        (["--url", URL, "--geo", "README.md"], "README.md"),
+    ] {
+        let refused = fails(&[&["policy", "run", GEO][..], &arguments].concat());
+        assert!(refused.contains(expected), "{arguments:?}: {refused}");
+    }
+    let hostile = ["guest/components/hostile.wasm", "--url", URL, "--set", "mode=loop"];
+    let cut_off = fails(&[&["policy", "run"][..], &hostile].concat());
+    assert!(cut_off.contains("no decision"), "{cut_off}");
+}
