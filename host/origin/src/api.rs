@@ -144,12 +144,49 @@ pub(crate) fn router(
 /// it. Everything logged on the way carries the request's id, and so does the response.
 async fn finish_writes(request: Request, next: Next) -> Response {
     let id = request_id::of(request.headers());
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default(),
+    let text = id.to_str().unwrap_or_default();
+    // Of the highest level: a log of errors alone must say which request each is about.
+    let span = tracing::error_span!("request", request_id = text,
         method = %request.method(), path = request.uri().path());
-    let mut response = match tokio::spawn(next.run(request).instrument(span)).await {
+    let response = match tokio::spawn(next.run(request).instrument(span.clone())).await {
         Ok(response) => response,
-        Err(error) => Problem::internal(&error).into_response(),
+        Err(error) => span.in_scope(|| Problem::internal(&error)).into_response(),
     };
+    let mut response = problem::name_request(response, text);
     response.headers_mut().insert(request_id::HEADER, id);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, sync::Arc};
+
+    use axum::{Router, middleware, routing::get};
+    use tokio::net::TcpListener;
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::finish_writes;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_failure_with_a_name() {
+        let log = tempfile::NamedTempFile::new().expect("a log");
+        let lines = tracing_subscriber::fmt().json().with_max_level(LevelFilter::ERROR);
+        let file = Arc::new(File::create(log.path()).expect("a log"));
+        let _logging = tracing::subscriber::set_default(lines.with_writer(file).finish());
+        let router = Router::new()
+            .route("/", get(async || -> () { panic!("on purpose") }))
+            .layer(middleware::from_fn(finish_writes));
+        let socket = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+        let url = format!("http://{}/", socket.local_addr().expect("an address"));
+        tokio::spawn(async { axum::serve(socket, router).await });
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.get(url).header("x-request-id", "find-me.2");
+        let response = request.send().await.expect("a response");
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["x-request-id"], "find-me.2");
+        let problem = response.text().await.expect("a body");
+        assert!(problem.contains("find-me.2"), "{problem}");
+        let log = std::fs::read_to_string(log.path()).expect("the log");
+        assert!(log.contains("the origin failed") && log.contains("find-me.2"), "{log}");
+    }
 }

@@ -13,7 +13,7 @@ use wayside_decide::invalid::Invalid;
 use crate::store::StoreError;
 
 /// An error as the API tells it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// A name of the kind of problem that never changes.
     #[serde(rename = "type")]
@@ -139,7 +139,7 @@ impl Problem {
     /// Something failed here; the log says what.
     pub(crate) fn internal(error: &impl Display) -> Self {
         tracing::error!(%error, "the origin failed");
-        let detail = "the origin's log says more, under this response's x-request-id";
+        let detail = "the request is not at fault";
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -158,6 +158,15 @@ impl Problem {
             "try again shortly",
         )
     }
+}
+
+/// The response to the request of this id. A failure of the origin's names it, for whoever can read the log.
+pub(super) fn name_request(mut response: Response, id: &str) -> Response {
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else {
+        return response;
+    };
+    problem.detail = format!("{}; the origin's log says more of request {id}", problem.detail).into();
+    problem.into_response()
 }
 
 impl From<StoreError> for Problem {
@@ -201,6 +210,9 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let kind = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        if status.is_server_error() {
+            response.extensions_mut().insert(self);
+        }
         if status == StatusCode::UNAUTHORIZED {
             response
                 .headers_mut()

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod failures;
 mod feed;
 mod happy;
 mod harness;
