@@ -197,3 +197,22 @@ async fn every_documented_route_exists_and_asks_for_a_token() {
     let health = Reply::of(running.bare("GET", "/healthz")).await;
     assert_eq!(health.success(200), "ok\n");
 }
+
+/// They are written down twice, so that neither lets an unknown field pass and each names a wrong one.
+#[tokio::test]
+async fn a_link_by_itself_and_one_of_a_batch_say_the_same() {
+    let running = Running::start().await;
+    let mut document = Reply::of(running.bare("GET", "/v1/openapi.json")).await.success(200);
+    let mut schema = |name: &str| {
+        let schema = &mut document["components"]["schemas"][name];
+        (schema["properties"].take(), schema["required"].take())
+    };
+    let (mut alone, mut needed_alone) = schema("NewLink");
+    let in_batch = schema("LinkContent");
+    alone.as_object_mut().expect("fields").remove("site").expect("a site");
+    needed_alone
+        .as_array_mut()
+        .expect("names")
+        .retain(|name| name != "site");
+    assert_eq!((alone, needed_alone), in_batch);
+}
