@@ -31,6 +31,23 @@ fn links_come_change_and_go_within_a_second() {
 }
 
 #[test]
+fn a_new_link_says_all_that_the_command_says() {
+    let dev = Dev::start();
+    let words = "link add localhost /all https://one.example/ --status 307 --tag x --tag y --forward-query \
+                 --starts-at 1 --expires-at 2001-09-09T01:46:40Z --fallback https://two.example/";
+    dev.ok(&words.split_whitespace().collect::<Vec<_>>());
+    let shown = dev.ok(&["--output", "json", "link", "get", "localhost", "/all"]);
+    let mut shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    let link = shown.as_object_mut().expect("a link");
+    link.retain(|name, _| !name.ends_with("ed_at"));
+    let expected = serde_json::json!({
+        "site": "localhost", "path": "/all", "target": "https://one.example/", "status": 307, "tags": ["x", "y"],
+        "forward_query": true, "starts_at": 1, "expires_at": 1_000_000_000, "fallback": "https://two.example/",
+    });
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn bad_targets_are_refused_by_field() {
     let dev = Dev::start();
     let long = format!("https://a.example/{}", "x".repeat(9_000));

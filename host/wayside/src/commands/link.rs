@@ -5,7 +5,7 @@ use clap::Subcommand;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::values::{ListedSite, name, status};
+use super::values::{ListedSite, name};
 use crate::{
     cli::Globals,
     client::{Client, block_on, refusal::Refusal},
@@ -14,7 +14,7 @@ use crate::{
 
 mod fields;
 
-use fields::{Changes, Content, Options};
+use fields::{Changes, Content};
 
 const LINKS: &[&str] = &["v1", "links"];
 const COLUMNS: &[&str] = &["path", "target", "status", "tags", "starts_at", "expires_at"];
@@ -52,20 +52,7 @@ Examples:
 pub(crate) enum Args {
     /// Make a link
     #[command(after_help = ADD_EXAMPLES)]
-    Add {
-        /// The site's name
-        #[arg(value_parser = name)]
-        site: String,
-        /// The exact path, such as `/sale`
-        path: String,
-        /// Where it leads: an absolute http or https URL
-        target: String,
-        /// The status of the redirect: 301, 302, 303, 307 or 308
-        #[arg(long, value_name = "CODE", default_value_t = 302, value_parser = status)]
-        status: u16,
-        #[command(flatten)]
-        options: Options,
-    },
+    Add(Content),
     /// Change the named fields of a link
     #[command(after_help = SET_EXAMPLES)]
     Set {
@@ -117,14 +104,8 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
 
 async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
-        Args::Add {
-            site,
-            path,
-            target,
-            status,
-            options,
-        } => {
-            let made = add(client, Content::new(site, path, target, status, options)).await?;
+        Args::Add(link) => {
+            let made = add(client, link).await?;
             output::record(format, &made, FIRST)
         }
         Args::Set { site, path, changes } => {

@@ -3,26 +3,24 @@
 use clap::{ArgAction, Args};
 use serde::{Deserialize, Serialize};
 
-use super::status;
-use crate::dates;
+use crate::{
+    commands::values::{name, status},
+    dates,
+};
 
-/// A link as the API takes it. What else the API tells of a link is not sent back.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Content {
+/// A link as the command line gives it and as the API takes it. What else the API tells of a link is not sent back.
+#[derive(Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub(crate) struct Content {
+    /// The site's name
+    #[arg(value_parser = name)]
     pub(super) site: String,
+    /// The exact path, such as `/sale`
     pub(super) path: String,
+    /// Where it leads: an absolute http or https URL
     target: String,
+    /// The status of the redirect: 301, 302, 303, 307 or 308
+    #[arg(long, value_name = "CODE", default_value_t = 302, value_parser = status)]
     status: u16,
-    tags: Vec<String>,
-    forward_query: bool,
-    starts_at: Option<u64>,
-    expires_at: Option<u64>,
-    fallback: Option<String>,
-}
-
-/// What a new link may say besides its target.
-#[derive(Args)]
-pub(crate) struct Options {
     /// A label of yours; repeat for more
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
@@ -74,30 +72,6 @@ pub(crate) struct Changes {
 /// A field that may be set to nothing.
 #[derive(Clone)]
 struct Setting<T>(Option<T>);
-
-impl Content {
-    /// A new link.
-    pub(super) fn new(site: String, path: String, target: String, status: u16, options: Options) -> Self {
-        let Options {
-            tags,
-            forward_query,
-            starts_at,
-            expires_at,
-            fallback,
-        } = options;
-        Self {
-            site,
-            path,
-            target,
-            status,
-            tags,
-            forward_query,
-            starts_at,
-            expires_at,
-            fallback,
-        }
-    }
-}
 
 impl Changes {
     /// Changes what was named.
