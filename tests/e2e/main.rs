@@ -24,3 +24,4 @@ mod logs;
 mod outages;
 mod policies;
 mod remembered;
+mod shared_cache;
