@@ -7,6 +7,7 @@
 
 mod hostile;
 mod refused;
+mod remembered;
 mod samples;
 mod sharing;
 
