@@ -176,8 +176,8 @@ enum Node {
 struct Inner {
     question: Arc<Question>,
     edges: Edges,
-    /// How many edges were ever grafted on here, those thrown away included.
-    grafted: u64,
+    /// How many times a run brought an answer that was not here.
+    met: AtomicU64,
     /// Whether there were once more answers than are remembered.
     is_wide: bool,
 }
@@ -269,7 +269,6 @@ impl Tree {
             has_pruned: false,
         };
         let Some(root) = graft.onto(self.root.as_ref(), 0)? else {
-            graft.leaf.note_use();
             return Ok((self.clone(), graft.leaf));
         };
         let mut tree = Self {
@@ -319,12 +318,13 @@ impl Graft<'_> {
         match (node, self.trace.get(position)) {
             (None, _) => Ok(Some(self.fresh(position))),
             (Some(Node::Leaf(known)), None) if known.decided.outcome == self.leaf.decided.outcome => {
+                known.note_use();
                 self.leaf = Arc::clone(known);
                 Ok(None)
             }
             (Some(Node::Ask(inner)), Some((question, answer))) if *inner.question == *question => {
                 let below = self.onto(inner.edges.get(answer), position + 1)?;
-                Ok(below.map(|below| self.extended(inner, answer, below)))
+                Ok(below.and_then(|below| self.extended(inner, answer, below)))
             }
             (Some(known), step) => Err(Contradiction {
                 position,
@@ -352,27 +352,30 @@ impl Graft<'_> {
         Node::Ask(Arc::new(Inner {
             question: Arc::new(question.clone()),
             edges: Edges::one(answer.clone(), below),
-            grafted: 1,
+            met: AtomicU64::new(1),
             is_wide: false,
         }))
     }
 
-    /// `inner` with another edge, or another node at the end of one.
-    fn extended(&mut self, inner: &Inner, answer: &Answer, below: Node) -> Node {
+    /// `inner` with another edge, or another node at the end of one; none when it takes nobody in now.
+    fn extended(&mut self, inner: &Inner, answer: &Answer, below: Node) -> Option<Node> {
         let is_new = inner.edges.get(answer).is_none();
+        if is_new && !inner.takes_in(self.limits) {
+            return None;
+        }
         if is_new {
             self.added.bytes += edge_bytes(answer);
         }
         let mut next = Inner {
             question: Arc::clone(&inner.question),
             edges: inner.edges.with(answer.clone(), below),
-            grafted: inner.grafted + u64::from(is_new),
+            met: AtomicU64::new(inner.met.load(Ordering::Relaxed)),
             is_wide: inner.is_wide,
         };
         if is_new {
             self.has_pruned |= next.keep_within(self.limits);
         }
-        Node::Ask(Arc::new(next))
+        Some(Node::Ask(Arc::new(next)))
     }
 }
 

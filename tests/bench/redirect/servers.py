@@ -19,7 +19,7 @@ from collections.abc import Callable
 import links
 
 HERE = pathlib.Path(__file__).resolve().parent
-COMPONENT = HERE.parents[2] / "guest" / "components" / "geo-redirect.wasm"
+COMPONENTS = HERE.parents[2] / "guest" / "components"
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 15.0
 # The origin's limit of one batch.
@@ -103,25 +103,31 @@ def start_nginx(setup: Setup) -> Server:
 def start_wayside(setup: Setup) -> Server:
     """Plain links."""
     process, edge, origin = start_dev(setup)
-    for first in range(0, setup.link_count, BATCH_LINKS_MAX):
-        batch = range(first, min(first + BATCH_LINKS_MAX, setup.link_count))
-        items = [{"path": links.path(n), "target": links.target(n), "status": 302} for n in batch]
-        origin.send("POST", "/v1/links/batch", {"site": "bench", "links": items})
     return Server("wayside", version(setup), edge, process, links.target)
 
 
 def start_wayside_policy(setup: Setup) -> Server:
     """A sandboxed policy over the whole site that asks for the country and two settings, and no link."""
-    process, edge, origin = start_dev(setup)
-    origin.send("POST", "/v1/policies/geo", COMPONENT.read_bytes(), "application/wasm")
     place = "https://example.com/landing"
-    binding = {"site": "bench", "prefix": "/", "policy": "geo", "on_failure": "closed", "settings": {"default": place}}
+    return start_policy(setup, "wayside-policy", "geo-redirect", {"default": place}, place)
+
+
+def start_wayside_fresh(setup: Setup) -> Server:
+    """A policy that asks for the path's last segment, of which there are too many to remember: it runs each time."""
+    program = "ask segment 1 1 decide 4"
+    return start_policy(setup, "wayside-fresh", "interpreter", {"program": program}, "https://4.example/")
+
+
+def start_policy(setup: Setup, name: str, component: str, settings: dict, location: str) -> Server:
+    process, edge, origin = start_dev(setup)
+    origin.send("POST", "/v1/policies/bench", (COMPONENTS / f"{component}.wasm").read_bytes(), "application/wasm")
+    binding = {"site": "bench", "prefix": "/", "policy": "bench", "on_failure": "closed", "settings": settings}
     origin.send("PUT", "/v1/bindings", binding)
-    return Server("wayside-policy", version(setup), edge, process, lambda _: place)
+    return Server(name, version(setup), edge, process, lambda _: location)
 
 
 def start_dev(setup: Setup) -> tuple[subprocess.Popen, int, "Origin"]:
-    """`wayside dev` with an empty site: the process, its edge's port, and its origin."""
+    """`wayside dev` with a site that holds all links: the process, its edge's port, and its origin."""
     if setup.wayside is None:
         raise BenchError("no wayside binary was built")
     data = setup.folder / "data"
@@ -132,6 +138,10 @@ def start_dev(setup: Setup) -> tuple[subprocess.Popen, int, "Origin"]:
     edge, port = (bound_port(read_log(setup.folder), half) for half in ("edge", "origin"))
     origin = Origin(port, (data / "token").read_text().strip())
     origin.send("POST", "/v1/sites", {"name": "bench", "hosts": [links.HOST]})
+    for first in range(0, setup.link_count, BATCH_LINKS_MAX):
+        batch = range(first, min(first + BATCH_LINKS_MAX, setup.link_count))
+        items = [{"path": links.path(n), "target": links.target(n), "status": 302} for n in batch]
+        origin.send("POST", "/v1/links/batch", {"site": "bench", "links": items})
     return process, edge, origin
 
 
@@ -145,6 +155,7 @@ STARTERS: dict[str, Callable[[Setup], Server]] = {
     "nginx": start_nginx,
     "wayside": start_wayside,
     "wayside-policy": start_wayside_policy,
+    "wayside-fresh": start_wayside_fresh,
 }
 
 

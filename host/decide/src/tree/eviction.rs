@@ -1,11 +1,19 @@
 //! What a tree throws away when it is too large, and what a question with too many answers may keep.
 
-use std::{cmp::Reverse, sync::Arc, sync::atomic::Ordering};
+use std::{
+    cmp::Reverse,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use super::{Inner, LEAF_BYTES, Leaf, Node, Size, Tree, TreeLimits, edge_bytes, edges::Edges, inner_bytes};
 
 /// Which part of the leaves goes at least when there are too many, so that throwing away costs little per graft.
 const SHARE_EVICTED: usize = 8;
+/// Of how many newcomers one gets a place at a question that has too many answers.
+const NEWCOMERS_TAKEN_IN: u64 = 8;
 
 impl Tree {
     /// Throws away what has not been found since the last time, or, when nearly everything has, what is found least.
@@ -108,11 +116,18 @@ fn usage(node: &Node) -> (bool, u64) {
 }
 
 impl Inner {
+    /// Whether an answer that is not here gets a place. Where there are too many to remember, only each few newcomers
+    /// do: one that comes often is soon among them, and the others cost no graft.
+    pub(super) fn takes_in(&self, limits: &TreeLimits) -> bool {
+        let met = self.met.fetch_add(1, Ordering::Relaxed);
+        !self.is_wide || self.edges.len() < limits.answers_kept || met.is_multiple_of(NEWCOMERS_TAKEN_IN)
+    }
+
     fn without_edges(&self) -> Self {
         Self {
             question: Arc::clone(&self.question),
             edges: Edges::Few(Box::default()),
-            grafted: self.grafted,
+            met: AtomicU64::new(self.met.load(Ordering::Relaxed)),
             is_wide: self.is_wide,
         }
     }

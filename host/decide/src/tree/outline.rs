@@ -1,6 +1,6 @@
 //! A tree as a person reads it: what the decider asks, what it was answered, and what became of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{Leaf, Node, Tree};
 use crate::question::{Answer, Question};
@@ -14,8 +14,7 @@ pub enum Outline {
         question: Arc<Question>,
         /// The answers remembered, most used first.
         branches: Vec<Branch>,
-        /// How many answers were met, those no longer remembered included; one met again after it was thrown away
-        /// counts again.
+        /// How many times an answer was met that was not remembered; each answer once, as long as all are.
         answers_met: u64,
         /// Whether there are too many to remember all.
         is_wide: bool,
@@ -63,7 +62,7 @@ fn outline(node: &Node) -> Outline {
             Outline::Asks {
                 question: Arc::clone(&inner.question),
                 branches,
-                answers_met: inner.grafted,
+                answers_met: inner.met.load(Ordering::Relaxed),
                 is_wide: inner.is_wide,
             }
         }

@@ -378,7 +378,7 @@ fn a_question_with_too_many_answers_keeps_those_in_use() {
         drop(remembered(&memory, &program, &common));
     }
     assert_eq!(rare, 5_000);
-    assert!(common_runs <= 10, "ran {common_runs} times for five agents");
+    assert!(common_runs <= 100, "ran {common_runs} times for five agents");
     let tree = memory.tree();
     assert!(tree.size().leaves <= 102, "{:?}", tree.size());
     let Some(Outline::Asks { branches, .. }) = tree.outline() else {
