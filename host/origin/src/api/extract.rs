@@ -1,11 +1,16 @@
 //! Bodies and queries, read so that what is wrong with them becomes a problem.
 
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
     http::{StatusCode, header, request::Parts},
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use utoipa::ToSchema;
 use wayside_decide::{invalid::Invalid, limits::PAGE_ITEMS_MAX, name::Name, site::SiteId};
 
@@ -33,16 +38,34 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
         }
         let bytes = read_bytes(request, api).await?;
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let inner = error.inner();
-            if inner.is_data() {
-                unreadable::field(error.path(), inner)
-            } else {
-                unreadable::syntax(inner)
-            }
-        })?;
+        let read = serde_path_to_error::deserialize(&mut reader);
+        let Object(value) = read.map_err(|error| unreadable::body(&error))?;
         reader.end().map_err(|error| unreadable::syntax(&error))?;
         Ok(Self(value))
+    }
+}
+
+/// A JSON object. By itself serde reads a list as a struct too, by position, which nobody means.
+#[derive(Debug)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
     }
 }
 
@@ -75,10 +98,13 @@ impl<T: DeserializeOwned> FromRequestParts<Api> for Parameters<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
-        let pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        let read = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
-        read.map(Self)
-            .map_err(|error| unreadable::field(error.path(), error.inner()))
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(query));
+        let read = serde_path_to_error::deserialize(reader);
+        read.map(Self).map_err(|error| {
+            let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = url::form_urlencoded::parse(query).collect();
+            unreadable::query(&error, &pairs)
+        })
     }
 }
 

@@ -21,7 +21,7 @@ use wayside_decide::{
 use super::{
     Api,
     auth::{Reader, Writer},
-    extract::{Body, Page, Parameters, page_items, read_site_name},
+    extract::{Body, Object, Page, Parameters, page_items, read_site_name},
     problem::Problem,
 };
 use crate::store::{LinkRecord, SiteRecord, WriteMode};
@@ -95,7 +95,8 @@ pub(crate) struct Batch {
     /// The site's name.
     site: String,
     /// Up to 10,000 links.
-    links: Vec<LinkContent>,
+    #[schema(value_type = Vec<LinkContent>)]
+    links: Vec<Object<LinkContent>>,
 }
 
 /// A link.
@@ -221,7 +222,8 @@ pub(crate) async fn batch(
         ));
     }
     let site = api.store.site(&tenant, &read_site_name(&batch.site)?).await?;
-    let read_at = |(index, content): (usize, &LinkContent)| read(&site, content, &format!("links[{index}]."));
+    let read_at =
+        |(index, Object(content)): (usize, &Object<LinkContent>)| read(&site, content, &format!("links[{index}]."));
     let links: Vec<_> = batch.links.iter().enumerate().map(read_at).collect::<Result<_, _>>()?;
     let written = links.len();
     if written > 0 {

@@ -23,12 +23,33 @@ async fn what_no_route_takes_is_a_problem_too() {
     for path in ["/v1/sites/%FF", "/v1/policies/%FF"] {
         running.ask("GET", path).await.problem(400, "unreadable-request");
     }
-    for (path, field) in [
-        ("/v1/links", "site"),
-        ("/v1/links?site=go&limit=x", "limit"),
-        ("/v1/links?site=go&colour=red", "colour"),
+}
+
+#[tokio::test]
+async fn a_query_that_cannot_be_read_says_why() {
+    let running = Running::with_site().await;
+    let number = "a whole number that is not negative";
+    let known = "one of `site`, `path`, `prefix`, `cursor`, `limit`";
+    for (query, field, found, expected) in [
+        ("", "site", "nothing", "a value"),
+        ("?site=go&limit=x", "limit", "\"x\"", number),
+        ("?site=go&limit=", "limit", "\"\"", number),
+        ("?site=go&limit=-1", "limit", "\"-1\"", number),
+        (
+            "?site=go&limit=99999999999",
+            "limit",
+            "\"99999999999\"",
+            "a smaller number",
+        ),
+        ("?site=go&colour=red", "colour", "a field that is not known", known),
+        ("?site=go&site=go", "site", "it twice", "it once"),
     ] {
-        running.ask("GET", path).await.invalid(field);
+        let problem = running.ask("GET", &format!("/v1/links{query}")).await.invalid(field);
+        assert_eq!(
+            (&problem["found"], &problem["expected"]),
+            (&json!(found), &json!(expected)),
+            "{query}"
+        );
     }
 }
 
@@ -55,6 +76,8 @@ async fn json_that_cannot_be_read_says_why() {
     }
     for (body, field) in [
         ("[]", "body"),
+        (r#"["go", "/a", "https://a.example/"]"#, "body"),
+        (r#"{"site": "go", "site": "go"}"#, "site"),
         (r#"{"site": "go"}"#, "path"),
         (r#"{"site": 1, "path": "/a", "target": ""}"#, "site"),
         (
@@ -73,11 +96,24 @@ async fn json_that_cannot_be_read_says_why() {
             "{detail}"
         );
     }
+    // What a request says of itself must not be taken for what was expected of it, nor be repeated without end.
+    for status in ["a, expected b".to_owned(), "x".repeat(100_000)] {
+        let mut link = link("/a", "https://a.example/");
+        link["status"] = status.into();
+        let problem = running.send("POST", "/v1/links", &link).await.invalid("status");
+        assert_eq!(problem["expected"], "a whole number from 0 to 65535");
+        assert!(problem.to_string().len() < 1_000, "{problem}");
+    }
     let batch = json!({"site": "go", "links": [{"path": "/a", "target": "https://a.example/"}, {"path": "/b"}]});
     running
         .send("POST", "/v1/links/batch", &batch)
         .await
         .invalid("links[1].target");
+    let by_position = json!({"site": "go", "links": [["/a", "https://a.example/"]]});
+    running
+        .send("POST", "/v1/links/batch", &by_position)
+        .await
+        .invalid("links[0]");
 }
 
 #[tokio::test]
