@@ -3,11 +3,12 @@
 //! Each handler reads wire types, makes domain types of them (where bad input is refused by field), calls one store
 //! operation and writes wire types. Errors are RFC 9457 problems, without exception.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request},
+    http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -17,7 +18,7 @@ use tracing::Instrument as _;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        Content, Ref, ResponseBuilder,
+        Content, Ref, RefOr, Response as OperationResponse, ResponseBuilder,
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
@@ -73,7 +74,7 @@ pub(crate) struct Api {
 )]
 struct Document;
 
-/// What holds for every route: it needs a token, and its errors are problems.
+/// What holds for every route: it needs a token, its errors are problems, and its operation has a name of its own.
 struct Conventions;
 
 impl Modify for Conventions {
@@ -82,17 +83,46 @@ impl Modify for Conventions {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", scheme);
         document.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
-        for item in document.paths.paths.values_mut() {
-            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-            for operation in operations.into_iter().flatten() {
-                let responses = &mut operation.responses.responses;
-                responses.retain(|status, _| status.starts_with('2'));
-                let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-                let response = ResponseBuilder::new()
-                    .description("An error (RFC 9457)")
-                    .content("application/problem+json", problem);
-                responses.insert("default".to_owned(), response.build().into());
+        for (path, item) in &mut document.paths.paths {
+            let operations = [
+                ("get", &mut item.get),
+                ("put", &mut item.put),
+                ("post", &mut item.post),
+                ("delete", &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    operation.operation_id = Some(operation_id(method, path));
+                    complete(&mut operation.responses.responses);
+                }
             }
+        }
+    }
+}
+
+/// `put_sites_site` for `PUT /v1/sites/{site}`: handlers of different routes have the same name.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path
+        .split(['/', '{', '}'])
+        .filter(|word| !word.is_empty() && *word != "v1");
+    [method].into_iter().chain(words).collect::<Vec<_>>().join("_")
+}
+
+/// Every error is a problem, also one that no handler names; every response says something, as OpenAPI demands.
+fn complete(responses: &mut BTreeMap<String, RefOr<OperationResponse>>) {
+    let other = ResponseBuilder::new().description("An error (RFC 9457)").build();
+    responses.insert("default".to_owned(), other.into());
+    for (status, response) in responses {
+        let RefOr::T(response) = response else { continue };
+        if status.starts_with(['4', '5', 'd']) {
+            let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+            response.content = [("application/problem+json".to_owned(), problem.into())].into();
+        }
+        let reason = StatusCode::from_bytes(status.as_bytes()).ok();
+        if let Some(reason) = reason.and_then(|status| status.canonical_reason())
+            && response.description.is_empty()
+        {
+            response.description = reason.to_owned();
         }
     }
 }

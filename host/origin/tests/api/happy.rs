@@ -1,5 +1,7 @@
 //! What works.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 use wayside_decide::digest::Digest;
 
@@ -156,8 +158,17 @@ async fn a_token_is_made_used_listed_and_revoked() {
     assert!(listed.to_string().contains(made["id"].as_str().expect("an id")));
 }
 
-/// What a generated client needs: where each parameter stands, and what an error looks like.
+/// Which parameters of which operations may be left out.
+const OPTIONAL: [(&str, &str); 4] = [
+    ("get_links", "path"),
+    ("get_links", "prefix"),
+    ("get_links", "cursor"),
+    ("get_links", "limit"),
+];
+
+/// What a generated client needs: where each parameter stands, and what each answer looks like.
 fn check_operation(path: &str, operation: &serde_json::Value) {
+    let id = operation["operationId"].as_str().expect("an id");
     for parameter in operation["parameters"].as_array().into_iter().flatten() {
         let name = parameter["name"].as_str().expect("a name");
         let place = if path.contains(&format!("{{{name}}}")) {
@@ -166,19 +177,29 @@ fn check_operation(path: &str, operation: &serde_json::Value) {
             "query"
         };
         assert_eq!(parameter["in"], place, "{path} {parameter}");
-        let is_optional = ["limit", "prefix"].contains(&name) && path == "/v1/links";
-        assert!(!is_optional || parameter["required"] == false, "{path} {parameter}");
+        let is_required = !OPTIONAL.contains(&(id, name));
+        assert_eq!(parameter["required"], is_required, "{path} {parameter}");
     }
-    let problem = &operation["responses"]["default"]["content"]["application/problem+json"]["schema"]["$ref"];
-    assert_eq!(problem, "#/components/schemas/Problem", "{path}");
+    let responses = operation["responses"].as_object().expect("responses");
+    assert!(responses.contains_key("default"), "{path}");
+    for (status, response) in responses {
+        assert!(response["description"].is_string(), "{path} {status}");
+        if !status.starts_with(['2', '3']) {
+            let problem = &response["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(problem, "#/components/schemas/Problem", "{path} {status}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn every_documented_route_exists_and_asks_for_a_token() {
     let running = Running::start().await;
     let document = Reply::of(running.bare("GET", "/v1/openapi.json")).await.success(200);
+    let scheme = &document["components"]["securitySchemes"]["token"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
+    assert_eq!(document["security"], json!([{"token": []}]));
     let paths = document["paths"].as_object().expect("paths");
-    let mut count = 0;
+    let mut ids = BTreeSet::new();
     for (template, methods) in paths {
         let path = template
             .replace("{site}", "go")
@@ -190,10 +211,15 @@ async fn every_documented_route_exists_and_asks_for_a_token() {
             let reply = Reply::of(running.bare(&method.to_uppercase(), &path)).await;
             assert_eq!(reply.status, 401, "{method} {path}: {reply:?}");
             reply.problem(401, "unauthorized");
-            count += 1;
+            let id = &operation["operationId"];
+            assert!(ids.insert(id.to_string()), "{id} twice");
         }
     }
-    assert!(count >= 27, "only {count} routes are documented");
+    assert!(ids.len() >= 27, "only {} routes are documented", ids.len());
+    let directory = &document["paths"]["/v1/edge/directory"]["get"]["responses"];
+    assert!(directory["304"].is_object(), "{directory}");
+    let made = &document["paths"]["/v1/sites"]["post"]["responses"];
+    assert!(made["409"].is_object() && made["422"].is_object(), "{made}");
     let health = Reply::of(running.bare("GET", "/healthz")).await;
     assert_eq!(health.success(200), "ok\n");
 }
