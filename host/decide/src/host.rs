@@ -125,25 +125,39 @@ pub enum HostPattern {
 }
 
 impl HostPattern {
-    /// Reads `go.example.com` or `*.example.com`.
+    /// Reads `go.example.com` or `*.example.com`, which somebody wants to publish.
     ///
     /// # Errors
-    /// [`Invalid`] when it is neither.
+    /// [`Invalid`] when it is neither, or the wildcard covers what nobody owns.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let pattern = Self::parse_published(text)?;
+        let Self::Below(HostName(parent)) = &pattern else {
+            return Ok(pattern);
+        };
+        let is_address = parent.starts_with('[') || parent.parse::<std::net::Ipv4Addr>().is_ok();
+        // Nobody owns a whole top-level domain but `localhost` (RFC 6761 §6.3).
+        if is_address || !(parent.contains('.') || &**parent == "localhost") {
+            let expected = "`*.` before a domain of two labels or more, such as `*.example.com`, or `*.localhost`";
+            return Err(Invalid::text("host name", text, expected));
+        }
+        Ok(pattern)
+    }
+
+    /// Reads a pattern that was published, perhaps when more was allowed: its site goes on.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is neither a host name nor one after `*.`.
+    pub fn parse_published(text: &str) -> Result<Self, Invalid> {
         let Some(parent) = text.strip_prefix("*.") else {
             return HostName::parse(text).map(Self::Exact).map_err(|error| Invalid {
                 expected: format!("{}, or `*.` before a host name", error.expected),
                 ..error
             });
         };
-        let parent = HostName::parse(parent).map_err(|error| Invalid::text("host name", text, error.expected))?;
-        let is_address = parent.0.starts_with('[') || parent.0.parse::<std::net::Ipv4Addr>().is_ok();
-        // Nobody owns a whole top-level domain but `localhost` (RFC 6761 §6.3).
-        if is_address || !(parent.0.contains('.') || &*parent.0 == "localhost") {
-            let expected = "`*.` before a domain of two labels or more, such as `*.example.com`, or `*.localhost`";
-            return Err(Invalid::text("host name", text, expected));
-        }
-        Ok(Self::Below(parent))
+        let parent = HostName::parse(parent);
+        parent
+            .map(Self::Below)
+            .map_err(|error| Invalid::text("host name", text, error.expected))
     }
 
     /// The name in the pattern: the host itself, or the one that the hosts are below.
@@ -242,5 +256,20 @@ mod tests {
             !pattern.matches("example.com") && !pattern.matches("badexample.com") && !pattern.matches(".example.com")
         );
         assert!(HostPattern::parse("a.*.com").is_err());
+    }
+
+    #[test]
+    fn a_wildcard_over_what_nobody_owns_is_read_but_not_published() {
+        for (text, is_publishable) in [
+            ("*.com", false),
+            ("*.127.0.0.1", false),
+            ("*.[::1]", false),
+            ("*.localhost", true),
+            ("*.t.example", true),
+        ] {
+            assert_eq!(HostPattern::parse(text).is_ok(), is_publishable, "{text}");
+            let published = HostPattern::parse_published(text).expect(text);
+            assert_eq!(published.to_string(), text);
+        }
     }
 }

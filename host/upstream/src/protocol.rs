@@ -155,7 +155,7 @@ impl TryFrom<EdgeSite> for Site {
             hosts: wire
                 .hosts
                 .iter()
-                .map(|host| HostPattern::parse(host))
+                .map(|host| HostPattern::parse_published(host))
                 .collect::<Result<_, _>>()?,
             bindings: wire
                 .bindings

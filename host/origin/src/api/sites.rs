@@ -1,6 +1,6 @@
 //! `/v1/sites`.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -120,18 +120,20 @@ fn read(hosts: &[String], not_found: Option<&str>) -> Result<SiteContent, Proble
             Invalid::other("hosts", hosts.len().to_string(), expected),
         ));
     }
-    let read_host = |(index, host): (usize, &String)| {
-        HostPattern::parse(host).map_err(|invalid| Problem::invalid(format!("hosts[{index}]"), invalid))
-    };
-    let hosts: Vec<HostPattern> = hosts.iter().enumerate().map(read_host).collect::<Result<_, _>>()?;
-    let mut known = HashSet::new();
-    if let Some((index, host)) = hosts.iter().enumerate().find(|(_, host)| !known.insert(*host)) {
-        let invalid = Invalid::text("host name", &host.to_string(), "each host once");
-        return Err(Problem::invalid(format!("hosts[{index}]"), invalid));
+    let mut known = HashMap::new();
+    let mut patterns = Vec::with_capacity(hosts.len());
+    for (index, text) in hosts.iter().enumerate() {
+        let refuse = |invalid| Problem::invalid(format!("hosts[{index}]"), invalid);
+        let pattern = HostPattern::parse(text).map_err(refuse)?;
+        if let Some(first) = known.insert(pattern.clone(), index) {
+            let expected = format!("each host once, and `hosts[{first}]` is the same");
+            return Err(refuse(Invalid::text("host name", text, expected)));
+        }
+        patterns.push(pattern);
     }
     let not_found = not_found.map(Target::parse).transpose();
     Ok(SiteContent {
-        hosts,
+        hosts: patterns,
         not_found: not_found.map_err(|invalid| Problem::invalid("not_found", invalid))?,
     })
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use wayside_decide::name::Name;
+use sqlx::{SqlitePool, migrate::Migrator, sqlite::SqliteConnectOptions};
+use wayside_decide::{host::HostPattern, name::Name};
 use wayside_origin::{
     backup::{self, BackupError},
     origin::Origin,
-    store::{FeedPage, sqlite::OpenError},
+    store::{FeedPage, SiteContent, StoreError, sqlite::OpenError},
     token::{Scope, Token},
 };
 
@@ -60,6 +61,36 @@ async fn a_record_is_opened_again_with_its_tokens_and_its_place_in_the_feed() {
     assert!(origin.knows(&token).await.expect("an answer"));
     let other = Token::parse("ws_0123456789ab_AAAA").expect("a token");
     assert!(!origin.knows(&other).await.expect("an answer"));
+}
+
+/// A record from before hosts could be looked up by what is above and below them.
+#[tokio::test]
+async fn the_hosts_of_an_older_record_are_protected_and_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = folder.path().join("wayside.db");
+    let options = SqliteConnectOptions::new().filename(&database).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options).await.expect("a database");
+    let migrations = Migrator::new(Path::new("migrations/sqlite")).await.expect("migrations");
+    migrations.run_to(1, &pool).await.expect("the first tables");
+    let site = "INSERT INTO sites VALUES (1, 'acme', 'go', NULL, x'00', 0, 0)";
+    sqlx::query(site).execute(&pool).await.expect("a site");
+    for (position, host) in ["*.t.example", "deep.a.u.example", "*.internal"].iter().enumerate() {
+        let insert = sqlx::query("INSERT INTO site_hosts VALUES (?, 'acme', 1, ?)");
+        let position = i64::try_from(position).expect("a small number");
+        insert.bind(host).bind(position).execute(&pool).await.expect("a host");
+    }
+    pool.close().await;
+    let origin = Origin::open(&database, admission()).await.expect("a record");
+    let name = |text| Name::parse("name", text).expect("a name");
+    for host in ["www.t.example", "*.u.example", "*.a.u.example", "db.internal"] {
+        let hosts = vec![HostPattern::parse(host).expect("a pattern")];
+        let content = SiteContent { hosts, not_found: None };
+        let grab = origin.store().create_site(&name("beta"), &name("grab"), content).await;
+        assert!(matches!(grab, Err(StoreError::Conflict { .. })), "{host}: {grab:?}");
+    }
+    let kept = origin.store().sites(&name("acme")).await.expect("sites");
+    let hosts: Vec<_> = kept[0].content.hosts.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["*.t.example", "deep.a.u.example", "*.internal"]);
 }
 
 #[tokio::test]

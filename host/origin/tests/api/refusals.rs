@@ -230,18 +230,20 @@ async fn a_tenants_hosts_cannot_be_taken_over_by_another() {
     let site = |name: &str, hosts: &[&str]| json!({"name": name, "hosts": hosts});
     let own = site("own", &["*.t.example", "deep.a.u.example"]);
     running.send("POST", "/v1/sites", &own).await.success(201);
-    for host in [
-        "www.t.example",
-        "a.b.t.example",
-        "*.www.t.example",
-        "*.u.example",
-        "*.a.u.example",
+    for (host, in_the_way) in [
+        ("www.t.example", "*.t.example"),
+        ("a.b.t.example", "*.t.example"),
+        ("*.www.t.example", "*.t.example"),
+        ("*.u.example", "deep.a.u.example"),
+        ("*.a.u.example", "deep.a.u.example"),
     ] {
         let grab = running
             .send_as(&beta, "POST", "/v1/sites", &site("grab", &[host]))
             .await;
         let grab = grab.problem(409, "conflict");
         assert_eq!((&grab["field"], &grab["found"]), (&json!("host"), &json!(host)));
+        let detail = grab["detail"].as_str().expect("a detail");
+        assert!(detail.contains(in_the_way) && !detail.contains("acme"), "{detail}");
     }
     for host in ["t.example", "xt.example", "*.b.u.example", "*.v.example", "a.u.example"] {
         let name = host.replace(['*', '.'], "x");
@@ -263,7 +265,21 @@ async fn a_tenants_hosts_cannot_be_taken_over_by_another() {
             .invalid("hosts[0]");
     }
     let twice = site("no", &["d.example", "D.EXAMPLE."]);
-    running.send("POST", "/v1/sites", &twice).await.invalid("hosts[1]");
+    let twice = running.send("POST", "/v1/sites", &twice).await.invalid("hosts[1]");
+    assert_eq!(twice["found"], "\"D.EXAMPLE.\"", "as it was written");
+    assert!(
+        twice["expected"].as_str().expect("text").contains("hosts[0]"),
+        "{twice}"
+    );
+    let shorthand = running.send("POST", "/v1/sites", &site("no", &["1.1"])).await;
+    let shorthand = shorthand.invalid("hosts[0]");
+    assert!(
+        shorthand["expected"]
+            .as_str()
+            .expect("text")
+            .contains("four decimal numbers"),
+        "{shorthand}"
+    );
 }
 
 #[tokio::test]

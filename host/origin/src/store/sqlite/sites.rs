@@ -13,6 +13,10 @@ use crate::store::{SiteContent, SiteRecord, StoreError};
 
 const COLUMNS: &str = "SELECT id, name, not_found, created_at, updated_at FROM sites WHERE tenant = ?";
 
+/// A few exact look-ups for what is above a host, one range for what is below.
+const OVERLAPPING: &str = "SELECT pattern FROM site_hosts WHERE tenant <> ?1
+    AND (pattern IN (SELECT value FROM json_each(?2)) OR (backwards >= ?3 || '.' AND backwards < ?3 || '/')) LIMIT 1";
+
 pub(super) async fn create(
     store: &SqliteStore,
     tenant: &Name,
@@ -120,7 +124,7 @@ async fn hosts(read: impl Executor<'_, Database = Sqlite>, site: SiteId) -> Resu
     let patterns: Vec<String> = query.bind(signed(site.0)).fetch_all(read).await?;
     patterns
         .iter()
-        .map(|pattern| HostPattern::parse(pattern).map_err(damaged))
+        .map(|pattern| HostPattern::parse_published(pattern).map_err(damaged))
         .collect()
 }
 
@@ -169,9 +173,7 @@ async fn overlapping(write: &mut Write<'_>, tenant: &Name, host: &HostPattern) -
         HostPattern::Below(parent) => Some(backwards(parent)),
         HostPattern::Exact(_) => None,
     };
-    let query = "SELECT pattern FROM site_hosts WHERE tenant <> ?1 AND (pattern IN (SELECT value FROM json_each(?2))
-        OR (backwards >= ?3 || '.' AND backwards < ?3 || '/')) LIMIT 1";
-    let query = sqlx::query_scalar(query);
+    let query = sqlx::query_scalar(OVERLAPPING);
     let query = query.bind(tenant.as_str()).bind(json(&wider)?).bind(below);
     Ok(query.fetch_optional(&mut **write).await?)
 }
@@ -196,4 +198,28 @@ fn record(row: &SqliteRow, hosts: Vec<HostPattern>) -> Result<SiteRecord, StoreE
         created_at: unsigned(row, "created_at")?,
         updated_at: unsigned(row, "updated_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Row as _;
+
+    use super::{OVERLAPPING, SqliteStore};
+
+    #[tokio::test]
+    async fn no_other_host_is_looked_at_than_could_overlap() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(&folder.path().join("wayside.db"))
+            .await
+            .expect("open");
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {OVERLAPPING}")));
+        let rows = plan.fetch_all(&store.readers).await.expect("a plan");
+        let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let searches = steps.iter().filter(|step| step.starts_with("SEARCH site_hosts USING"));
+        assert_eq!(searches.count(), 2, "{steps:#?}");
+        assert!(
+            !steps.iter().any(|step| step.starts_with("SCAN site_hosts")),
+            "{steps:#?}"
+        );
+    }
 }
