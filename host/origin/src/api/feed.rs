@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::sync::watch;
+use tracing::{Instrument as _, Span};
 use utoipa::IntoParams;
 use wayside_upstream::protocol::{Change, Cursor, FeedEvent};
 
@@ -48,8 +49,11 @@ pub(crate) async fn follow(
         cursor: from.cursor,
         is_greeted: false,
     };
-    let chunks = stream::unfold(feed, |mut feed| async move {
-        feed.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), feed))
+    // The body is written after the handler has returned, and is of the same request.
+    let span = Span::current();
+    let chunks = stream::unfold(feed, move |mut feed| {
+        let next = async move { feed.next().await.map(|chunk| (Ok::<_, Infallible>(chunk), feed)) };
+        next.instrument(span.clone())
     });
     let body = Body::from_stream(chunks);
     Ok((

@@ -1,6 +1,6 @@
 //! What nodes are told.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fs::File, sync::Arc, time::Duration};
 
 use wayside_decide::{digest::Digest, site::SiteId};
 use wayside_upstream::{
@@ -162,7 +162,7 @@ async fn an_idle_feed_says_that_it_lives() {
 async fn many_writers_at_once_lose_nothing_in_the_feed() {
     const WRITERS: usize = 4;
     const LINKS: usize = 25;
-    let running = std::sync::Arc::new(Running::with_site().await);
+    let running = Arc::new(Running::with_site().await);
     let mut feed = running.node().feed(1).await.expect("a feed");
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -188,6 +188,28 @@ async fn many_writers_at_once_lose_nothing_in_the_feed() {
         writer.await.expect("a writer");
     }
     assert_eq!(paths.len(), WRITERS * LINKS);
+}
+
+/// A feed is written long after its request was answered.
+#[tokio::test]
+async fn a_feed_that_breaks_says_in_the_log_which_request_it_is() {
+    let running = Running::start().await;
+    let log = running.folder.path().join("log");
+    let lines = tracing_subscriber::fmt().json();
+    let file = Arc::new(File::create(&log).expect("a log"));
+    let _logging = tracing::subscriber::set_default(lines.with_writer(file).finish());
+    let request = running.bare("GET", "/v1/feed?cursor=0").bearer_auth(&running.operator);
+    let request = request.header("x-request-id", "my-feed.1");
+    let mut response = request.send().await.expect("a feed");
+    assert!(response.chunk().await.expect("a greeting").is_some());
+    running.origin.store().close().await;
+    let end = async { while response.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
+    tokio::time::timeout(Duration::from_secs(10), end)
+        .await
+        .expect("in time");
+    let log = std::fs::read_to_string(log).expect("the log");
+    let line = log.lines().find(|line| line.contains("a feed cannot read the record"));
+    assert!(line.is_some_and(|line| line.contains("my-feed.1")), "{log}");
 }
 
 #[tokio::test]
