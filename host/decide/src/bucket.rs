@@ -45,6 +45,14 @@ mod tests {
         assert!((850..1150).contains(&agreements), "{agreements}");
     }
 
+    /// Reckoned by another implementation: whoever is in a bucket stays there, whatever computes it.
+    #[test]
+    fn nobody_changes_buckets_with_a_release() {
+        for (visitor, expected) in [(&b"192.0.2.1"[..], 472_561), (b"a cookie", 869_727), (b"", 276_047)] {
+            assert_eq!(bucket(&KEY, "exp-1", visitor, 1_000_000), expected);
+        }
+    }
+
     #[test]
     fn key_salt_and_visitor_all_count() {
         let base = bucket(&KEY, "ab", b"c", u32::MAX);
