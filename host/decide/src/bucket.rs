@@ -1,6 +1,6 @@
 //! Sorting visitors into stable buckets without a cookie.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 /// The bucket, 0 to `count` - 1, of a visitor for a salt: a keyed hash, so that nobody without the site's key can
