@@ -27,3 +27,4 @@ pub mod target;
 pub mod template;
 pub mod trace;
 pub mod tree;
+pub mod zone;
