@@ -100,6 +100,8 @@ impl Question {
             | Self::LinkTarget
             | Self::LinkTags
             | Self::AtOrAfter(_)
+            | Self::Weekday(_)
+            | Self::Hour(_)
             | Self::Setting(_) => Source::Record,
             // The address a proxy vouches for, and what only this visitor sends.
             Self::Header(name) if matches!(&**name, "cookie" | "authorization" | "x-forwarded-for") => Source::Visitor,
@@ -115,6 +117,7 @@ impl Question {
             | Self::InEu
             | Self::Asn
             | Self::InNetwork(_)
+            | Self::Nearest(_)
             | Self::Bucket { .. }
             | Self::Region
             | Self::Pop => Source::Visitor,
@@ -125,7 +128,7 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::Dependence;
-    use crate::question::Question;
+    use crate::{point::Points, question::Question, zone::Zone};
 
     fn of(questions: &[Question]) -> (bool, Vec<String>) {
         let mut dependence = Dependence::default();
@@ -142,6 +145,15 @@ mod tests {
     fn a_response_depends_on_what_was_asked_and_nothing_else() {
         assert_eq!(
             of(&[Question::Path, Question::Query("q".into()), Question::LinkTags]),
+            (false, vec![])
+        );
+        let zone = Zone::parse("Europe/Berlin").expect("a zone");
+        assert_eq!(
+            of(&[
+                Question::AtOrAfter(7),
+                Question::Hour(zone.clone()),
+                Question::Weekday(zone)
+            ]),
             (false, vec![])
         );
         assert_eq!(
@@ -161,6 +173,7 @@ mod tests {
                 count: 2,
             },
             Question::Pop,
+            Question::Nearest(Points::new([("a", 0.0, 0.0)]).expect("points")),
         ] {
             assert!(of(std::slice::from_ref(&question)).0, "{question}");
         }

@@ -8,6 +8,9 @@ pub trait Facts: Send + Sync {
     /// Answers `question`. Never blocks; what is not known is [`Answer::Absent`] (or no, for a flag).
     fn answer(&self, question: &Question) -> Answer;
 
+    /// The instant at which all are answered, in seconds since 1970 UTC.
+    fn now_s(&self) -> u64;
+
     /// Whether the answer to `question` is known already. Where it is not (a link that has to be fetched first), nobody
     /// may ask it yet.
     fn can_answer(&self, question: &Question) -> bool {

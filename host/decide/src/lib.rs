@@ -19,6 +19,7 @@ pub mod limits;
 pub mod link;
 pub mod name;
 pub mod path;
+pub mod point;
 pub mod question;
 pub mod rule;
 pub mod site;

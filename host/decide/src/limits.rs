@@ -35,6 +35,8 @@ pub const QUESTIONS_MAX: usize = 64;
 pub const QUESTION_BYTES_MAX: usize = 8 * 1024;
 /// Items in a question's list (languages, networks).
 pub const QUESTION_ITEMS_MAX: usize = 1_024;
+/// Points in one question for the nearest.
+pub const NEAREST_POINTS_MAX: usize = 64;
 /// Longest component a tenant may upload, in bytes. A JavaScript guest is about 12 MB.
 pub const COMPONENT_BYTES_MAX: usize = 24 * 1024 * 1024;
 /// Longest request target the edge reads, in bytes (RFC 9110 §4.1 asks for at least 8,000).

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
-use crate::invalid::quote;
+use crate::{invalid::quote, point::Points, zone::Zone};
 
 /// One question about a request, its visitor, the link or the node. The whole value is the question's identity: two
 /// questions with different parameters are different questions.
@@ -46,6 +46,9 @@ pub enum Question {
     Asn,
     /// Whether the visitor's address is in one of these networks. Flag.
     InNetwork(Box<[IpNet]>),
+    /// Which of these points is nearest to where the visitor is, by great circle; the first of those equally near. Text
+    /// (its name) or absent.
+    Nearest(Points),
     /// The visitor's device: `desktop`, `phone`, `tablet`, `tv` or `unknown`. Text.
     Device,
     /// The visitor's operating system: `android`, `ios`, `windows`, `macos`, `linux`, `chromeos`, `other`. Text.
@@ -71,6 +74,10 @@ pub enum Question {
     LinkTags,
     /// Whether it is this instant or later, in seconds since 1970 UTC. Flag. The host knows until when a `no` holds.
     AtOrAfter(u64),
+    /// The day of the week in this zone: 0 (Monday) to 6. Number. The host knows until when it holds.
+    Weekday(Zone),
+    /// The hour in this zone: 0 to 23. Number. The host knows until when it holds.
+    Hour(Zone),
     /// The region of the node that answers. Text or absent.
     Region,
     /// The point of presence of the node that answers. Text or absent.
@@ -89,12 +96,25 @@ impl Question {
         )
     }
 
-    /// Until when `answer` holds although nothing but the clock moves, in seconds since 1970 UTC, that second not
-    /// included; for ever when absent.
+    /// The answer at this instant, in seconds since 1970 UTC, where nothing but the instant decides it.
     #[must_use]
-    pub fn holds_until(&self, answer: &Answer) -> Option<u64> {
+    pub fn answer_at(&self, now_s: u64) -> Option<Answer> {
+        match self {
+            Self::AtOrAfter(instant) => Some(Answer::Flag(now_s >= *instant)),
+            Self::Weekday(zone) => Some(Answer::Number(zone.weekday(now_s))),
+            Self::Hour(zone) => Some(Answer::Number(zone.hour(now_s))),
+            _ => None,
+        }
+    }
+
+    /// Until when `answer`, given at `now_s`, holds although nothing but the clock moves, that second not included; for
+    /// ever when absent. Instants are in seconds since 1970 UTC.
+    #[must_use]
+    pub fn holds_until(&self, answer: &Answer, now_s: u64) -> Option<u64> {
         match self {
             Self::AtOrAfter(instant) if !answer.is_yes() => Some(*instant),
+            Self::Weekday(zone) => zone.weekday_holds_until(now_s),
+            Self::Hour(zone) => zone.hour_holds_until(now_s),
             _ => None,
         }
     }
@@ -106,6 +126,7 @@ impl Question {
             Self::Bucket { salt, .. } => salt.len(),
             Self::Prefers(languages) => languages.iter().map(|text| text.len() + size_of::<Box<str>>()).sum(),
             Self::InNetwork(networks) => size_of_val::<[IpNet]>(networks),
+            Self::Nearest(points) => points.heap_bytes(),
             _ => 0,
         }
     }
@@ -137,6 +158,7 @@ impl fmt::Display for Question {
                 let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
                 write!(formatter, "visitor.in-network({})", networks.join(", "))
             }
+            Self::Nearest(points) => write!(formatter, "visitor.nearest({points})"),
             Self::Device => plain(formatter, "visitor.device"),
             Self::Os => plain(formatter, "visitor.os"),
             Self::Browser => plain(formatter, "visitor.browser"),
@@ -147,6 +169,8 @@ impl fmt::Display for Question {
             Self::LinkTarget => plain(formatter, "link.target"),
             Self::LinkTags => plain(formatter, "link.tags"),
             Self::AtOrAfter(instant) => write!(formatter, "clock.at-or-after({instant})"),
+            Self::Weekday(zone) => write!(formatter, "clock.weekday({})", quote(zone.name())),
+            Self::Hour(zone) => write!(formatter, "clock.hour({})", quote(zone.name())),
             Self::Region => plain(formatter, "node.region"),
             Self::Pop => plain(formatter, "node.pop"),
             Self::Setting(name) => write!(formatter, "settings.get({})", quote(name)),

@@ -305,6 +305,10 @@ mod tests {
                 _ => Answer::Absent,
             }
         }
+
+        fn now_s(&self) -> u64 {
+            0
+        }
     }
 
     #[test]
@@ -362,6 +366,10 @@ mod tests {
         impl Facts for Nothing {
             fn answer(&self, _: &Question) -> Answer {
                 Answer::Absent
+            }
+
+            fn now_s(&self) -> u64 {
+                0
             }
         }
         let render = |text: &str| {

@@ -117,6 +117,10 @@ mod tests {
         fn answer(&self, _: &Question) -> Answer {
             Answer::Number(self.0.fetch_add(1, Ordering::Relaxed))
         }
+
+        fn now_s(&self) -> u64 {
+            0
+        }
     }
 
     #[test]

@@ -230,7 +230,7 @@ impl Tree {
                 return Walk::Waits;
             }
             let answer = facts.answer(&inner.question);
-            horizon = earlier(horizon, inner.question.holds_until(&answer));
+            horizon = earlier(horizon, inner.question.holds_until(&answer, facts.now_s()));
             next = inner.edges.get(&answer);
         }
         Walk::New

@@ -12,6 +12,7 @@ use wayside_decide::{
     bucket::bucket,
     facts::Facts,
     language,
+    point::Coordinates,
     question::{Answer, Question},
 };
 
@@ -207,6 +208,12 @@ impl<T: RequestText> RequestFacts<T> {
         })
     }
 
+    /// Where the visitor is. What is nowhere on the globe counts as unknown: the database is not ours.
+    fn coordinates(&self) -> Option<Coordinates> {
+        let geography = self.geography();
+        Coordinates::new(geography.latitude?, geography.longitude?).ok()
+    }
+
     fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
             let field = |name| {
@@ -304,6 +311,9 @@ impl<T: RequestText> RequestFacts<T> {
             Question::InNetwork(networks) => {
                 Answer::Flag(networks.iter().any(|network| network.contains(&self.address)))
             }
+            Question::Nearest(points) => {
+                Answer::text(self.coordinates().as_ref().and_then(|place| points.nearest(place)))
+            }
             Question::Device => Answer::Text(self.agent().device.into()),
             Question::Os => Answer::Text(self.agent().os.into()),
             Question::Browser => Answer::Text(self.agent().browser.into()),
@@ -319,7 +329,6 @@ impl<T: RequestText> RequestFacts<T> {
             Question::LinkKey => Answer::text(self.link().map(|_| self.text.key())),
             Question::LinkTarget => Answer::text(self.link().map(|link| link.target.as_str())),
             Question::LinkTags => Answer::List(self.link().map(|link| link.tags.clone()).unwrap_or_default()),
-            Question::AtOrAfter(instant) => Answer::Flag(self.sources.now_s >= *instant),
             Question::Region => Answer::text(self.sources.place.region.as_deref()),
             Question::Pop => Answer::text(self.sources.place.pop.as_deref()),
             Question::Setting(name) => {
@@ -330,8 +339,8 @@ impl<T: RequestText> RequestFacts<T> {
                     .and_then(|binding| binding.settings.get(name));
                 Answer::text(setting.map(|value| &**value))
             }
-            // The questions answered above.
-            _ => Answer::Absent,
+            // Those of the clock, and those answered above.
+            _ => question.answer_at(self.sources.now_s).unwrap_or(Answer::Absent),
         }
     }
 }
@@ -341,6 +350,10 @@ impl<T: RequestText> Facts for RequestFacts<T> {
         self.about_request(question)
             .or_else(|| self.about_visitor(question))
             .unwrap_or_else(|| self.about_the_rest(question))
+    }
+
+    fn now_s(&self) -> u64 {
+        self.sources.now_s
     }
 
     fn can_answer(&self, question: &Question) -> bool {

@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::watch;
 use wayside_decide::{
     decision::Failure,
+    facts::Facts as _,
     name::Name,
     question::Answer,
     trace::{Recorder, Trace},
@@ -153,6 +154,7 @@ async fn run(
             return Err(failure).into();
         }
     };
+    let now_s = facts.now_s();
     let facts = Arc::clone(facts);
     let run = edge.policies.run(tenant, guest, Recorder::new(facts)).await;
     let policy = &live.binding.policy;
@@ -173,7 +175,9 @@ async fn run(
             lacked_link: true,
         };
     }
-    live.remembered.keep(tenant, policy, &trace, run.result, now).into()
+    live.remembered
+        .keep(tenant, policy, &trace, run.result, now, now_s)
+        .into()
 }
 
 impl Remembered {
@@ -188,7 +192,7 @@ impl Remembered {
         Ok(())
     }
 
-    /// Keeps what a run came to.
+    /// Keeps what a run came to whose facts are those of `now_s`.
     fn keep(
         &self,
         tenant: &Name,
@@ -196,6 +200,7 @@ impl Remembered {
         trace: &Trace,
         result: Result<wayside_decide::decision::Decision, Failure>,
         now: Instant,
+        now_s: u64,
     ) -> Result<Hit, Failure> {
         lock(&self.rest).note(&result.as_ref().map(|_| ()).map_err(Clone::clone), now);
         let leaf = self.memory.graft(trace, result).map_err(|not_kept| match not_kept {
@@ -207,7 +212,7 @@ impl Remembered {
         })?;
         let horizons = trace
             .iter()
-            .filter_map(|(question, answer)| question.holds_until(answer));
+            .filter_map(|(question, answer)| question.holds_until(answer, now_s));
         Ok(Hit {
             leaf,
             horizon: horizons.min(),

@@ -20,13 +20,17 @@ impl Facts for NoFacts {
             Question::Path => Answer::text(Some("/")),
             Question::Device => Answer::text(Some("unknown")),
             Question::Os | Question::Browser => Answer::text(Some("other")),
-            Question::InEu | Question::InNetwork(_) | Question::Bot | Question::LinkExists | Question::AtOrAfter(_) => {
-                Answer::Flag(false)
-            }
+            Question::InEu | Question::InNetwork(_) | Question::Bot | Question::LinkExists => Answer::Flag(false),
+            // It is never late, and always the first day of 1970.
+            Question::AtOrAfter(_) => Answer::Flag(false),
             Question::Bucket { .. } => Answer::Number(0),
             Question::LinkTags => Answer::List(Box::default()),
-            _ => Answer::Absent,
+            _ => question.answer_at(self.now_s()).unwrap_or(Answer::Absent),
         }
+    }
+
+    fn now_s(&self) -> u64 {
+        0
     }
 }
 
@@ -37,7 +41,7 @@ pub struct MapFacts {
     pub answers: BTreeMap<String, Answer>,
     /// The binding's settings.
     pub settings: BTreeMap<String, String>,
-    /// The instant, in seconds since 1970 UTC, from which `clock.at-or-after` is answered when it is not written.
+    /// The instant, in seconds since 1970 UTC, from which questions about the time are answered when they are not written.
     pub now: Option<u64>,
 }
 
@@ -46,10 +50,14 @@ impl Facts for MapFacts {
         if let Some(answer) = self.answers.get(&question.to_string()) {
             return answer.clone();
         }
-        match (question, self.now) {
-            (Question::Setting(name), _) => Answer::text(self.settings.get(&**name).map(String::as_str)),
-            (Question::AtOrAfter(instant), Some(now)) => Answer::Flag(now >= *instant),
-            _ => NoFacts.answer(question),
+        if let Question::Setting(name) = question {
+            return Answer::text(self.settings.get(&**name).map(String::as_str));
         }
+        let timed = self.now.and_then(|now_s| question.answer_at(now_s));
+        timed.unwrap_or_else(|| NoFacts.answer(question))
+    }
+
+    fn now_s(&self) -> u64 {
+        self.now.unwrap_or_else(|| NoFacts.now_s())
     }
 }

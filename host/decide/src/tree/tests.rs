@@ -19,6 +19,7 @@ use crate::{
     target::Target,
     template::Template,
     trace::{Recorder, Trace},
+    zone::Zone,
 };
 
 /// A deterministic policy as data: ask, go where the answer leads, decide.
@@ -89,10 +90,14 @@ struct World {
 
 impl Facts for World {
     fn answer(&self, question: &Question) -> Answer {
-        match question {
-            Question::AtOrAfter(instant) => Answer::Flag(self.now_s >= *instant),
-            _ => self.answers.get(question).cloned().unwrap_or(Answer::Absent),
-        }
+        question
+            .answer_at(self.now_s)
+            .or_else(|| self.answers.get(question).cloned())
+            .unwrap_or(Answer::Absent)
+    }
+
+    fn now_s(&self) -> u64 {
+        self.now_s
     }
 }
 
@@ -100,6 +105,32 @@ fn run(program: &Program, world: &World) -> (Recorder, Outcome) {
     let mut recorder = Recorder::new(Arc::new(world.clone()));
     let outcome = program.run(&mut recorder);
     (recorder, outcome)
+}
+
+/// Instants in whose next 20 seconds something happens to somebody's clock: 1970 begins; clocks in Berlin go
+/// forward, and back; midnight in Kolkata; clocks on Lord Howe go back by half an hour; Apia leaves out a day.
+const MOMENTS: [u64; 6] = [
+    0,
+    1_743_296_390,
+    1_761_440_390,
+    1_750_012_190,
+    1_743_865_190,
+    1_325_239_190,
+];
+const ZONES: [&str; 5] = [
+    "UTC",
+    "Europe/Berlin",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Pacific/Apia",
+];
+
+fn instants(seconds: std::ops::Range<u64>) -> impl Strategy<Value = u64> {
+    (prop::sample::select(&MOMENTS[..]), seconds).prop_map(|(moment, seconds)| moment + seconds)
+}
+
+fn zones() -> impl Strategy<Value = Zone> {
+    prop::sample::select(&ZONES[..]).prop_map(|name| Zone::parse(name).expect("a zone"))
 }
 
 /// Few questions with parameters that differ, so that programs meet the same ones again.
@@ -115,7 +146,9 @@ fn questions() -> impl Strategy<Value = Question> {
             count
         }),
         (0_u32..3).prop_map(Question::Segment),
-        (0_u64..20).prop_map(Question::AtOrAfter),
+        instants(0..20).prop_map(Question::AtOrAfter),
+        zones().prop_map(Question::Weekday),
+        zones().prop_map(Question::Hour),
     ]
 }
 
@@ -153,7 +186,7 @@ fn events() -> impl Strategy<Value = Event> {
         .prop_map(|name: &str| Question::Query(name.into()));
     prop_oneof![
         4 => (prop_oneof![3 => questions().boxed(), 1 => named.boxed()], answers()).prop_map(|(question, answer)| Event::Change(question, answer)),
-        1 => (0_u64..25).prop_map(Event::Clock),
+        2 => instants(0..25).prop_map(Event::Clock),
         1 => Just(Event::Again),
     ]
 }
@@ -188,6 +221,15 @@ fn remembered(memory: &Memory, program: &Program, world: &World) -> (Outcome, Op
     let kept = memory.graft(recorder.trace(), outcome.clone());
     assert_eq!(kept.expect("a pure program").decided().outcome(), &outcome);
     (outcome, Some(0))
+}
+
+/// Seconds from `now_s` on: the first, some of the next two days, and the last before the horizon.
+fn sampled(now_s: u64, horizon: Option<u64>) -> impl Iterator<Item = u64> {
+    let first = now_s..now_s + 25;
+    let rest = (now_s..now_s + 2 * 86_400).step_by(7_199);
+    let last = horizon.and_then(|horizon| horizon.checked_sub(1));
+    let all = first.chain(rest).chain(last);
+    all.filter(move |second| *second >= now_s && horizon.is_none_or(|horizon| *second < horizon))
 }
 
 fn decided(trace: &Trace, outcome: &Outcome) -> Arc<Decided> {
@@ -225,8 +267,7 @@ proptest! {
             let (outcome, horizon) = remembered(&memory, &program, &world);
             prop_assert_eq!(&outcome, &run(&program, &world).1);
             // Nothing but the clock moves: the outcome holds up to the horizon.
-            let last = horizon.unwrap_or(40).min(40);
-            for now_s in world.now_s..last {
+            for now_s in sampled(world.now_s, horizon) {
                 let later = World { now_s, ..world.clone() };
                 prop_assert_eq!(&outcome, &run(&program, &later).1, "at {} of {:?}", now_s, horizon);
             }

@@ -150,6 +150,10 @@ async fn a_panic_of_the_host_ends_the_run_and_not_the_worker() {
         fn answer(&self, _: &Question) -> Answer {
             panic!("broken facts");
         }
+
+        fn now_s(&self) -> u64 {
+            0
+        }
     }
     let pool = pool(patient(1));
     for _ in 0..3 {
