@@ -67,6 +67,24 @@ pub fn in_network(networks: &[&str]) -> bool {
     contract::in_network(&networks)
 }
 
+/// Which of these points is nearest to where the visitor is, by great circle: its name. A point is a name, degrees north
+/// and degrees east. Of those equally near it is the first; none when it is not known where the visitor is. More than 64
+/// points, a name that is there twice, or a point that is nowhere on the globe is a failure of the policy.
+///
+/// ```ignore
+/// let nearest = visitor::nearest(&[("fra", 50.11, 8.68), ("nyc", 40.71, -74.01)]);
+/// ```
+#[must_use]
+pub fn nearest(points: &[(&str, f64, f64)]) -> Option<String> {
+    let point = |&(name, latitude, longitude): &(&str, f64, f64)| contract::Point {
+        name: name.to_owned(),
+        latitude,
+        longitude,
+    };
+    let points: Vec<contract::Point> = points.iter().map(point).collect();
+    contract::nearest(&points)
+}
+
 /// The device.
 #[must_use]
 pub fn device() -> Device {

@@ -11,13 +11,18 @@ use wayside_decide::{
     decision::Decision,
     invalid::Invalid,
     limits::{QUESTION_BYTES_MAX, QUESTION_ITEMS_MAX},
+    point::Points,
     question::{Answer, Question},
     status::{DenyStatus, RedirectStatus},
     template::Template,
+    zone::Zone,
 };
 
 use crate::{
-    bindings::wayside::policy::{decisions, visitor::DeviceClass},
+    bindings::wayside::policy::{
+        decisions,
+        visitor::{DeviceClass, Point},
+    },
     note::Level,
 };
 
@@ -72,6 +77,24 @@ fn network(text: &str) -> Result<IpNet, Invalid> {
     parsed
         .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| Invalid::text("network", text, "a network such as `192.0.2.0/24` or `2001:db8::/32`"))
+}
+
+/// `visitor.nearest`. The order counts: the first of those equally near is taken.
+pub(crate) fn nearest(points: Vec<Point>) -> Result<Question, Invalid> {
+    let points = points
+        .into_iter()
+        .map(|point| (point.name, point.latitude, point.longitude));
+    Ok(Question::Nearest(Points::new(points)?))
+}
+
+/// `clock.weekday`. The case of a zone's name does not change the question.
+pub(crate) fn weekday(zone: &str) -> Result<Question, Invalid> {
+    Ok(Question::Weekday(Zone::parse(zone)?))
+}
+
+/// `clock.hour`, likewise.
+pub(crate) fn hour(zone: &str) -> Result<Question, Invalid> {
+    Ok(Question::Hour(Zone::parse(zone)?))
 }
 
 /// `visitor.bucket`.
@@ -136,6 +159,12 @@ pub(crate) fn to_optional_number(answer: &Answer) -> Option<u32> {
     answer.as_number().and_then(|number| u32::try_from(number).ok())
 }
 
+/// A small number that is always there.
+pub(crate) fn to_small_number(answer: &Answer) -> u8 {
+    let number = answer.as_number().and_then(|number| u8::try_from(number).ok());
+    number.unwrap_or_default()
+}
+
 /// A list answer.
 pub(crate) fn to_list(answer: &Answer) -> Vec<String> {
     answer.as_list().iter().map(|item| item.clone().into_string()).collect()
@@ -177,12 +206,24 @@ pub(crate) fn decision(decision: &decisions::Decision) -> Result<Decision, Inval
 
 #[cfg(test)]
 mod tests {
-    use wayside_decide::{limits::QUESTION_BYTES_MAX, question::Question};
+    use wayside_decide::{
+        limits::{NEAREST_POINTS_MAX, QUESTION_BYTES_MAX},
+        question::Question,
+    };
 
-    use super::{bucket, cookie, header, in_network, prefers, query, setting};
+    use super::{Point, bucket, cookie, header, hour, in_network, nearest, prefers, query, setting, weekday};
 
     fn strings(items: &[&str]) -> Vec<String> {
         items.iter().map(|&item| item.to_owned()).collect()
+    }
+
+    fn points(names: &[&str]) -> Vec<Point> {
+        let point = |name: &&str| Point {
+            name: (*name).to_owned(),
+            latitude: 0.0,
+            longitude: 0.0,
+        };
+        names.iter().map(point).collect()
     }
 
     #[test]
@@ -195,6 +236,10 @@ mod tests {
         let networks = ["2001:db8::/32", "192.0.2.0/24", "198.51.100.7/32"];
         let same = ["198.51.100.7", "192.0.2.9/24", "192.0.2.0/24", "2001:db8::1/32"];
         assert_eq!(in_network(&strings(&networks)), in_network(&strings(&same)));
+        assert_eq!(hour("europe/berlin"), hour("Europe/Berlin"));
+        assert_ne!(weekday("Europe/Berlin"), hour("Europe/Berlin"));
+        assert_ne!(weekday("Europe/Berlin"), weekday("Europe/Paris"));
+        assert_ne!(nearest(points(&["a", "b"])), nearest(points(&["b", "a"])));
         assert_ne!(prefers(strings(&["de", "en"])), prefers(strings(&["en", "de"])));
     }
 
@@ -217,6 +262,28 @@ mod tests {
         for language in ["", "-", "de-", "de;q=1", "de,en", "abcdefghi"] {
             assert!(prefers(strings(&[language])).is_err(), "{language:?}");
         }
+        for zone in ["", "Berlin", "Europe/Berln", "+01:00", "Etc/Unknown"] {
+            assert!(hour(zone).is_err() && weekday(zone).is_err(), "{zone:?}");
+        }
+        let nowhere = |latitude, longitude| {
+            let name = "a".to_owned();
+            nearest(vec![Point {
+                name,
+                latitude,
+                longitude,
+            }])
+        };
+        for (latitude, longitude) in [
+            (90.1, 0.0),
+            (-90.1, 0.0),
+            (0.0, 180.1),
+            (f64::NAN, 0.0),
+            (0.0, f64::INFINITY),
+        ] {
+            assert!(nowhere(latitude, longitude).is_err(), "{latitude} {longitude}");
+        }
+        assert!(nowhere(-90.0, 180.0).is_ok() && nearest(Vec::new()).is_ok());
+        assert!(nearest(points(&["a", "b", "a"])).is_err(), "a name twice");
         assert!(bucket("salt".to_owned(), 0).is_err());
         assert!(prefers(Vec::new()).is_ok() && in_network(&[]).is_ok());
     }
@@ -225,7 +292,11 @@ mod tests {
     fn long_questions_are_refused() {
         let long = "x".repeat(QUESTION_BYTES_MAX + 1);
         assert!(query(long.clone()).is_err() && setting(long.clone()).is_err() && header(long.clone()).is_err());
-        assert!(bucket(long.clone(), 2).is_err());
+        assert!(bucket(long.clone(), 2).is_err() && hour(&long).is_err() && weekday(&long).is_err());
+        assert!(nearest(points(&[&long])).is_err() && nearest(points(&[&long[1..]])).is_ok());
+        let names: Vec<String> = (0..=NEAREST_POINTS_MAX).map(|number| number.to_string()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert!(nearest(points(&names)).is_err() && nearest(points(&names[1..])).is_ok());
         assert_eq!(query(long[1..].to_owned()), Ok(Question::Query(long[1..].into())));
         assert!(prefers(vec!["de".to_owned(); 1025]).is_err());
         assert!(in_network(&vec!["2001:db8:1111:2222::/64".to_owned(); 1000]).is_err());

@@ -131,6 +131,10 @@ impl visitor::Host for Sandbox {
         Ok(self.ask_checked(conv::in_network(&networks))?.is_yes())
     }
 
+    fn nearest(&mut self, points: Vec<visitor::Point>) -> wasmtime::Result<Option<String>> {
+        Ok(conv::to_optional_text(&self.ask_checked(conv::nearest(points))?))
+    }
+
     fn device(&mut self) -> wasmtime::Result<visitor::DeviceClass> {
         Ok(conv::to_device(&self.ask(Question::Device)?))
     }
@@ -174,6 +178,14 @@ impl link::Host for Sandbox {
 impl clock::Host for Sandbox {
     fn at_or_after(&mut self, instant: u64) -> wasmtime::Result<bool> {
         self.flag(Question::AtOrAfter(instant))
+    }
+
+    fn weekday(&mut self, zone: String) -> wasmtime::Result<u8> {
+        Ok(conv::to_small_number(&self.ask_checked(conv::weekday(&zone))?))
+    }
+
+    fn hour(&mut self, zone: String) -> wasmtime::Result<u8> {
+        Ok(conv::to_small_number(&self.ask_checked(conv::hour(&zone))?))
     }
 }
 

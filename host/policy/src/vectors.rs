@@ -12,7 +12,8 @@
 //! asks = ["visitor.country", 'settings.get("de")']
 //! ```
 //!
-//! `now = 1900000000` answers every `clock.at-or-after`. What no fact is given for is not known.
+//! `now = 1900000000` answers every question about the time, which is the beginning of 1970 without it. What else no
+//! fact is given for is not known.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -32,7 +33,7 @@ use crate::{facts::MapFacts, guest::Guest};
 const TESTS_MAX: usize = 1_000;
 
 /// The questions that can be given facts for, and the kind of their answer.
-const QUESTIONS: [(&str, Kind); 30] = [
+const QUESTIONS: [(&str, Kind); 33] = [
     ("request.method", Kind::Text),
     ("request.scheme", Kind::Text),
     ("request.host", Kind::Text),
@@ -51,6 +52,7 @@ const QUESTIONS: [(&str, Kind); 30] = [
     ("visitor.in-eu", Kind::Flag),
     ("visitor.asn", Kind::Number),
     ("visitor.in-network", Kind::Flag),
+    ("visitor.nearest", Kind::Text),
     ("visitor.device", Kind::Text),
     ("visitor.os", Kind::Text),
     ("visitor.browser", Kind::Text),
@@ -61,6 +63,8 @@ const QUESTIONS: [(&str, Kind); 30] = [
     ("link.target", Kind::Text),
     ("link.tags", Kind::List),
     ("clock.at-or-after", Kind::Flag),
+    ("clock.weekday", Kind::Number),
+    ("clock.hour", Kind::Number),
     ("node.region", Kind::Text),
     ("node.pop", Kind::Text),
 ];

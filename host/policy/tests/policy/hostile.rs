@@ -121,11 +121,35 @@ fn a_question_without_meaning_is_named() {
         ("bad-cidr", "network"),
         ("bad-header", "header name"),
         ("no-buckets", "bucket count"),
+        ("bad-zone", "time zone"),
+        ("bad-day-zone", "time zone"),
+        ("bad-point", "latitude"),
+        ("many-points", "points"),
+        ("same-points", "points"),
     ] {
         let Failure::InvalidQuestion(invalid) = failure(mode) else {
             panic!("{mode}: not an invalid question");
         };
         assert_eq!(invalid.what, what);
+    }
+}
+
+#[test]
+fn an_author_is_told_which_zone_or_point_has_no_meaning() {
+    for (mode, said) in [
+        (
+            "bad-zone",
+            "time zone: found \"Europe/Berln\", expected the IANA name of a time zone, such as `Europe/Berlin` or `UTC`",
+        ),
+        (
+            "bad-point",
+            "latitude: found NaN of \"nowhere\", expected a number of degrees from -90 to 90",
+        ),
+        ("many-points", "points: found 65 of them, expected at most 64"),
+        ("same-points", "points: found \"here\" twice, expected each name once"),
+    ] {
+        let failure = failure(mode).to_string();
+        assert!(failure.ends_with(said), "{failure}");
     }
 }
 

@@ -19,7 +19,7 @@ fn every_sample_passes_its_tests() {
         assert!(mismatches.is_empty(), "{name}:\n{}", mismatches.join("\n"));
         checked += 1;
     }
-    assert!(checked >= 3, "only {checked} sample policies were found");
+    assert!(checked >= 5, "only {checked} sample policies were found");
 }
 
 #[test]
@@ -28,7 +28,9 @@ fn every_component_is_admitted_and_asks_only_what_it_shows() {
         ("geo-redirect", &["visitor", "settings"][..]),
         ("ab-split", &["visitor", "settings"]),
         ("device-link", &["visitor", "settings"]),
-        ("hostile", &["request", "visitor", "settings"]),
+        ("opening-hours", &["clock", "settings"]),
+        ("nearest-place", &["visitor", "settings"]),
+        ("hostile", &["request", "visitor", "clock", "settings"]),
     ] {
         let bytes = component(name);
         let admitted = admission()
