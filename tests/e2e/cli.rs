@@ -33,7 +33,7 @@ fn links_come_change_and_go_within_a_second() {
 #[test]
 fn a_new_link_says_all_that_the_command_says() {
     let dev = Dev::start();
-    let words = "link add localhost /all https://one.example/ --status 307 --tag x --tag y --forward-query \
+    let words = "link add localhost /all https://one.example/ --status 307 --tag x --tag y --attribute a=1=2 --forward-query \
                  --starts-at 1 --expires-at 2001-09-09T01:46:40Z --fallback https://two.example/";
     dev.ok(&words.split_whitespace().collect::<Vec<_>>());
     let shown = dev.ok(&["--output", "json", "link", "get", "localhost", "/all"]);
@@ -42,7 +42,7 @@ fn a_new_link_says_all_that_the_command_says() {
     link.retain(|name, _| !name.ends_with("ed_at"));
     let expected = serde_json::json!({
         "site": "localhost", "path": "/all", "target": "https://one.example/", "status": 307, "tags": ["x", "y"],
-        "forward_query": true, "starts_at": 1, "expires_at": 1_000_000_000, "fallback": "https://two.example/",
+        "attributes": {"a": "1=2"}, "forward_query": true, "starts_at": 1, "expires_at": 1_000_000_000, "fallback": "https://two.example/",
     });
     assert_eq!(shown, expected);
 }

@@ -14,6 +14,7 @@ mod harness;
 mod admin;
 mod authors;
 mod bad_requests;
+mod bindings;
 mod cli;
 mod demo;
 mod full_disk;

@@ -26,6 +26,12 @@ pub fn tags() -> Vec<String> {
     contract::tags()
 }
 
+/// What the link's owner wrote down about it under this name (`--attribute campaign=spring`).
+#[must_use]
+pub fn attribute(name: &str) -> Option<String> {
+    contract::attribute(name)
+}
+
 /// Whether it carries this label. Asks for all of them.
 #[must_use]
 pub fn has_tag(tag: &str) -> bool {

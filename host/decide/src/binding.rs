@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::{digest::Digest, invalid::Invalid, name::Name, path::LinkPath};
+use crate::{digest::Digest, invalid::Invalid, limits::NAME_BYTES_MAX, name::Name, path::LinkPath};
 
 /// What holds when a policy gives no decision. There is no default: whoever binds a policy says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +44,49 @@ impl fmt::Display for FailureMode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
     }
+}
+
+/// What tells one visitor from another in `visitor.bucket`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum VisitorKey {
+    /// The address; of IPv6 the first 64 bits, as the rest changes while the visitor stays.
+    #[default]
+    Address,
+    /// The value of this cookie; the address of those who send none.
+    Cookie(Box<str>),
+    /// The value of this header field, its name in lower case; the address of those who send none.
+    Header(Box<str>),
+}
+
+impl VisitorKey {
+    /// Reads `address`, `cookie:NAME` or `header:NAME`.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is none of these, or the name cannot be one (RFC 9110 §5.6.2, RFC 6265 §4.1.1).
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let expected = "`address`, `cookie:NAME` or `header:NAME`";
+        match text.split_once(':') {
+            None if text == "address" => Ok(Self::Address),
+            Some(("cookie", name)) if is_token(name) => Ok(Self::Cookie(name.into())),
+            Some(("header", name)) if is_token(name) => Ok(Self::Header(name.to_ascii_lowercase().into())),
+            _ => Err(Invalid::text("visitor key", text, expected)),
+        }
+    }
+}
+
+impl fmt::Display for VisitorKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address => formatter.write_str("address"),
+            Self::Cookie(name) => write!(formatter, "cookie:{name}"),
+            Self::Header(name) => write!(formatter, "header:{name}"),
+        }
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_token_byte)
 }
 
 /// The part of a site a binding covers: a path and everything below it, by whole segments.
@@ -105,11 +148,33 @@ pub struct Binding {
     pub settings: BTreeMap<Box<str>, Box<str>>,
     /// What holds when the policy gives no decision.
     pub on_failure: FailureMode,
+    /// What `visitor.bucket` tells visitors apart by.
+    pub visitor_key: VisitorKey,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Prefix;
+    use super::{Prefix, VisitorKey};
+
+    #[test]
+    fn a_visitor_key_reads_as_it_is_written() {
+        for text in ["address", "cookie:session", "header:x-user"] {
+            assert_eq!(VisitorKey::parse(text).expect(text).to_string(), text);
+        }
+        assert_eq!(VisitorKey::parse("header:X-User"), VisitorKey::parse("header:x-user"));
+        assert_ne!(VisitorKey::parse("cookie:A"), VisitorKey::parse("cookie:a"));
+        for text in [
+            "",
+            "cookie",
+            "cookie:",
+            "header:two words",
+            "query:x",
+            "cookie:a;b",
+            "Address",
+        ] {
+            assert!(VisitorKey::parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_prefix_covers_whole_segments() {

@@ -99,6 +99,7 @@ impl Question {
             | Self::LinkKey
             | Self::LinkTarget
             | Self::LinkTags
+            | Self::LinkAttribute(_)
             | Self::AtOrAfter(_)
             | Self::Weekday(_)
             | Self::Hour(_)

@@ -15,6 +15,8 @@ pub const HOST_BYTES_MAX: usize = 253;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Host patterns of one site.
 pub const SITE_HOSTS_MAX: usize = 1_000;
+/// How long a site may let caches keep a redirect, in seconds: a year.
+pub const MAX_AGE_S_MAX: u32 = 365 * 86_400;
 /// Rules of one site.
 pub const SITE_RULES_MAX: usize = 10_000;
 /// Bindings of one site.
@@ -23,6 +25,10 @@ pub const SITE_BINDINGS_MAX: usize = 100;
 pub const LINK_TAGS_MAX: usize = 32;
 /// Longest tag, in bytes.
 pub const TAG_BYTES_MAX: usize = 64;
+/// Attributes of one link.
+pub const LINK_ATTRIBUTES_MAX: usize = 16;
+/// Longest value of an attribute, in bytes.
+pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 1024;
 /// Settings of one binding.
 pub const BINDING_SETTINGS_MAX: usize = 256;
 /// Longest value of a setting, in bytes.

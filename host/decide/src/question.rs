@@ -72,6 +72,8 @@ pub enum Question {
     LinkTarget,
     /// The link's tags. List, empty when there is no link.
     LinkTags,
+    /// The link's attribute of this name. Text or absent.
+    LinkAttribute(Box<str>),
     /// Whether it is this instant or later, in seconds since 1970 UTC. Flag. The host knows until when a `no` holds.
     AtOrAfter(u64),
     /// The day of the week in this zone: 0 (Monday) to 6. Number. The host knows until when it holds.
@@ -92,7 +94,7 @@ impl Question {
     pub const fn is_about_link(&self) -> bool {
         matches!(
             self,
-            Self::LinkExists | Self::LinkKey | Self::LinkTarget | Self::LinkTags
+            Self::LinkExists | Self::LinkKey | Self::LinkTarget | Self::LinkTags | Self::LinkAttribute(_)
         )
     }
 
@@ -122,7 +124,11 @@ impl Question {
     /// What it holds outside itself, in bytes.
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
-            Self::Query(text) | Self::Header(text) | Self::Cookie(text) | Self::Setting(text) => text.len(),
+            Self::Query(text)
+            | Self::Header(text)
+            | Self::Cookie(text)
+            | Self::LinkAttribute(text)
+            | Self::Setting(text) => text.len(),
             Self::Bucket { salt, .. } => salt.len(),
             Self::Prefers(languages) => languages.iter().map(|text| text.len() + size_of::<Box<str>>()).sum(),
             Self::InNetwork(networks) => size_of_val::<[IpNet]>(networks),
@@ -168,6 +174,7 @@ impl fmt::Display for Question {
             Self::LinkKey => plain(formatter, "link.key"),
             Self::LinkTarget => plain(formatter, "link.target"),
             Self::LinkTags => plain(formatter, "link.tags"),
+            Self::LinkAttribute(name) => write!(formatter, "link.attribute({})", quote(name)),
             Self::AtOrAfter(instant) => write!(formatter, "clock.at-or-after({instant})"),
             Self::Weekday(zone) => write!(formatter, "clock.weekday({})", quote(zone.name())),
             Self::Hour(zone) => write!(formatter, "clock.hour({})", quote(zone.name())),

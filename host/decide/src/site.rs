@@ -31,6 +31,9 @@ pub struct Site {
     pub rules: RuleSet,
     /// Where a visitor is sent whose path leads nowhere; 404 when absent.
     pub not_found: Option<Target>,
+    /// How long caches may keep a redirect at most, in seconds; 0 for not at all. When absent, decisions of policies are
+    /// kept for a minute, and of links and rules nothing is said.
+    pub max_age_s: Option<u32>,
     /// The key of `visitor.bucket`: secret, the same on every node, different for every site.
     pub bucket_key: [u8; 32],
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use wayside_decide::dependence::Dependence;
 
-/// How long a shared cache may keep a decision, in seconds, unless it holds for a shorter time.
+/// How long a shared cache may keep a decision, in seconds, unless it holds for a shorter time or its site says otherwise.
 const SHARED_MAX_AGE_S: u64 = 60;
 
 /// What a response says to caches.
@@ -29,6 +29,18 @@ enum Keeping {
     Nobody,
 }
 
+impl Keeping {
+    fn shared(max_age_s: Option<u32>, holds_until: Option<u64>, now_s: u64) -> Self {
+        let rest = holds_until.map_or(u64::MAX, |until| until.saturating_sub(now_s));
+        let most = max_age_s.map_or(SHARED_MAX_AGE_S, u64::from);
+        if most == 0 {
+            Self::Nobody
+        } else {
+            Self::Shared(most.min(rest))
+        }
+    }
+}
+
 impl Caching {
     /// For what no cache that serves more than one visitor may keep.
     pub(crate) const PRIVATE: Self = Self {
@@ -41,20 +53,30 @@ impl Caching {
         vary: None,
     };
 
-    /// What follows from a decision's dependence. `holds_until` and `now_s` are seconds since 1970 UTC.
-    pub(crate) fn of(dependence: &Dependence, holds_until: Option<u64>, now_s: u64) -> Self {
-        if dependence.is_fallback() {
+    /// What follows from a decision's dependence. `max_age_s` is the site's own limit; `holds_until` and `now_s` are
+    /// seconds since 1970 UTC.
+    pub(crate) fn of(dependence: &Dependence, max_age_s: Option<u32>, holds_until: Option<u64>, now_s: u64) -> Self {
+        if dependence.is_fallback() || max_age_s == Some(0) {
             return Self::NOT_KEPT;
         }
         if dependence.is_private() {
             return Self::PRIVATE;
         }
-        let rest = holds_until.map_or(u64::MAX, |until| until.saturating_sub(now_s));
         let fields: Vec<&str> = dependence.fields().collect();
         Self {
-            keeping: Keeping::Shared(SHARED_MAX_AGE_S.min(rest)),
+            keeping: Keeping::shared(max_age_s, holds_until, now_s),
             vary: (!fields.is_empty()).then(|| fields.join(", ")),
         }
+    }
+
+    /// For a response that depends on nothing but what the site's owner recorded. Nothing is said unless there is a
+    /// reason to: the site's own limit, or that it will change. Same units as above.
+    pub(crate) fn of_record(max_age_s: Option<u32>, holds_until: Option<u64>, now_s: u64) -> Self {
+        let keeping = match (max_age_s, holds_until) {
+            (None, None) => Keeping::Unsaid,
+            _ => Keeping::shared(max_age_s, holds_until, now_s),
+        };
+        Self { keeping, vary: None }
     }
 
     /// For a response of another step that this decision led to: its own caching, made as strict as the decision's.
@@ -99,7 +121,7 @@ mod tests {
     fn of(questions: &[Question], holds_until: Option<u64>) -> (Option<String>, Option<String>) {
         let mut dependence = Dependence::default();
         questions.iter().for_each(|question| dependence.add(question));
-        let caching = Caching::of(&dependence, holds_until, 1_000);
+        let caching = Caching::of(&dependence, None, holds_until, 1_000);
         (
             caching.cache_control().map(Into::into),
             caching.vary().map(str::to_owned),
@@ -124,11 +146,30 @@ mod tests {
     }
 
     #[test]
+    fn a_site_says_how_long_its_redirects_are_kept() {
+        let of = |max_age_s, holds_until| {
+            let decided = Caching::of(&Dependence::default(), max_age_s, holds_until, 1_000);
+            let recorded = Caching::of_record(max_age_s, holds_until, 1_000);
+            [decided, recorded].map(|caching| caching.cache_control().map(String::from))
+        };
+        let both = |control: &str| [Some(control.to_owned()), Some(control.to_owned())];
+        assert_eq!(of(None, None), [Some("public, max-age=60".to_owned()), None]);
+        assert_eq!(of(None, Some(1_005)), both("public, max-age=5"));
+        assert_eq!(of(Some(3_600), None), both("public, max-age=3600"));
+        assert_eq!(of(Some(3_600), Some(1_100)), both("public, max-age=100"));
+        assert_eq!(of(Some(0), None), both("no-store"));
+        let mut private = Dependence::default();
+        private.add(&Question::Country);
+        assert_eq!(Caching::of(&private, Some(3_600), None, 1_000), Caching::PRIVATE);
+        assert_eq!(Caching::of(&private, Some(0), None, 1_000), Caching::NOT_KEPT);
+    }
+
+    #[test]
     fn what_a_decision_leads_to_is_kept_no_longer_than_the_decision() {
         let shared = |field: &str| {
             let mut dependence = Dependence::default();
             dependence.add(&Question::Header(field.into()));
-            Caching::of(&dependence, Some(1_010), 1_000)
+            Caching::of(&dependence, None, Some(1_010), 1_000)
         };
         let told = |caching: &Caching| {
             (

@@ -186,6 +186,7 @@ mod tests {
             name: format!("s{id}"),
             hosts: hosts.iter().map(ToString::to_string).collect(),
             not_found: None,
+            max_age_s: None,
             bucket_key: "0".repeat(64),
             rules: Vec::new(),
             bindings: Vec::new(),

@@ -8,7 +8,7 @@ use std::{
 use wayside_cache::links::Held;
 use wayside_decide::{
     agent::{self, Agent},
-    binding::Binding,
+    binding::{Binding, VisitorKey},
     bucket::bucket,
     facts::Facts,
     language,
@@ -260,12 +260,22 @@ impl<T: RequestText> RequestFacts<T> {
     }
 
     fn bucket(&self, salt: &str, count: u32) -> u64 {
-        let visitor = match self.address {
+        let key = self.visitor_key().unwrap_or_else(|| match self.address {
             IpAddr::V4(address) => address.octets().to_vec(),
             // A visitor's IPv6 address changes within its /64.
             IpAddr::V6(address) => address.octets()[..8].to_vec(),
+        });
+        u64::from(bucket(&self.sources.site.site.bucket_key, salt, &key, count))
+    }
+
+    /// What this visitor sent of what the binding tells visitors apart by. An empty value is none.
+    fn visitor_key(&self) -> Option<Vec<u8>> {
+        let key = match &self.sources.binding.as_ref()?.visitor_key {
+            VisitorKey::Address => None,
+            VisitorKey::Cookie(name) => self.cookie(name),
+            VisitorKey::Header(name) => self.header(name),
         };
-        u64::from(bucket(&self.sources.site.site.bucket_key, salt, &visitor, count))
+        key.filter(|key| !key.is_empty()).map(String::into_bytes)
     }
 
     fn about_request(&self, question: &Question) -> Option<Answer> {
@@ -329,6 +339,7 @@ impl<T: RequestText> RequestFacts<T> {
             Question::LinkKey => Answer::text(self.link().map(|_| self.text.key())),
             Question::LinkTarget => Answer::text(self.link().map(|link| link.target.as_str())),
             Question::LinkTags => Answer::List(self.link().map(|link| link.tags.clone()).unwrap_or_default()),
+            Question::LinkAttribute(name) => Answer::text(self.link().and_then(|link| link.attribute(name))),
             Question::Region => Answer::text(self.sources.place.region.as_deref()),
             Question::Pop => Answer::text(self.sources.place.pop.as_deref()),
             Question::Setting(name) => {

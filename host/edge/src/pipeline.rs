@@ -62,6 +62,8 @@ pub(crate) enum Answer {
 pub(crate) struct PlainLink {
     held: Arc<Held>,
     now_s: u64,
+    /// The site's own limit.
+    max_age_s: Option<u32>,
 }
 
 impl PlainLink {
@@ -69,6 +71,13 @@ impl PlainLink {
     pub(crate) fn parts(&self) -> Option<(RedirectStatus, &Target)> {
         let link = self.held.link.as_ref()?;
         Some((link.status, link.target_at(self.now_s)?))
+    }
+
+    /// Who may keep the response.
+    pub(crate) fn caching(&self) -> Caching {
+        let link = self.held.link.as_ref();
+        let holds_until = link.and_then(|link| link.changes_at(self.now_s));
+        Caching::of_record(self.max_age_s, holds_until, self.now_s)
     }
 }
 
@@ -124,23 +133,30 @@ async fn look_up(edge: &Edge, shard: &Shard, visit: &Visit<'_>, site: &LiveSite)
 
 /// The link, then the rules, then the site's not-found action.
 fn follow(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, held: &Arc<Held>) -> Result<Answer, Refusal> {
-    if let Some(answer) = follow_link(visit, held)? {
+    let max_age_s = site.site.max_age_s;
+    if let Some(answer) = follow_link(visit, max_age_s, held)? {
         return Ok(answer);
     }
     if let Some((rule, splat)) = site.site.rules.first_match(visit.head.path) {
-        return follow_rule(visit, rule, &splat, sources(edge, visit, site, None));
+        let caching = Caching::of_record(max_age_s, comes_at(visit, held), visit.now.unix_s);
+        return follow_rule(visit, rule, &splat, sources(edge, visit, site, None), caching);
     }
     match &site.site.not_found {
         Some(target) => Ok(Answer::Redirect {
             status: RedirectStatus::Found,
             target: target.clone(),
-            caching: Caching::default(),
+            caching: Caching::of_record(max_age_s, comes_at(visit, held), visit.now.unix_s),
         }),
         None => Err(Refusal::NotFound),
     }
 }
 
-fn follow_link(visit: &Visit<'_>, held: &Arc<Held>) -> Result<Option<Answer>, Refusal> {
+/// When the link at the path begins or ends, from which on it, and not what stands behind it, may answer.
+fn comes_at(visit: &Visit<'_>, held: &Held) -> Option<u64> {
+    held.link.as_ref()?.changes_at(visit.now.unix_s)
+}
+
+fn follow_link(visit: &Visit<'_>, max_age_s: Option<u32>, held: &Arc<Held>) -> Result<Option<Answer>, Refusal> {
     let Some((link, target)) = held
         .link
         .as_ref()
@@ -154,17 +170,24 @@ fn follow_link(visit: &Visit<'_>, held: &Arc<Held>) -> Result<Option<Answer>, Re
             Answer::Redirect {
                 status: link.status,
                 target,
-                caching: Caching::default(),
+                caching: Caching::of_record(max_age_s, link.changes_at(visit.now.unix_s), visit.now.unix_s),
             }
         }
         _ => Answer::Link(PlainLink {
             held: Arc::clone(held),
             now_s: visit.now.unix_s,
+            max_age_s,
         }),
     }))
 }
 
-fn follow_rule(visit: &Visit<'_>, rule: &Rule, splat: &str, sources: Sources) -> Result<Answer, Refusal> {
+fn follow_rule(
+    visit: &Visit<'_>,
+    rule: &Rule,
+    splat: &str,
+    sources: Sources,
+    caching: Caching,
+) -> Result<Answer, Refusal> {
     let facts = RequestFacts::new(visit, sources);
     let target = rule
         .location
@@ -181,7 +204,7 @@ fn follow_rule(visit: &Visit<'_>, rule: &Rule, splat: &str, sources: Sources) ->
         caching: if dependence.is_private() {
             Caching::PRIVATE
         } else {
-            Caching::default()
+            caching
         },
     })
 }

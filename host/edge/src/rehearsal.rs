@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use http::Uri;
 use httparse::Header;
 use wayside_decide::{
-    binding::{Binding, FailureMode, Prefix},
+    binding::{Binding, FailureMode, Prefix, VisitorKey},
     digest::Digest,
     facts::Facts,
     invalid::Invalid,
@@ -125,6 +125,7 @@ fn site() -> Result<Arc<LiveSite>, Invalid> {
         bindings: Vec::new(),
         rules: RuleSet::default(),
         not_found: None,
+        max_age_s: None,
         bucket_key: [0; 32],
     };
     Ok(Arc::new(LiveSite::without_guests(site, &Directory::default())))
@@ -140,5 +141,6 @@ fn binding(settings: &[(String, String)]) -> Result<Binding, Invalid> {
         digest: Digest::of(b""),
         settings: settings.collect(),
         on_failure: FailureMode::Closed,
+        visitor_key: VisitorKey::default(),
     })
 }

@@ -112,7 +112,10 @@ impl Reply<'_> {
 pub(crate) fn answer(answer: &Answer) -> Reply<'_> {
     match answer {
         Answer::Link(plain) => match plain.parts() {
-            Some((status, target)) => redirect(status, target, None),
+            Some((status, target)) => Reply {
+                cache_control: plain.caching().cache_control(),
+                ..redirect(status, target, None)
+            },
             None => Reply::empty(StatusCode::NOT_FOUND),
         },
         Answer::Redirect {

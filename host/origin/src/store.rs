@@ -67,6 +67,8 @@ pub struct SiteContent {
     pub hosts: Vec<HostPattern>,
     /// Where unknown paths lead.
     pub not_found: Option<Target>,
+    /// How long caches may keep a redirect at most, in seconds; 0 for not at all.
+    pub max_age_s: Option<u32>,
 }
 
 /// A site as it is recorded.

@@ -106,6 +106,11 @@ pub(crate) fn bucket(salt: String, count: u32) -> Result<Question, Invalid> {
     Ok(Question::Bucket { salt, count })
 }
 
+/// `link.attribute`.
+pub(crate) fn attribute(name: String) -> Result<Question, Invalid> {
+    Ok(Question::LinkAttribute(text("attribute", name)?))
+}
+
 /// `settings.get`.
 pub(crate) fn setting(name: String) -> Result<Question, Invalid> {
     Ok(Question::Setting(text("setting", name)?))

@@ -173,6 +173,10 @@ impl link::Host for Sandbox {
     fn tags(&mut self) -> wasmtime::Result<Vec<String>> {
         Ok(conv::to_list(&self.ask(Question::LinkTags)?))
     }
+
+    fn attribute(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(conv::to_optional_text(&self.ask_checked(conv::attribute(name))?))
+    }
 }
 
 impl clock::Host for Sandbox {

@@ -33,7 +33,7 @@ use crate::{facts::MapFacts, guest::Guest};
 const TESTS_MAX: usize = 1_000;
 
 /// The questions that can be given facts for, and the kind of their answer.
-const QUESTIONS: [(&str, Kind); 33] = [
+const QUESTIONS: [(&str, Kind); 34] = [
     ("request.method", Kind::Text),
     ("request.scheme", Kind::Text),
     ("request.host", Kind::Text),
@@ -62,6 +62,7 @@ const QUESTIONS: [(&str, Kind); 33] = [
     ("link.key", Kind::Text),
     ("link.target", Kind::Text),
     ("link.tags", Kind::List),
+    ("link.attribute", Kind::Text),
     ("clock.at-or-after", Kind::Flag),
     ("clock.weekday", Kind::Number),
     ("clock.hour", Kind::Number),

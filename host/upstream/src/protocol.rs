@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wayside_decide::{
-    binding::{Binding, FailureMode, Prefix},
+    binding::{Binding, FailureMode, Prefix, VisitorKey},
     digest::Digest,
     host::HostPattern,
     invalid::Invalid,
@@ -56,6 +56,9 @@ pub struct EdgeSite {
     pub hosts: Vec<String>,
     /// Where unknown paths lead.
     pub not_found: Option<String>,
+    /// How long caches may keep a redirect, in seconds.
+    #[serde(default)]
+    pub max_age_s: Option<u32>,
     /// The key of `visitor.bucket`, 64 hexadecimal digits. Secret.
     pub bucket_key: String,
     /// Its rules.
@@ -90,6 +93,9 @@ pub struct EdgeBinding {
     pub settings: BTreeMap<String, String>,
     /// `open` or `closed`.
     pub on_failure: String,
+    /// `address`, `cookie:NAME` or `header:NAME`; the address when absent.
+    #[serde(default)]
+    pub visitor_key: Option<String>,
 }
 
 /// One link; site and path are those that were asked for.
@@ -114,6 +120,9 @@ pub struct EdgeLink {
     /// The owner's labels.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// What else the owner says of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// One line of the feed.
@@ -167,6 +176,7 @@ impl TryFrom<EdgeSite> for Site {
                 .not_found
                 .map(|target| Target::parse_at_edge(&target))
                 .transpose()?,
+            max_age_s: wire.max_age_s,
             // A key is a digest's worth of bytes and reads like one.
             bucket_key: *Digest::parse(&wire.bucket_key)
                 .map_err(|error| Invalid::other("bucket key", "something else", error.expected))?
@@ -205,6 +215,9 @@ impl TryFrom<EdgeBinding> for Binding {
                 .map(|(name, value)| (name.into(), value.into()))
                 .collect(),
             on_failure: FailureMode::parse(&wire.on_failure)?,
+            visitor_key: wire
+                .visitor_key
+                .map_or_else(|| Ok(VisitorKey::default()), |text| VisitorKey::parse(&text))?,
         })
     }
 }
@@ -221,6 +234,11 @@ impl TryFrom<EdgeLink> for Link {
             expires_at: wire.expires_at,
             fallback: wire.fallback.map(|target| Target::parse_at_edge(&target)).transpose()?,
             tags: wire.tags.into_iter().map(Into::into).collect(),
+            attributes: wire
+                .attributes
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
         })
     }
 }
@@ -235,6 +253,11 @@ impl From<&Link> for EdgeLink {
             expires_at: link.expires_at,
             fallback: link.fallback.as_ref().map(|target| target.as_str().to_owned()),
             tags: link.tags.iter().map(|tag| tag.to_string()).collect(),
+            attributes: link
+                .attributes
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
         }
     }
 }

@@ -47,6 +47,7 @@ fn link(target: &str) -> Link {
         expires_at: None,
         fallback: None,
         tags: Box::default(),
+        attributes: Box::default(),
     }
 }
 

@@ -69,7 +69,12 @@ pub(super) async fn decide(
     };
     let (verdict, caching) = match step.decided().await? {
         Ok(hit) => {
-            let caching = Caching::of(hit.leaf.decided().dependence(), hit.horizon, visit.now.unix_s);
+            let caching = Caching::of(
+                hit.leaf.decided().dependence(),
+                site.site.max_age_s,
+                hit.horizon,
+                visit.now.unix_s,
+            );
             (step.carry_out(&hit.leaf).await?, caching)
         }
         Err(failure) => (Err(failure), Caching::NOT_KEPT),
@@ -154,7 +159,7 @@ impl Step<'_> {
         let (status, target, caching) = match follow(self.edge, self.visit, self.site, &held)? {
             Answer::Link(plain) => {
                 let (status, target) = plain.parts().ok_or(Refusal::NotFound)?;
-                (status, target.clone(), Caching::default())
+                (status, target.clone(), plain.caching())
             }
             Answer::Redirect {
                 status,

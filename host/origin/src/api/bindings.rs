@@ -6,7 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wayside_decide::{
-    binding::{Binding as DomainBinding, FailureMode, Prefix},
+    binding::{Binding as DomainBinding, FailureMode, Prefix, VisitorKey},
     digest::Digest,
     invalid::Invalid,
     limits::{BINDING_SETTINGS_MAX, SETTING_VALUE_BYTES_MAX, SITE_BINDINGS_MAX},
@@ -39,6 +39,9 @@ pub(crate) struct NewBinding {
     settings: BTreeMap<String, String>,
     /// What holds when the policy gives no decision: `open` or `closed`. There is no default.
     on_failure: String,
+    /// What `visitor.bucket` tells visitors apart by: `address`, `cookie:NAME` or `header:NAME`; the address when absent.
+    #[serde(default)]
+    visitor_key: Option<String>,
 }
 
 /// A binding.
@@ -50,6 +53,7 @@ pub(crate) struct Binding {
     digest: String,
     settings: BTreeMap<String, String>,
     on_failure: &'static str,
+    visitor_key: String,
 }
 
 /// Which binding, in a query.
@@ -179,6 +183,10 @@ async fn read(api: &Api, tenant: &Name, new: &NewBinding) -> Result<DomainBindin
             .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
             .collect(),
         on_failure: FailureMode::parse(&new.on_failure).map_err(refuse("on_failure"))?,
+        visitor_key: match &new.visitor_key {
+            Some(text) => VisitorKey::parse(text).map_err(refuse("visitor_key"))?,
+            None => VisitorKey::default(),
+        },
     })
 }
 
@@ -194,5 +202,6 @@ fn show(site: &str, binding: DomainBinding) -> Binding {
             .map(|(name, value)| (name.into(), value.into()))
             .collect(),
         on_failure: binding.on_failure.as_str(),
+        visitor_key: binding.visitor_key.to_string(),
     }
 }

@@ -1,5 +1,7 @@
 //! `/v1/links`.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wayside_decide::{
     invalid::Invalid,
-    limits::{BATCH_LINKS_MAX, LINK_TAGS_MAX, TAG_BYTES_MAX},
+    limits::{ATTRIBUTE_VALUE_BYTES_MAX, BATCH_LINKS_MAX, LINK_ATTRIBUTES_MAX, LINK_TAGS_MAX, TAG_BYTES_MAX},
     link::Link as DomainLink,
     name::Name,
     path::LinkPath,
@@ -44,6 +46,9 @@ pub(crate) struct LinkContent {
     /// The owner's labels.
     #[serde(default)]
     tags: Vec<String>,
+    /// What else the owner says of it: what policies read by `link.attribute`.
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
     /// Whether the request's query is added to the target.
     #[serde(default)]
     forward_query: bool,
@@ -74,6 +79,9 @@ pub(crate) struct NewLink {
     /// The owner's labels.
     #[serde(default)]
     tags: Vec<String>,
+    /// What else the owner says of it: what policies read by `link.attribute`.
+    #[serde(default)]
+    attributes: BTreeMap<String, String>,
     /// Whether the request's query is added to the target.
     #[serde(default)]
     forward_query: bool,
@@ -242,6 +250,7 @@ async fn write_one(api: &Api, tenant: &Name, new: NewLink, mode: WriteMode) -> R
         target,
         status,
         tags,
+        attributes,
         forward_query,
         starts_at,
         expires_at,
@@ -252,6 +261,7 @@ async fn write_one(api: &Api, tenant: &Name, new: NewLink, mode: WriteMode) -> R
         target,
         status,
         tags,
+        attributes,
         forward_query,
         starts_at,
         expires_at,
@@ -307,6 +317,7 @@ fn read(site: &SiteRecord, content: &LinkContent, prefix: &str) -> Result<(LinkP
             expected,
         )));
     }
+    check_attributes(&content.attributes, prefix)?;
     let link = DomainLink {
         target,
         status: RedirectStatus::from_code(content.status).map_err(refuse("status"))?,
@@ -315,8 +326,33 @@ fn read(site: &SiteRecord, content: &LinkContent, prefix: &str) -> Result<(LinkP
         expires_at: content.expires_at,
         fallback,
         tags: content.tags.iter().map(|tag| tag.as_str().into()).collect(),
+        attributes: content
+            .attributes
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+            .collect(),
     };
     Ok((path, link))
+}
+
+fn check_attributes(attributes: &BTreeMap<String, String>, prefix: &str) -> Result<(), Problem> {
+    let refuse = |name: &str| {
+        let field = format!("{prefix}attributes{name}");
+        move |invalid| Problem::invalid(field, invalid)
+    };
+    if attributes.len() > LINK_ATTRIBUTES_MAX {
+        let expected = format!("at most {LINK_ATTRIBUTES_MAX} attributes");
+        let found = attributes.len().to_string();
+        return Err(refuse("")(Invalid::other("attributes", found, expected)));
+    }
+    for (name, value) in attributes {
+        Name::parse("attribute", name).map_err(refuse(""))?;
+        if value.len() > ATTRIBUTE_VALUE_BYTES_MAX || value.chars().any(char::is_control) {
+            let expected = format!("at most {ATTRIBUTE_VALUE_BYTES_MAX} bytes without control characters");
+            return Err(refuse(&format!(".{name}"))(Invalid::text("attribute", value, expected)));
+        }
+    }
+    Ok(())
 }
 
 /// A link that leads to its own path on a host of its own site would never end.
@@ -346,6 +382,11 @@ fn show(site: &str, record: LinkRecord) -> Link {
         target: link.target.to_string(),
         status: link.status.code(),
         tags: link.tags.iter().map(ToString::to_string).collect(),
+        attributes: link
+            .attributes
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
         forward_query: link.forward_query,
         starts_at: link.starts_at,
         expires_at: link.expires_at,

@@ -5,7 +5,13 @@ use std::collections::HashMap;
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use wayside_decide::{host::HostPattern, invalid::Invalid, limits::SITE_HOSTS_MAX, name::Name, target::Target};
+use wayside_decide::{
+    host::HostPattern,
+    invalid::Invalid,
+    limits::{MAX_AGE_S_MAX, SITE_HOSTS_MAX},
+    name::Name,
+    target::Target,
+};
 
 use super::{
     Api,
@@ -26,6 +32,10 @@ pub(crate) struct NewSite {
     /// Where unknown paths lead; 404 when absent.
     #[serde(default)]
     not_found: Option<String>,
+    /// How long caches may keep a redirect at most, in seconds, up to a year; 0 for not at all. When absent, what
+    /// policies decide is kept for a minute, and of links and rules nothing is said.
+    #[serde(default)]
+    max_age_s: Option<u32>,
 }
 
 /// Another content for a site.
@@ -37,6 +47,10 @@ pub(crate) struct Content {
     /// Where unknown paths lead; 404 when absent.
     #[serde(default)]
     not_found: Option<String>,
+    /// How long caches may keep a redirect at most, in seconds, up to a year; 0 for not at all. When absent, what
+    /// policies decide is kept for a minute, and of links and rules nothing is said.
+    #[serde(default)]
+    max_age_s: Option<u32>,
 }
 
 /// A site.
@@ -46,6 +60,7 @@ pub(crate) struct Site {
     name: String,
     hosts: Vec<String>,
     not_found: Option<String>,
+    max_age_s: Option<u32>,
     created_at: u64,
     updated_at: u64,
 }
@@ -66,7 +81,7 @@ pub(crate) async fn create(
     Body(new): Body<NewSite>,
 ) -> Result<(StatusCode, Json<Site>), Problem> {
     let name = Name::parse("site name", &new.name).map_err(|invalid| Problem::invalid("name", invalid))?;
-    let content = read(&new.hosts, new.not_found.as_deref())?;
+    let content = read(&new.hosts, new.not_found.as_deref(), new.max_age_s)?;
     let site = api.store.create_site(&tenant, &name, content).await?;
     tracing::info!(%tenant, site = %name, "made a site");
     Ok((StatusCode::CREATED, Json(site.into())))
@@ -91,7 +106,7 @@ pub(crate) async fn replace(
     Segment(site): Segment,
     Body(content): Body<Content>,
 ) -> Result<Json<Site>, Problem> {
-    let content = read(&content.hosts, content.not_found.as_deref())?;
+    let content = read(&content.hosts, content.not_found.as_deref(), content.max_age_s)?;
     let replaced = api
         .store
         .replace_site(&tenant, &read_site_name(&site)?, content)
@@ -112,7 +127,7 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read(hosts: &[String], not_found: Option<&str>) -> Result<SiteContent, Problem> {
+fn read(hosts: &[String], not_found: Option<&str>, max_age_s: Option<u32>) -> Result<SiteContent, Problem> {
     if hosts.is_empty() || hosts.len() > SITE_HOSTS_MAX {
         let expected = format!("1 to {SITE_HOSTS_MAX} hosts");
         return Err(Problem::invalid(
@@ -132,9 +147,15 @@ fn read(hosts: &[String], not_found: Option<&str>) -> Result<SiteContent, Proble
         patterns.push(pattern);
     }
     let not_found = not_found.map(Target::parse).transpose();
+    if let Some(found) = max_age_s.filter(|&max_age_s| max_age_s > MAX_AGE_S_MAX) {
+        let expected = format!("at most {MAX_AGE_S_MAX} seconds, a year");
+        let invalid = Invalid::other("max_age_s", found.to_string(), expected);
+        return Err(Problem::invalid("max_age_s", invalid));
+    }
     Ok(SiteContent {
         hosts: patterns,
         not_found: not_found.map_err(|invalid| Problem::invalid("not_found", invalid))?,
+        max_age_s,
     })
 }
 
@@ -145,6 +166,7 @@ impl From<SiteRecord> for Site {
             name: record.name.to_string(),
             hosts: record.content.hosts.iter().map(ToString::to_string).collect(),
             not_found: record.content.not_found.map(|target| target.to_string()),
+            max_age_s: record.content.max_age_s,
             created_at: record.created_at,
             updated_at: record.updated_at,
         }

@@ -84,7 +84,11 @@ async fn the_hosts_of_an_older_record_are_protected_and_kept() {
     let name = |text| Name::parse("name", text).expect("a name");
     for host in ["www.t.example", "*.u.example", "*.a.u.example", "db.internal"] {
         let hosts = vec![HostPattern::parse(host).expect("a pattern")];
-        let content = SiteContent { hosts, not_found: None };
+        let content = SiteContent {
+            hosts,
+            not_found: None,
+            max_age_s: None,
+        };
         let grab = origin.store().create_site(&name("beta"), &name("grab"), content).await;
         assert!(matches!(grab, Err(StoreError::Conflict { .. })), "{host}: {grab:?}");
     }

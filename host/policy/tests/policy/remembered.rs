@@ -24,12 +24,16 @@ static INTERPRETER: LazyLock<Arc<Guest>> = LazyLock::new(|| load("interpreter"))
 /// Questions as the program names them.
 fn questions() -> impl Strategy<Value = String> {
     let name = prop_oneof![Just("a"), Just("b")];
+    let zone = prop_oneof![Just("Europe/Berlin"), Just("Asia/Kolkata")];
     prop_oneof![
         Just("country".to_owned()),
         Just("target".to_owned()),
         name.clone().prop_map(|name| format!("header {name}")),
         name.clone().prop_map(|name| format!("cookie {name}")),
         (0..3).prop_map(|index| format!("segment {index}")),
+        name.clone().prop_map(|name| format!("attribute {name}")),
+        zone.clone().prop_map(|zone| format!("hour {zone}")),
+        zone.prop_map(|zone| format!("weekday {zone}")),
         (name, 2..4).prop_map(|(salt, count)| format!("bucket {salt} {count}")),
         (0..20).prop_map(|instant| format!("after {instant}")),
     ]
@@ -60,6 +64,8 @@ fn events() -> impl Strategy<Value = Event> {
     let texts = prop_oneof![
         Just("visitor.country"),
         Just("link.target"),
+        Just("link.attribute(\"a\")"),
+        Just("link.attribute(\"b\")"),
         Just("request.header(\"a\")"),
         Just("request.header(\"b\")"),
         Just("request.cookie(\"a\")"),
@@ -75,6 +81,7 @@ fn events() -> impl Strategy<Value = Event> {
         5 => (texts, text).prop_map(|(question, text)| Event::Change(question, Answer::text(Some(text)))),
         1 => (buckets, 0_u64..2).prop_map(|(question, bucket)| Event::Change(question, Answer::Number(bucket))),
         1 => (0_u64..25).prop_map(Event::Clock),
+        1 => (0_u64..200).prop_map(|half_hours| Event::Clock(half_hours * 1_800)),
         1 => Just(Event::Again),
     ]
 }

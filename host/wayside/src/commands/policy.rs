@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::json;
-use wayside_decide::{digest::Digest, limits::COMPONENT_BYTES_MAX};
+use wayside_decide::{binding::VisitorKey, digest::Digest, limits::COMPONENT_BYTES_MAX};
 
 use super::values::{ListedSite, name, setting};
 use crate::{
@@ -23,7 +23,7 @@ mod local;
 const BINDINGS: &[&str] = &["v1", "bindings"];
 const ROLLBACK: &[&str] = &["v1", "bindings", "rollback"];
 const VERSION_COLUMNS: &[&str] = &["name", "digest", "size", "world", "created_at"];
-const BINDING_COLUMNS: &[&str] = &["prefix", "policy", "on_failure", "settings", "digest"];
+const BINDING_COLUMNS: &[&str] = &["prefix", "policy", "on_failure", "visitor_key", "settings", "digest"];
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -144,6 +144,9 @@ pub(crate) struct BindArgs {
     /// A setting that the policy reads; repeat for more
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    /// What the policy's buckets tell visitors apart by: `address`, `cookie:NAME` or `header:NAME`
+    #[arg(long, value_name = "KEY", default_value = "address", value_parser = visitor_key)]
+    visitor_key: String,
 }
 
 /// What holds when a policy fails. There is no default: whoever binds one says it.
@@ -164,6 +167,7 @@ struct NewBinding {
     digest: Option<String>,
     settings: BTreeMap<String, String>,
     on_failure: OnFailure,
+    visitor_key: String,
 }
 
 /// Does what is asked.
@@ -241,6 +245,7 @@ impl From<BindArgs> for NewBinding {
             on_failure,
             digest,
             settings,
+            visitor_key,
         } = args;
         Self {
             site,
@@ -249,6 +254,7 @@ impl From<BindArgs> for NewBinding {
             digest,
             settings: settings.into_iter().collect(),
             on_failure,
+            visitor_key,
         }
     }
 }
@@ -263,6 +269,11 @@ fn read_component(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
         file.display(),
     );
     fs::read(file).with_context(context)
+}
+
+fn visitor_key(text: &str) -> Result<String, String> {
+    let key = VisitorKey::parse(text).map_err(|invalid| format!("expected {}", invalid.expected))?;
+    Ok(key.to_string())
 }
 
 fn digest(text: &str) -> Result<String, String> {

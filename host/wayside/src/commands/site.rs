@@ -14,7 +14,7 @@ use crate::{
 };
 
 const SITES: &[&str] = &["v1", "sites"];
-const COLUMNS: &[&str] = &["name", "hosts", "not_found", "updated_at"];
+const COLUMNS: &[&str] = &["name", "hosts", "not_found", "max_age_s", "updated_at"];
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +28,8 @@ Examples:
 const SET_EXAMPLES: &str = "\
 Examples:
   wayside site set shop --host go.example.com --host go.example.org
-  wayside site set shop --not-found none";
+  wayside site set shop --not-found none
+  wayside site set shop --max-age 3600";
 const LIST_EXAMPLES: &str = "\
 Examples:
   wayside site list
@@ -55,6 +56,10 @@ pub(crate) enum Args {
         /// Where unknown paths lead; without it they are not found
         #[arg(long, value_name = "URL")]
         not_found: Option<String>,
+        /// How long caches may keep a redirect at most; 0 for not at all. Unless said, what policies decide is kept for
+        /// a minute, and of links and rules nothing is said
+        #[arg(long, value_name = "SECONDS")]
+        max_age: Option<u32>,
     },
     /// Change the named fields of a site
     #[command(after_help = SET_EXAMPLES)]
@@ -63,11 +68,14 @@ pub(crate) enum Args {
         #[arg(value_parser = name)]
         name: String,
         /// The hosts it answers for, in place of those before; repeat for more
-        #[arg(long = "host", value_name = "HOST", required_unless_present = "not_found")]
+        #[arg(long = "host", value_name = "HOST", required_unless_present_any = ["not_found", "max_age"])]
         hosts: Vec<String>,
         /// Where unknown paths lead; `none` for nowhere
         #[arg(long, value_name = "URL")]
         not_found: Option<String>,
+        /// How long caches may keep a redirect at most; 0 for not at all, `none` to leave it to the defaults
+        #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none)]
+        max_age: Option<MaxAge>,
     },
     /// List the tenant's sites
     #[command(after_help = LIST_EXAMPLES)]
@@ -93,6 +101,21 @@ struct NewSite<'a> {
     name: &'a str,
     hosts: &'a [String],
     not_found: Option<&'a str>,
+    max_age_s: Option<u32>,
+}
+
+/// A limit that may be taken off.
+#[derive(Clone)]
+pub(crate) struct MaxAge(Option<u32>);
+
+fn seconds_or_none(text: &str) -> Result<MaxAge, String> {
+    if text == "none" {
+        return Ok(MaxAge(None));
+    }
+    let seconds = text
+        .parse()
+        .map_err(|_| "expected a whole number of seconds, or `none`")?;
+    Ok(MaxAge(Some(seconds)))
 }
 
 /// Does what is asked.
@@ -103,11 +126,17 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
 
 async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
-        Args::Add { name, hosts, not_found } => {
+        Args::Add {
+            name,
+            hosts,
+            not_found,
+            max_age,
+        } => {
             let site = NewSite {
                 name: &name,
                 hosts: &hosts,
                 not_found: not_found.as_deref(),
+                max_age_s: max_age,
             };
             let made = client
                 .send(Method::POST, SITES, &site)
@@ -115,7 +144,12 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
                 .with_context(|| format!("add site {name}"))?;
             output::record(format, &made, COLUMNS)
         }
-        Args::Set { name, hosts, not_found } => {
+        Args::Set {
+            name,
+            hosts,
+            not_found,
+            max_age,
+        } => {
             let path = ["v1", "sites", &name];
             let context = || format!("change site {name}");
             let mut site = client.get(&path, &[]).await.with_context(context)?;
@@ -125,7 +159,14 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
             if let Some(target) = not_found {
                 site["not_found"] = json!(Some(target).filter(|target| target != "none"));
             }
-            let content = json!({ "hosts": site["hosts"], "not_found": site["not_found"] });
+            if let Some(MaxAge(seconds)) = max_age {
+                site["max_age_s"] = json!(seconds);
+            }
+            let content = json!({
+                "hosts": site["hosts"],
+                "not_found": site["not_found"],
+                "max_age_s": site["max_age_s"],
+            });
             let changed = client.send(Method::PUT, &path, &content).await.with_context(context)?;
             output::record(format, &changed, COLUMNS)
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 use wayside_decide::{
-    binding::{Binding, FailureMode, Prefix},
+    binding::{Binding, FailureMode, Prefix, VisitorKey},
     digest::Digest,
     name::Name,
     site::SiteId,
@@ -14,7 +14,7 @@ use super::{SqliteStore, Write, changes, damaged, json, json_damaged, missing, n
 use crate::store::{StoreError, StoreError::Conflict};
 
 pub(super) async fn list(readers: &SqlitePool, site: SiteId) -> Result<Vec<Binding>, StoreError> {
-    let query = "SELECT prefix, policy, digest, settings, on_failure FROM bindings WHERE site_id = ? ORDER BY prefix";
+    let query = "SELECT prefix, policy, digest, settings, on_failure, visitor_key FROM bindings WHERE site_id = ? ORDER BY prefix";
     let rows = sqlx::query(query).bind(signed(site.0)).fetch_all(readers).await?;
     rows.iter().map(record).collect()
 }
@@ -28,8 +28,8 @@ pub(super) async fn bind(
     let mut write = store.writer.begin().await?;
     check_version(&mut write, tenant, binding).await?;
     sqlx::query(
-        "INSERT INTO binding_history (tenant, site_id, prefix, policy, digest, settings, on_failure)
-        SELECT tenant, site_id, prefix, policy, digest, settings, on_failure FROM bindings
+        "INSERT INTO binding_history (tenant, site_id, prefix, policy, digest, settings, on_failure,
+        visitor_key) SELECT tenant, site_id, prefix, policy, digest, settings, on_failure, visitor_key FROM bindings
         WHERE site_id = ? AND prefix = ?",
     )
     .bind(signed(site.0))
@@ -70,7 +70,7 @@ pub(super) async fn roll_back(
     is_bound.ok_or_else(|| missing("binding", prefix))?;
     let newest = "DELETE FROM binding_history WHERE number =
         (SELECT max(number) FROM binding_history WHERE site_id = ? AND prefix = ?)
-        RETURNING prefix, policy, digest, settings, on_failure";
+        RETURNING prefix, policy, digest, settings, on_failure, visitor_key";
     let row = sqlx::query(newest)
         .bind(signed(site.0))
         .bind(prefix)
@@ -105,7 +105,7 @@ async fn check_version(write: &mut Write<'_>, tenant: &Name, binding: &Binding) 
 
 async fn put(write: &mut Write<'_>, tenant: &Name, site: SiteId, binding: &Binding) -> Result<(), StoreError> {
     let insert = "INSERT OR REPLACE INTO bindings (tenant, site_id, prefix, policy, digest, settings, on_failure,
-        updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        visitor_key, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let settings: BTreeMap<&str, &str> = binding
         .settings
         .iter()
@@ -119,6 +119,7 @@ async fn put(write: &mut Write<'_>, tenant: &Name, site: SiteId, binding: &Bindi
         .bind(binding.digest.to_string())
         .bind(json(&settings)?)
         .bind(binding.on_failure.as_str())
+        .bind(binding.visitor_key.to_string())
         .bind(now_s())
         .execute(&mut **write)
         .await?;
@@ -128,6 +129,7 @@ async fn put(write: &mut Write<'_>, tenant: &Name, site: SiteId, binding: &Bindi
 fn record(row: &SqliteRow) -> Result<Binding, StoreError> {
     let (prefix, policy): (String, String) = (row.try_get("prefix")?, row.try_get("policy")?);
     let (digest, on_failure): (String, String) = (row.try_get("digest")?, row.try_get("on_failure")?);
+    let visitor_key: String = row.try_get("visitor_key")?;
     let settings: BTreeMap<Box<str>, Box<str>> =
         serde_json::from_str(row.try_get("settings")?).map_err(json_damaged)?;
     Ok(Binding {
@@ -136,5 +138,6 @@ fn record(row: &SqliteRow) -> Result<Binding, StoreError> {
         digest: Digest::parse(&digest).map_err(damaged)?,
         settings,
         on_failure: FailureMode::parse(&on_failure).map_err(damaged)?,
+        visitor_key: VisitorKey::parse(&visitor_key).map_err(damaged)?,
     })
 }

@@ -95,7 +95,7 @@ pub(super) async fn directory(readers: &SqlitePool) -> Result<EdgeDirectory, Sto
     }
     let mut bindings = read_bindings(&mut read).await?;
     let mut sites = Vec::new();
-    let query = "SELECT id, tenant, name, not_found, bucket_key FROM sites ORDER BY id";
+    let query = "SELECT id, tenant, name, not_found, max_age_s, bucket_key FROM sites ORDER BY id";
     for row in sqlx::query(query).fetch_all(&mut *read).await? {
         let id = unsigned(&row, "id")?;
         let key: Vec<u8> = row.try_get("bucket_key")?;
@@ -105,6 +105,7 @@ pub(super) async fn directory(readers: &SqlitePool) -> Result<EdgeDirectory, Sto
             name: row.try_get("name")?,
             hosts: hosts.remove(&id).unwrap_or_default(),
             not_found: row.try_get("not_found")?,
+            max_age_s: row.try_get("max_age_s")?,
             bucket_key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
             rules: rules.remove(&id).unwrap_or_default(),
             bindings: bindings.remove(&id).unwrap_or_default(),
@@ -115,7 +116,8 @@ pub(super) async fn directory(readers: &SqlitePool) -> Result<EdgeDirectory, Sto
 
 async fn read_bindings(read: &mut Write<'_>) -> Result<HashMap<u64, Vec<EdgeBinding>>, StoreError> {
     let mut bindings: HashMap<u64, Vec<EdgeBinding>> = HashMap::new();
-    let query = "SELECT site_id, prefix, policy, digest, settings, on_failure FROM bindings ORDER BY prefix";
+    let query =
+        "SELECT site_id, prefix, policy, digest, settings, on_failure, visitor_key FROM bindings ORDER BY prefix";
     for row in sqlx::query(query).fetch_all(&mut **read).await? {
         let settings: BTreeMap<String, String> =
             serde_json::from_str(row.try_get("settings")?).map_err(json_damaged)?;
@@ -125,6 +127,7 @@ async fn read_bindings(read: &mut Write<'_>) -> Result<HashMap<u64, Vec<EdgeBind
             digest: row.try_get("digest")?,
             settings,
             on_failure: row.try_get("on_failure")?,
+            visitor_key: Some(row.try_get("visitor_key")?),
         };
         bindings.entry(unsigned(&row, "site_id")?).or_default().push(binding);
     }

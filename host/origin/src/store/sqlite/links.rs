@@ -1,13 +1,15 @@
 //! Links.
 
+use std::collections::BTreeMap;
+
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 use wayside_decide::{link::Link, name::Name, path::LinkPath, site::SiteId, status::RedirectStatus, target::Target};
 
 use super::{SqliteStore, changes, damaged, json, json_damaged, missing, now_s, signed, unsigned, unsigned_or_none};
 use crate::store::{LinkRecord, StoreError, WriteMode};
 
-const COLUMNS: &str = "SELECT path, target, status, forward_query, starts_at, expires_at, fallback, tags, created_at,
-    updated_at FROM links WHERE site_id = ?";
+const COLUMNS: &str = "SELECT path, target, status, forward_query, starts_at, expires_at, fallback, tags, attributes,
+    created_at, updated_at FROM links WHERE site_id = ?";
 
 pub(super) async fn list(
     readers: &SqlitePool,
@@ -50,16 +52,18 @@ pub(super) async fn write(
         WriteMode::Replace => {
             "DO UPDATE SET target = excluded.target, status = excluded.status,
             forward_query = excluded.forward_query, starts_at = excluded.starts_at, expires_at = excluded.expires_at,
-            fallback = excluded.fallback, tags = excluded.tags, updated_at = excluded.updated_at"
+            fallback = excluded.fallback, tags = excluded.tags, attributes = excluded.attributes, updated_at = excluded.updated_at"
         }
     };
     let insert = format!(
         "INSERT INTO links (tenant, site_id, path, target, status, forward_query, starts_at, expires_at, fallback, tags,
-        created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?11, ?11) ON CONFLICT {on_conflict}"
+        attributes, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?12, ?12) ON CONFLICT {on_conflict}"
     );
     let (mut write, now, mut seq) = (store.writer.begin().await?, now_s(), 0);
     for (path, link) in links {
         let tags: Vec<&str> = link.tags.iter().map(|tag| &**tag).collect();
+        let attributes = link.attributes.iter();
+        let attributes: BTreeMap<&str, &str> = attributes.map(|(name, value)| (&**name, &**value)).collect();
         let written = sqlx::query(sqlx::AssertSqlSafe(insert.clone()))
             .bind(tenant.as_str())
             .bind(signed(site.0))
@@ -71,6 +75,7 @@ pub(super) async fn write(
             .bind(link.expires_at.map(signed))
             .bind(link.fallback.as_ref().map(Target::as_str))
             .bind(json(&tags)?)
+            .bind(json(&attributes)?)
             .bind(now)
             .execute(&mut *write)
             .await?;
@@ -106,6 +111,9 @@ fn record(row: &SqliteRow) -> Result<LinkRecord, StoreError> {
     let (path, target): (String, String) = (row.try_get("path")?, row.try_get("target")?);
     let fallback: Option<String> = row.try_get("fallback")?;
     let tags: Vec<Box<str>> = serde_json::from_str(row.try_get("tags")?).map_err(json_damaged)?;
+    // A map, so that they come in the order of their names, which a link relies on.
+    let attributes: BTreeMap<Box<str>, Box<str>> =
+        serde_json::from_str(row.try_get("attributes")?).map_err(json_damaged)?;
     Ok(LinkRecord {
         path: LinkPath::parse(&path).map_err(damaged)?,
         link: Link {
@@ -119,6 +127,7 @@ fn record(row: &SqliteRow) -> Result<LinkRecord, StoreError> {
                 .transpose()
                 .map_err(damaged)?,
             tags: tags.into(),
+            attributes: attributes.into_iter().collect(),
         },
         created_at: unsigned(row, "created_at")?,
         updated_at: unsigned(row, "updated_at")?,

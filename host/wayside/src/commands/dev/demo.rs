@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
 use wayside_decide::{
-    binding::{Binding, FailureMode, Prefix},
+    binding::{Binding, FailureMode, Prefix, VisitorKey},
     host::HostPattern,
     link::Link,
     name::Name,
@@ -86,7 +86,15 @@ async fn seed(origin: &Origin, tenant: &Name, name: &Name) -> anyhow::Result<()>
         .map(|host| HostPattern::parse(host))
         .collect::<Result<_, _>>()?;
     let site = store
-        .create_site(tenant, name, SiteContent { hosts, not_found: None })
+        .create_site(
+            tenant,
+            name,
+            SiteContent {
+                hosts,
+                not_found: None,
+                max_age_s: None,
+            },
+        )
         .await?
         .id;
     let link = Link {
@@ -97,6 +105,7 @@ async fn seed(origin: &Origin, tenant: &Name, name: &Name) -> anyhow::Result<()>
         expires_at: None,
         fallback: None,
         tags: Box::new(["demo".into()]),
+        attributes: Box::default(),
     };
     store
         .write_links(
@@ -145,6 +154,7 @@ async fn push_and_bind(origin: &Origin, tenant: &Name, site: SiteId, policy: &De
         digest,
         settings,
         on_failure: FailureMode::Open,
+        visitor_key: VisitorKey::default(),
     };
     Ok(origin.store().bind(tenant, site, binding).await?)
 }

@@ -4,7 +4,7 @@ use clap::{ArgAction, Args};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    commands::values::{name, status},
+    commands::values::{name, setting, status},
     dates,
 };
 
@@ -24,6 +24,10 @@ pub(crate) struct Content {
     /// A label of yours; repeat for more
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+    /// What else there is to say of it, for policies to read; repeat for more
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = setting)]
+    #[serde(with = "attributes")]
+    attributes: Vec<(String, String)>,
     /// Add the request's query to the target
     #[arg(long)]
     forward_query: bool,
@@ -54,6 +58,12 @@ pub(crate) struct Changes {
     /// Take all labels off
     #[arg(long)]
     no_tags: bool,
+    /// An attribute, in place of all before; repeat for more
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = setting, conflicts_with = "no_attributes")]
+    attributes: Vec<(String, String)>,
+    /// Take all attributes off
+    #[arg(long)]
+    no_attributes: bool,
     /// Whether the request's query is added to the target
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
         action = ArgAction::Set)]
@@ -82,6 +92,9 @@ impl Changes {
         if self.no_tags || !self.tags.is_empty() {
             link.tags = self.tags;
         }
+        if self.no_attributes || !self.attributes.is_empty() {
+            link.attributes = self.attributes;
+        }
         if let Some(Setting(instant)) = self.starts_at {
             link.starts_at = instant;
         }
@@ -91,6 +104,21 @@ impl Changes {
         if let Some(Setting(target)) = self.fallback {
             link.fallback = target;
         }
+    }
+}
+
+/// The API takes an object; the command line gives pairs.
+mod attributes {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(pairs: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(reader: D) -> Result<Vec<(String, String)>, D::Error> {
+        Ok(BTreeMap::deserialize(reader)?.into_iter().collect())
     }
 }
 
@@ -115,7 +143,7 @@ mod tests {
 
     fn changed(words: &[&str]) -> Content {
         let mut link: Content = serde_json::from_value(json!({
-            "site": "s", "path": "/a", "target": "https://a.example/", "status": 302, "tags": ["x"],
+            "site": "s", "path": "/a", "target": "https://a.example/", "status": 302, "tags": ["x"], "attributes": {"a": "1"},
             "forward_query": true, "starts_at": 1, "expires_at": 2, "fallback": "https://b.example/",
             "created_at": 9, "updated_at": 9,
         }))
@@ -140,10 +168,14 @@ mod tests {
             "none",
             "--forward-query=false",
             "--no-tags",
+            "--no-attributes",
         ]);
+        assert!(link.attributes.is_empty());
         assert_eq!((link.starts_at, link.expires_at, link.fallback), (Some(1), None, None));
         assert_eq!((link.forward_query, link.tags.len()), (false, 0));
         assert_eq!(changed(&["--tag", "y", "--tag", "z"]).tags, ["y", "z"]);
+        let attributes = changed(&["--attribute", "b=2"]).attributes;
+        assert_eq!(attributes, [("b".to_owned(), "2".to_owned())]);
         assert!(changed(&["--forward-query"]).forward_query);
     }
 }
