@@ -122,7 +122,8 @@ impl Question {
     }
 
     /// What it holds outside itself, in bytes.
-    pub(crate) fn heap_bytes(&self) -> usize {
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Query(text)
             | Self::Header(text)
@@ -202,7 +203,8 @@ pub enum Answer {
 
 impl Answer {
     /// What it holds outside itself, in bytes.
-    pub(crate) fn heap_bytes(&self) -> usize {
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::List(items) => items.iter().map(|item| item.len() + size_of::<Box<str>>()).sum(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{binding::Binding, host::HostPattern, name::Name, rule::RuleSet, target::Target};
+use crate::{binding::Binding, host::HostPattern, invalid::Invalid, name::Name, rule::RuleSet, target::Target};
 
 /// The number the origin gave a site; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,6 +11,43 @@ pub struct SiteId(pub u64);
 impl fmt::Display for SiteId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
+    }
+}
+
+/// What a node may keep of the requests that its policies answered, to try another version on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Privacy {
+    /// All that was sent, and the visitor's address.
+    Full,
+    /// Neither the address nor what only one visitor might send.
+    #[default]
+    Redacted,
+}
+
+impl Privacy {
+    /// Reads `full` or `redacted`.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is neither.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "full" => Ok(Self::Full),
+            "redacted" => Ok(Self::Redacted),
+            _ => Err(Invalid::text(
+                "privacy",
+                text,
+                "`redacted` (nodes keep no addresses, cookies or queries) or `full`",
+            )),
+        }
+    }
+
+    /// `full` or `redacted`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Redacted => "redacted",
+        }
     }
 }
 
@@ -34,6 +71,8 @@ pub struct Site {
     /// How long caches may keep a redirect at most, in seconds; 0 for not at all. When absent, decisions of policies are
     /// kept for a minute, and of links and rules nothing is said.
     pub max_age_s: Option<u32>,
+    /// What may be kept of its visitors' requests.
+    pub privacy: Privacy,
     /// The key of `visitor.bucket`: secret, the same on every node, different for every site.
     pub bucket_key: [u8; 32],
 }

@@ -6,7 +6,8 @@
 //! takes it is grafted on.
 //!
 //! A tree never changes: a graft makes the next one, which shares all but the path it changed. Walks therefore need no
-//! lock, and a property that holds of each tree holds of every history. [`memory::Memory`] keeps the current one.
+//! lock, and a property that holds of each tree holds of every history. [`memory::Memory`] keeps the current one, and
+//! [`witnesses::Witnesses`] a few of the requests that ended at each leaf.
 
 use std::sync::{
     Arc,
@@ -26,6 +27,7 @@ mod edges;
 mod eviction;
 pub mod memory;
 mod outline;
+pub mod witnesses;
 
 use edges::Edges;
 pub use outline::{Branch, Outline};
@@ -106,6 +108,8 @@ impl Decided {
 pub struct Leaf {
     decided: Arc<Decided>,
     uses: AtomicU64,
+    /// The use from which on a request is wanted as a witness: see [`witnesses`].
+    next_witness: AtomicU64,
     /// Whether it was found since leaves were last thrown away.
     is_recent: AtomicBool,
 }
@@ -116,6 +120,7 @@ impl Leaf {
             decided,
             // The run's own request.
             uses: AtomicU64::new(1),
+            next_witness: AtomicU64::new(1),
             is_recent: AtomicBool::new(true),
         }
     }
@@ -136,12 +141,14 @@ impl Leaf {
         self.is_recent.load(Ordering::Relaxed)
     }
 
-    fn note_use(&self) {
-        self.uses.fetch_add(1, Ordering::Relaxed);
+    /// Counts a request that ended here; its number, the first being 1.
+    fn note_use(&self) -> u64 {
+        let nth = self.uses.fetch_add(1, Ordering::Relaxed) + 1;
         // A line that all threads read is written only when it says something new.
         if !self.is_recent() {
             self.is_recent.store(true, Ordering::Relaxed);
         }
+        nth
     }
 }
 
@@ -164,6 +171,16 @@ pub struct Hit {
     /// From when on a fresh run might decide otherwise although nothing but the clock has moved, in seconds since 1970
     /// UTC; never when absent. It belongs to this walk: another to the same leaf has another.
     pub horizon: Option<u64>,
+    /// Its number among the requests that ended there, the first being 1.
+    pub nth: u64,
+}
+
+impl Hit {
+    /// Whether the request should be offered as a witness of its leaf: seldom, and the less often the more there were.
+    #[must_use]
+    pub fn wants_witness(&self) -> bool {
+        self.nth >= self.leaf.next_witness.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -200,6 +217,8 @@ pub struct Contradiction {
 pub struct Tree {
     root: Option<Node>,
     size: Size,
+    /// Requests that were counted at leaves which are no more.
+    forgotten: u64,
 }
 
 /// How much a tree holds.
@@ -221,9 +240,9 @@ impl Tree {
             let inner = match node {
                 Node::Ask(inner) => inner,
                 Node::Leaf(leaf) => {
-                    leaf.note_use();
+                    let nth = leaf.note_use();
                     let leaf = Arc::clone(leaf);
-                    return Walk::Found(Hit { leaf, horizon });
+                    return Walk::Found(Hit { leaf, horizon, nth });
                 }
             };
             if !facts.can_answer(&inner.question) {
@@ -250,6 +269,21 @@ impl Tree {
         answers
     }
 
+    /// What a walk asks about `facts`, and what it is answered, as far as it comes.
+    #[must_use]
+    pub fn asked(&self, facts: &dyn Facts) -> Vec<(Arc<Question>, Answer)> {
+        let mut asked = Vec::new();
+        let mut next = self.root.as_ref();
+        while let Some(Node::Ask(inner)) = next
+            && facts.can_answer(&inner.question)
+        {
+            let answer = facts.answer(&inner.question);
+            next = inner.edges.get(&answer);
+            asked.push((Arc::clone(&inner.question), answer));
+        }
+        asked
+    }
+
     /// This tree with a run's outcome added, and without what then is too much; and the outcome's leaf.
     ///
     /// # Errors
@@ -267,9 +301,16 @@ impl Tree {
             limits,
             added: Size::default(),
             has_pruned: false,
+            forgotten: 0,
         };
-        let Some(root) = graft.onto(self.root.as_ref(), 0)? else {
-            return Ok((self.clone(), graft.leaf));
+        let root = graft.onto(self.root.as_ref(), 0)?;
+        let forgotten = self.forgotten + graft.forgotten;
+        let Some(root) = root else {
+            let tree = Self {
+                forgotten,
+                ..self.clone()
+            };
+            return Ok((tree, graft.leaf));
         };
         let mut tree = Self {
             root: Some(root),
@@ -277,6 +318,7 @@ impl Tree {
                 leaves: self.size.leaves + graft.added.leaves,
                 bytes: self.size.bytes + graft.added.bytes,
             },
+            forgotten,
         };
         if graft.has_pruned {
             tree.measure();
@@ -292,6 +334,12 @@ impl Tree {
     #[must_use]
     pub const fn size(&self) -> Size {
         self.size
+    }
+
+    /// How many requests ended at leaves that are no more, or were given none.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 }
 
@@ -310,6 +358,7 @@ struct Graft<'g> {
     limits: &'g TreeLimits,
     added: Size,
     has_pruned: bool,
+    forgotten: u64,
 }
 
 impl Graft<'_> {
@@ -361,6 +410,7 @@ impl Graft<'_> {
     fn extended(&mut self, inner: &Inner, answer: &Answer, below: Node) -> Option<Node> {
         let is_new = inner.edges.get(answer).is_none();
         if is_new && !inner.takes_in(self.limits) {
+            self.forgotten += 1;
             return None;
         }
         if is_new {
@@ -373,7 +423,9 @@ impl Graft<'_> {
             is_wide: inner.is_wide,
         };
         if is_new {
-            self.has_pruned |= next.keep_within(self.limits);
+            let before = self.forgotten;
+            self.forgotten += next.keep_within(self.limits);
+            self.has_pruned |= self.forgotten > before;
         }
         Some(Node::Ask(Arc::new(next)))
     }

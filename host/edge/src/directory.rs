@@ -187,6 +187,7 @@ mod tests {
             hosts: hosts.iter().map(ToString::to_string).collect(),
             not_found: None,
             max_age_s: None,
+            privacy: "redacted".into(),
             bucket_key: "0".repeat(64),
             rules: Vec::new(),
             bindings: Vec::new(),

@@ -11,7 +11,7 @@ use wayside_decide::{
     invalid::Invalid,
     name::Name,
     rule::RuleSet,
-    site::{Site, SiteId},
+    site::{Privacy, Site, SiteId},
 };
 
 use crate::{
@@ -126,6 +126,7 @@ fn site() -> Result<Arc<LiveSite>, Invalid> {
         rules: RuleSet::default(),
         not_found: None,
         max_age_s: None,
+        privacy: Privacy::default(),
         bucket_key: [0; 32],
     };
     Ok(Arc::new(LiveSite::without_guests(site, &Directory::default())))

@@ -214,6 +214,7 @@ impl Remembered {
             .iter()
             .filter_map(|(question, answer)| question.holds_until(answer, now_s));
         Ok(Hit {
+            nth: leaf.uses(),
             leaf,
             horizon: horizons.min(),
         })

@@ -7,8 +7,15 @@
 use async_trait::async_trait;
 use tokio::sync::watch;
 use wayside_decide::{
-    binding::Binding, digest::Digest, host::HostPattern, link::Link, name::Name, path::LinkPath, rule::Rule,
-    site::SiteId, target::Target,
+    binding::Binding,
+    digest::Digest,
+    host::HostPattern,
+    link::Link,
+    name::Name,
+    path::LinkPath,
+    rule::Rule,
+    site::{Privacy, SiteId},
+    target::Target,
 };
 use wayside_upstream::protocol::{Cursor, EdgeDirectory, FeedEvent};
 
@@ -69,6 +76,8 @@ pub struct SiteContent {
     pub not_found: Option<Target>,
     /// How long caches may keep a redirect at most, in seconds; 0 for not at all.
     pub max_age_s: Option<u32>,
+    /// What nodes may keep of its visitors' requests.
+    pub privacy: Privacy,
 }
 
 /// A site as it is recorded.

@@ -14,7 +14,7 @@ use wayside_decide::{
     link::Link,
     name::Name,
     rule::{Pattern, Rule, RuleSet},
-    site::{Site, SiteId},
+    site::{Privacy, Site, SiteId},
     status::RedirectStatus,
     target::Target,
     template::Template,
@@ -59,12 +59,19 @@ pub struct EdgeSite {
     /// How long caches may keep a redirect, in seconds.
     #[serde(default)]
     pub max_age_s: Option<u32>,
+    /// `full` or `redacted`; an origin that does not say means the latter.
+    #[serde(default = "redacted")]
+    pub privacy: String,
     /// The key of `visitor.bucket`, 64 hexadecimal digits. Secret.
     pub bucket_key: String,
     /// Its rules.
     pub rules: Vec<EdgeRule>,
     /// Its bindings.
     pub bindings: Vec<EdgeBinding>,
+}
+
+fn redacted() -> String {
+    Privacy::Redacted.as_str().to_owned()
 }
 
 /// One rule.
@@ -177,6 +184,7 @@ impl TryFrom<EdgeSite> for Site {
                 .map(|target| Target::parse_at_edge(&target))
                 .transpose()?,
             max_age_s: wire.max_age_s,
+            privacy: Privacy::parse(&wire.privacy)?,
             // A key is a digest's worth of bytes and reads like one.
             bucket_key: *Digest::parse(&wire.bucket_key)
                 .map_err(|error| Invalid::other("bucket key", "something else", error.expected))?

@@ -29,14 +29,17 @@ impl Tree {
             return;
         };
         let mut left = has_to_go.max(unused);
+        let mut forgotten = 0;
         self.root = self.root.take().and_then(|root| {
             kept(&root, &mut |leaf| {
                 let goes = left > 0 && rank(leaf) <= last;
                 left -= usize::from(goes);
+                forgotten += if goes { leaf.uses() } else { 0 };
                 leaf.is_recent.store(false, Ordering::Relaxed);
                 !goes
             })
         });
+        self.forgotten += forgotten;
         self.measure();
     }
 
@@ -45,7 +48,8 @@ impl Tree {
         self.size = self.root.as_ref().map(size).unwrap_or_default();
     }
 
-    fn leaves(&self) -> impl Iterator<Item = &Arc<Leaf>> {
+    /// Every leaf.
+    pub fn leaves(&self) -> impl Iterator<Item = &Arc<Leaf>> {
         let mut open: Vec<&Node> = self.root.as_ref().into_iter().collect();
         std::iter::from_fn(move || {
             loop {
@@ -132,21 +136,25 @@ impl Inner {
         }
     }
 
-    /// Keeps the answers to this question within the limit; whether some had to go.
-    pub(super) fn keep_within(&mut self, limits: &TreeLimits) -> bool {
+    /// Keeps the answers to this question within the limit; how many requests ended below those that had to go.
+    pub(super) fn keep_within(&mut self, limits: &TreeLimits) -> u64 {
         let most = if self.is_wide {
             2 * limits.answers_kept
         } else {
             limits.answers_max
         };
         if self.edges.len() <= most {
-            return false;
+            return 0;
         }
         self.is_wide = true;
         let mut edges: Vec<_> = self.edges.iter().collect();
         edges.sort_by_cached_key(|(_, node)| Reverse(usage(node)));
-        let kept = edges.into_iter().take(limits.answers_kept);
-        self.edges = kept.map(|(answer, node)| (answer.clone(), node.clone())).collect();
-        true
+        let going = edges.split_off(limits.answers_kept.min(edges.len()));
+        let forgotten = going.into_iter().map(|(_, node)| usage(node).1).sum();
+        self.edges = edges
+            .into_iter()
+            .map(|(answer, node)| (answer.clone(), node.clone()))
+            .collect();
+        forgotten
     }
 }

@@ -262,7 +262,7 @@ proptest! {
     ) {
         let memory = Memory::new(limits);
         let mut world = World { answers: BTreeMap::new(), now_s: 0 };
-        for event in &history {
+        for (asked, event) in (1_u64..).zip(&history) {
             happen(&mut world, event);
             let (outcome, horizon) = remembered(&memory, &program, &world);
             prop_assert_eq!(&outcome, &run(&program, &world).1);
@@ -271,7 +271,10 @@ proptest! {
                 let later = World { now_s, ..world.clone() };
                 prop_assert_eq!(&outcome, &run(&program, &later).1, "at {} of {:?}", now_s, horizon);
             }
-            let size = memory.tree().size();
+            let tree = memory.tree();
+            let uses: u64 = tree.leaves().map(|leaf| leaf.uses()).sum();
+            prop_assert_eq!(uses + tree.forgotten(), asked, "every request is counted once");
+            let size = tree.size();
             prop_assert!(size.leaves <= limits.leaves_max, "{:?}", size);
             prop_assert!(size.bytes <= limits.bytes_max || size.leaves <= 1, "{:?}", size);
         }

@@ -10,6 +10,7 @@ use wayside_decide::{
     invalid::Invalid,
     limits::{MAX_AGE_S_MAX, SITE_HOSTS_MAX},
     name::Name,
+    site::Privacy,
     target::Target,
 };
 
@@ -36,6 +37,9 @@ pub(crate) struct NewSite {
     /// policies decide is kept for a minute, and of links and rules nothing is said.
     #[serde(default)]
     max_age_s: Option<u32>,
+    /// What nodes may keep of requests, to try another policy on them: `redacted` (when absent) or `full`.
+    #[serde(default)]
+    privacy: Option<String>,
 }
 
 /// Another content for a site.
@@ -51,6 +55,9 @@ pub(crate) struct Content {
     /// policies decide is kept for a minute, and of links and rules nothing is said.
     #[serde(default)]
     max_age_s: Option<u32>,
+    /// What nodes may keep of requests, to try another policy on them: `redacted` (when absent) or `full`.
+    #[serde(default)]
+    privacy: Option<String>,
 }
 
 /// A site.
@@ -61,6 +68,8 @@ pub(crate) struct Site {
     hosts: Vec<String>,
     not_found: Option<String>,
     max_age_s: Option<u32>,
+    /// `redacted` or `full`.
+    privacy: &'static str,
     created_at: u64,
     updated_at: u64,
 }
@@ -81,7 +90,12 @@ pub(crate) async fn create(
     Body(new): Body<NewSite>,
 ) -> Result<(StatusCode, Json<Site>), Problem> {
     let name = Name::parse("site name", &new.name).map_err(|invalid| Problem::invalid("name", invalid))?;
-    let content = read(&new.hosts, new.not_found.as_deref(), new.max_age_s)?;
+    let content = read(
+        &new.hosts,
+        new.not_found.as_deref(),
+        new.max_age_s,
+        new.privacy.as_deref(),
+    )?;
     let site = api.store.create_site(&tenant, &name, content).await?;
     tracing::info!(%tenant, site = %name, "made a site");
     Ok((StatusCode::CREATED, Json(site.into())))
@@ -97,7 +111,7 @@ pub(crate) async fn one(
     Ok(Json(api.store.site(&tenant, &read_site_name(&site)?).await?.into()))
 }
 
-/// Gives a site other hosts and another not-found action.
+/// Gives a site another content.
 #[utoipa::path(put, path = "/v1/sites/{site}", params(("site" = String, Path)), request_body = Content,
     responses((status = 200, body = Site), (status = 404, body = Problem)))]
 pub(crate) async fn replace(
@@ -106,7 +120,12 @@ pub(crate) async fn replace(
     Segment(site): Segment,
     Body(content): Body<Content>,
 ) -> Result<Json<Site>, Problem> {
-    let content = read(&content.hosts, content.not_found.as_deref(), content.max_age_s)?;
+    let content = read(
+        &content.hosts,
+        content.not_found.as_deref(),
+        content.max_age_s,
+        content.privacy.as_deref(),
+    )?;
     let replaced = api
         .store
         .replace_site(&tenant, &read_site_name(&site)?, content)
@@ -127,7 +146,12 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read(hosts: &[String], not_found: Option<&str>, max_age_s: Option<u32>) -> Result<SiteContent, Problem> {
+fn read(
+    hosts: &[String],
+    not_found: Option<&str>,
+    max_age_s: Option<u32>,
+    privacy: Option<&str>,
+) -> Result<SiteContent, Problem> {
     if hosts.is_empty() || hosts.len() > SITE_HOSTS_MAX {
         let expected = format!("1 to {SITE_HOSTS_MAX} hosts");
         return Err(Problem::invalid(
@@ -152,10 +176,14 @@ fn read(hosts: &[String], not_found: Option<&str>, max_age_s: Option<u32>) -> Re
         let invalid = Invalid::other("max_age_s", found.to_string(), expected);
         return Err(Problem::invalid("max_age_s", invalid));
     }
+    let privacy = privacy.map(Privacy::parse).transpose();
     Ok(SiteContent {
         hosts: patterns,
         not_found: not_found.map_err(|invalid| Problem::invalid("not_found", invalid))?,
         max_age_s,
+        privacy: privacy
+            .map_err(|invalid| Problem::invalid("privacy", invalid))?
+            .unwrap_or_default(),
     })
 }
 
@@ -167,6 +195,7 @@ impl From<SiteRecord> for Site {
             hosts: record.content.hosts.iter().map(ToString::to_string).collect(),
             not_found: record.content.not_found.map(|target| target.to_string()),
             max_age_s: record.content.max_age_s,
+            privacy: record.content.privacy.as_str(),
             created_at: record.created_at,
             updated_at: record.updated_at,
         }

@@ -12,10 +12,12 @@ async fn a_site_is_made_listed_changed_and_ended() {
     let running = Running::with_site().await;
     let listed = running.ask("GET", "/v1/sites").await.success(200);
     assert_eq!(listed["items"][0]["name"], "go");
+    assert_eq!(listed["items"][0]["privacy"], "redacted");
     assert!(listed["next_cursor"].is_null());
-    let content = json!({"hosts": ["*.example.org"], "not_found": "https://example.org/lost"});
+    let content = json!({"hosts": ["*.example.org"], "not_found": "https://example.org/lost", "privacy": "full"});
     let changed = running.send("PUT", "/v1/sites/go", &content).await.success(200);
     assert_eq!(changed["hosts"], json!(["*.example.org"]));
+    assert_eq!(changed["privacy"], "full");
     let read = running.ask("GET", "/v1/sites/go").await.success(200);
     assert_eq!(read, changed);
     running.ask("DELETE", "/v1/sites/go").await.success(204);

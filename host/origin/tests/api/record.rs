@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sqlx::{SqlitePool, migrate::Migrator, sqlite::SqliteConnectOptions};
-use wayside_decide::{host::HostPattern, name::Name};
+use wayside_decide::{host::HostPattern, name::Name, site::Privacy};
 use wayside_origin::{
     backup::{self, BackupError},
     origin::Origin,
@@ -88,6 +88,7 @@ async fn the_hosts_of_an_older_record_are_protected_and_kept() {
             hosts,
             not_found: None,
             max_age_s: None,
+            privacy: Privacy::default(),
         };
         let grab = origin.store().create_site(&name("beta"), &name("grab"), content).await;
         assert!(matches!(grab, Err(StoreError::Conflict { .. })), "{host}: {grab:?}");

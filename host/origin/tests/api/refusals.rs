@@ -186,6 +186,10 @@ async fn each_wrong_field_is_named() {
             "not_found",
             json!({"name": "x", "hosts": ["a.example"], "not_found": "ftp://a.example/"}),
         ),
+        (
+            "privacy",
+            json!({"name": "x", "hosts": ["a.example"], "privacy": "none"}),
+        ),
     ];
     for (field, site) in sites {
         running.send("POST", "/v1/sites", &site).await.invalid(field);

@@ -1,7 +1,7 @@
 //! `wayside site`: names for sets of hosts.
 
 use anyhow::Context as _;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::{
 };
 
 const SITES: &[&str] = &["v1", "sites"];
-const COLUMNS: &[&str] = &["name", "hosts", "not_found", "max_age_s", "updated_at"];
+const COLUMNS: &[&str] = &["name", "hosts", "not_found", "max_age_s", "privacy", "updated_at"];
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +29,8 @@ const SET_EXAMPLES: &str = "\
 Examples:
   wayside site set shop --host go.example.com --host go.example.org
   wayside site set shop --not-found none
-  wayside site set shop --max-age 3600";
+  wayside site set shop --max-age 3600
+  wayside site set shop --privacy full";
 const LIST_EXAMPLES: &str = "\
 Examples:
   wayside site list
@@ -60,23 +61,13 @@ pub(crate) enum Args {
         /// a minute, and of links and rules nothing is said
         #[arg(long, value_name = "SECONDS")]
         max_age: Option<u32>,
+        /// What nodes may keep of visitors' requests, for `wayside policy plan`
+        #[arg(long, value_enum, default_value_t = Privacy::Redacted)]
+        privacy: Privacy,
     },
     /// Change the named fields of a site
     #[command(after_help = SET_EXAMPLES)]
-    Set {
-        /// The site's name
-        #[arg(value_parser = name)]
-        name: String,
-        /// The hosts it answers for, in place of those before; repeat for more
-        #[arg(long = "host", value_name = "HOST", required_unless_present_any = ["not_found", "max_age"])]
-        hosts: Vec<String>,
-        /// Where unknown paths lead; `none` for nowhere
-        #[arg(long, value_name = "URL")]
-        not_found: Option<String>,
-        /// How long caches may keep a redirect at most; 0 for not at all, `none` to leave it to the defaults
-        #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none)]
-        max_age: Option<MaxAge>,
-    },
+    Set(Changes),
     /// List the tenant's sites
     #[command(after_help = LIST_EXAMPLES)]
     List,
@@ -96,12 +87,41 @@ pub(crate) enum Args {
     },
 }
 
+#[derive(clap::Args)]
+pub(crate) struct Changes {
+    /// The site's name
+    #[arg(value_parser = name)]
+    name: String,
+    /// The hosts it answers for, in place of those before; repeat for more
+    #[arg(long = "host", value_name = "HOST", required_unless_present_any = ["not_found", "max_age", "privacy"])]
+    hosts: Vec<String>,
+    /// Where unknown paths lead; `none` for nowhere
+    #[arg(long, value_name = "URL")]
+    not_found: Option<String>,
+    /// How long caches may keep a redirect at most; 0 for not at all, `none` to leave it to the defaults
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none)]
+    max_age: Option<MaxAge>,
+    /// What nodes may keep of visitors' requests, for `wayside policy plan`
+    #[arg(long, value_enum)]
+    privacy: Option<Privacy>,
+}
+
+#[derive(Clone, Copy, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Privacy {
+    /// No addresses, cookies or queries, and few header fields
+    Redacted,
+    /// All that was sent, and from where
+    Full,
+}
+
 #[derive(Serialize)]
 struct NewSite<'a> {
     name: &'a str,
     hosts: &'a [String],
     not_found: Option<&'a str>,
     max_age_s: Option<u32>,
+    privacy: Privacy,
 }
 
 /// A limit that may be taken off.
@@ -131,12 +151,14 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
             hosts,
             not_found,
             max_age,
+            privacy,
         } => {
             let site = NewSite {
                 name: &name,
                 hosts: &hosts,
                 not_found: not_found.as_deref(),
                 max_age_s: max_age,
+                privacy,
             };
             let made = client
                 .send(Method::POST, SITES, &site)
@@ -144,32 +166,7 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
                 .with_context(|| format!("add site {name}"))?;
             output::record(format, &made, COLUMNS)
         }
-        Args::Set {
-            name,
-            hosts,
-            not_found,
-            max_age,
-        } => {
-            let path = ["v1", "sites", &name];
-            let context = || format!("change site {name}");
-            let mut site = client.get(&path, &[]).await.with_context(context)?;
-            if !hosts.is_empty() {
-                site["hosts"] = json!(hosts);
-            }
-            if let Some(target) = not_found {
-                site["not_found"] = json!(Some(target).filter(|target| target != "none"));
-            }
-            if let Some(MaxAge(seconds)) = max_age {
-                site["max_age_s"] = json!(seconds);
-            }
-            let content = json!({
-                "hosts": site["hosts"],
-                "not_found": site["not_found"],
-                "max_age_s": site["max_age_s"],
-            });
-            let changed = client.send(Method::PUT, &path, &content).await.with_context(context)?;
-            output::record(format, &changed, COLUMNS)
-        }
+        Args::Set(changes) => change(changes, client, format).await,
         Args::List => client
             .list(SITES, &[], Listing::new(format, COLUMNS))
             .await
@@ -193,4 +190,37 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
             )
         }
     }
+}
+
+async fn change(changes: Changes, client: &Client, format: Format) -> anyhow::Result<()> {
+    let Changes {
+        name,
+        hosts,
+        not_found,
+        max_age,
+        privacy,
+    } = changes;
+    let path = ["v1", "sites", &name];
+    let context = || format!("change site {name}");
+    let mut site = client.get(&path, &[]).await.with_context(context)?;
+    if !hosts.is_empty() {
+        site["hosts"] = json!(hosts);
+    }
+    if let Some(target) = not_found {
+        site["not_found"] = json!(Some(target).filter(|target| target != "none"));
+    }
+    if let Some(MaxAge(seconds)) = max_age {
+        site["max_age_s"] = json!(seconds);
+    }
+    if let Some(privacy) = privacy {
+        site["privacy"] = json!(privacy);
+    }
+    let content = json!({
+        "hosts": site["hosts"],
+        "not_found": site["not_found"],
+        "max_age_s": site["max_age_s"],
+        "privacy": site["privacy"],
+    });
+    let changed = client.send(Method::PUT, &path, &content).await.with_context(context)?;
+    output::record(format, &changed, COLUMNS)
 }

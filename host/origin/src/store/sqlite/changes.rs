@@ -95,7 +95,7 @@ pub(super) async fn directory(readers: &SqlitePool) -> Result<EdgeDirectory, Sto
     }
     let mut bindings = read_bindings(&mut read).await?;
     let mut sites = Vec::new();
-    let query = "SELECT id, tenant, name, not_found, max_age_s, bucket_key FROM sites ORDER BY id";
+    let query = "SELECT id, tenant, name, not_found, max_age_s, privacy, bucket_key FROM sites ORDER BY id";
     for row in sqlx::query(query).fetch_all(&mut *read).await? {
         let id = unsigned(&row, "id")?;
         let key: Vec<u8> = row.try_get("bucket_key")?;
@@ -106,6 +106,7 @@ pub(super) async fn directory(readers: &SqlitePool) -> Result<EdgeDirectory, Sto
             hosts: hosts.remove(&id).unwrap_or_default(),
             not_found: row.try_get("not_found")?,
             max_age_s: row.try_get("max_age_s")?,
+            privacy: row.try_get("privacy")?,
             bucket_key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
             rules: rules.remove(&id).unwrap_or_default(),
             bindings: bindings.remove(&id).unwrap_or_default(),

@@ -4,14 +4,15 @@ use sqlx::{Executor, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
 use wayside_decide::{
     host::{HostName, HostPattern},
     name::Name,
-    site::SiteId,
+    site::{Privacy, SiteId},
     target::Target,
 };
 
 use super::{SqliteStore, Write, changes, damaged, json, missing, now_s, signed, unsigned};
 use crate::store::{SiteContent, SiteRecord, StoreError};
 
-const COLUMNS: &str = "SELECT id, name, not_found, max_age_s, created_at, updated_at FROM sites WHERE tenant = ?";
+const COLUMNS: &str =
+    "SELECT id, name, not_found, max_age_s, privacy, created_at, updated_at FROM sites WHERE tenant = ?";
 
 /// A few exact look-ups for what is above a host, one range for what is below.
 const OVERLAPPING: &str = "SELECT pattern FROM site_hosts WHERE tenant <> ?1
@@ -26,13 +27,14 @@ pub(super) async fn create(
     let mut key = [0_u8; 32];
     getrandom::fill(&mut key).map_err(|error| StoreError::Damaged(format!("no randomness for a key: {error}")))?;
     let mut write = store.writer.begin().await?;
-    let insert = "INSERT INTO sites (tenant, name, not_found, max_age_s, bucket_key, created_at, updated_at)
-        VALUES (?, ?, ?, ?, ?, ?6, ?6) ON CONFLICT DO NOTHING RETURNING id";
+    let insert = "INSERT INTO sites (tenant, name, not_found, max_age_s, privacy, bucket_key, created_at, updated_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?7, ?7) ON CONFLICT DO NOTHING RETURNING id";
     let inserted = sqlx::query(insert)
         .bind(tenant.as_str())
         .bind(name.as_str())
         .bind(content.not_found.as_ref().map(Target::as_str))
         .bind(content.max_age_s)
+        .bind(content.privacy.as_str())
         .bind(&key[..])
         .bind(now_s())
         .fetch_optional(&mut *write)
@@ -59,11 +61,12 @@ pub(super) async fn replace(
     content: SiteContent,
 ) -> Result<SiteRecord, StoreError> {
     let mut write = store.writer.begin().await?;
-    let update =
-        "UPDATE sites SET not_found = ?, max_age_s = ?, updated_at = ? WHERE tenant = ? AND name = ? RETURNING id";
+    let update = "UPDATE sites SET not_found = ?, max_age_s = ?, privacy = ?, updated_at = ?
+        WHERE tenant = ? AND name = ? RETURNING id";
     let updated = sqlx::query(update)
         .bind(content.not_found.as_ref().map(Target::as_str))
         .bind(content.max_age_s)
+        .bind(content.privacy.as_str())
         .bind(now_s())
         .bind(tenant.as_str())
         .bind(name.as_str())
@@ -188,6 +191,7 @@ fn backwards(name: &HostName) -> String {
 fn record(row: &SqliteRow, hosts: Vec<HostPattern>) -> Result<SiteRecord, StoreError> {
     let name: String = row.try_get("name")?;
     let not_found: Option<String> = row.try_get("not_found")?;
+    let privacy: String = row.try_get("privacy")?;
     Ok(SiteRecord {
         id: SiteId(unsigned(row, "id")?),
         name: Name::parse("site name", &name).map_err(damaged)?,
@@ -198,6 +202,7 @@ fn record(row: &SqliteRow, hosts: Vec<HostPattern>) -> Result<SiteRecord, StoreE
                 .transpose()
                 .map_err(damaged)?,
             max_age_s: row.try_get("max_age_s")?,
+            privacy: Privacy::parse(&privacy).map_err(damaged)?,
         },
         created_at: unsigned(row, "created_at")?,
         updated_at: unsigned(row, "updated_at")?,

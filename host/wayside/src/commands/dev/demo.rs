@@ -10,7 +10,7 @@ use wayside_decide::{
     name::Name,
     path::LinkPath,
     rule::{Pattern, Rule},
-    site::SiteId,
+    site::{Privacy, SiteId},
     status::RedirectStatus,
     target::Target,
     template::Template,
@@ -85,18 +85,13 @@ async fn seed(origin: &Origin, tenant: &Name, name: &Name) -> anyhow::Result<()>
         .iter()
         .map(|host| HostPattern::parse(host))
         .collect::<Result<_, _>>()?;
-    let site = store
-        .create_site(
-            tenant,
-            name,
-            SiteContent {
-                hosts,
-                not_found: None,
-                max_age_s: None,
-            },
-        )
-        .await?
-        .id;
+    let content = SiteContent {
+        hosts,
+        not_found: None,
+        max_age_s: None,
+        privacy: Privacy::default(),
+    };
+    let site = store.create_site(tenant, name, content).await?.id;
     let link = Link {
         target: Target::parse("https://example.com/")?,
         status: RedirectStatus::Found,
