@@ -20,6 +20,7 @@ mod demo;
 mod full_disk;
 mod geo;
 mod http1;
+mod javascript;
 mod layers;
 mod logs;
 mod outages;

@@ -24,7 +24,9 @@ pub const MODULES_MAX: u32 = 8;
 pub enum Class {
     /// Compiled code, such as a Rust policy of 20 kB.
     Small,
-    /// An engine and a program for it, such as a JavaScript policy of 12 MB.
+    /// An engine and a program for it, such as a JavaScript policy of 12 MB. What componentize-js 0.23 makes of one has
+    /// 12,700 functions, the longest of 172 kB, up to 63 core imports, some 200 types and tables of 7,745 elements, and
+    /// starts with 9.1 MiB of memory; the limits leave room for engines of two to five times that.
     Large,
 }
 

@@ -1,8 +1,8 @@
 //! What a guest is built from, and the digest of it.
 //!
-//! In: a policy's directory. Out: its package, every package it builds on by path (the SDK among them), and one
-//! digest over their sources and over the locked versions of all other packages. It must not know how a guest is
-//! compiled.
+//! In: a policy's directory. Out: its language; in Rust its package, every package it builds on by path (the SDK among
+//! them), and one digest over their sources and over the locked versions of all other packages. It must not know how a
+//! guest is compiled.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,6 +15,8 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use wayside_decide::digest::Digest;
 
+pub mod js;
+
 /// How deep directories may be nested; a symbolic link that leads back into itself ends here.
 const DEPTH_MAX: usize = 16;
 
@@ -25,8 +27,13 @@ pub enum SourceError {
     #[error("{}: there is no such folder, expected the one of a policy's package", .0.display())]
     NoFolder(PathBuf),
     /// There is no package in the directory.
-    #[error("{}: there is no Cargo.toml in it, expected the folder of a policy's package", .0.display())]
+    #[error(
+        "{}: there is no Cargo.toml in it and no package.json, expected the folder of a policy's package", .0.display()
+    )]
     NoPackage(PathBuf),
+    /// The package's dependencies are not there.
+    #[error("{dir}: the packages it depends on are not installed, run `npm install` in {dir}", dir = .0.display())]
+    NotInstalled(PathBuf),
     /// Cargo could not be run.
     #[error("run `cargo metadata`: {0}; is cargo installed and on the PATH?")]
     NoCargo(#[source] io::Error),
@@ -46,6 +53,15 @@ pub enum SourceError {
         /// Why not.
         reason: String,
     },
+}
+
+/// What a guest is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// A package of cargo's.
+    Rust,
+    /// A package of npm's, in JavaScript or TypeScript.
+    JavaScript,
 }
 
 /// A guest's package and the packages it builds on by path.
@@ -102,7 +118,7 @@ impl Sources {
     /// # Errors
     /// [`SourceError`] when there is no package, or cargo cannot read it.
     pub fn find(cargo: &Path, dir: &Path) -> Result<Self, SourceError> {
-        let dir = package_dir(dir)?;
+        let (_, dir) = package_dir(dir)?;
         let (own, metadata) = package(cargo, &dir)?;
         let mut sources = Self {
             name: own.name.clone(),
@@ -132,15 +148,7 @@ impl Sources {
     /// # Errors
     /// [`SourceError::Read`] for a file that cannot be read, the lock file among them.
     pub fn digest(&self) -> Result<Digest, SourceError> {
-        let mut hasher = Sha256::new();
-        for (name, contents) in self.entries()? {
-            for part in [name.as_bytes(), &contents] {
-                hasher.update((part.len() as u64).to_be_bytes());
-                hasher.update(part);
-            }
-        }
-        let digits: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Digest::parse(&digits).map_err(|error| read_error(&self.workspace, &error))
+        digest(&self.workspace, &self.entries()?)
     }
 
     /// Everything that counts, by a name that is the same on every machine.
@@ -191,17 +199,19 @@ impl Sources {
     }
 }
 
-/// The directory's whole path, when there is a package in it.
+/// The package's language and the directory's whole path, when there is a package in it.
 ///
 /// # Errors
 /// [`SourceError`] when there is none.
-pub fn package_dir(dir: &Path) -> Result<PathBuf, SourceError> {
+pub fn package_dir(dir: &Path) -> Result<(Language, PathBuf), SourceError> {
     if !dir.is_dir() {
         return Err(SourceError::NoFolder(dir.to_owned()));
     }
     let whole = dir.canonicalize().map_err(|error| read_error(dir, &error))?;
     if whole.join("Cargo.toml").is_file() {
-        Ok(whole)
+        Ok((Language::Rust, whole))
+    } else if whole.join("package.json").is_file() {
+        Ok((Language::JavaScript, whole))
     } else {
         Err(SourceError::NoPackage(dir.to_owned()))
     }
@@ -231,6 +241,19 @@ fn package(cargo: &Path, dir: &Path) -> Result<(Package, Metadata), SourceError>
     let own = metadata.packages.iter().position(|one| one.manifest_path == manifest);
     let own = own.ok_or_else(|| refuse("it is a workspace without a package of its own".to_owned()))?;
     Ok((metadata.packages.swap_remove(own), metadata))
+}
+
+/// One digest over contents by name; `place` is for the error.
+fn digest(place: &Path, entries: &BTreeMap<String, Vec<u8>>) -> Result<Digest, SourceError> {
+    let mut hasher = Sha256::new();
+    for (name, contents) in entries {
+        for part in [name.as_bytes(), contents] {
+            hasher.update((part.len() as u64).to_be_bytes());
+            hasher.update(part);
+        }
+    }
+    let digits: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Digest::parse(&digits).map_err(|error| read_error(place, &error))
 }
 
 /// Reads a file, or every file below a directory, under a name. What is not there is left out.

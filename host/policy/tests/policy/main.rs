@@ -6,6 +6,7 @@
 )]
 
 mod hostile;
+mod javascript;
 mod refused;
 mod remembered;
 mod samples;

@@ -58,7 +58,7 @@ Examples:
 /// What can be asked about policies.
 #[derive(Subcommand)]
 pub(crate) enum Args {
-    /// Build policies written in Rust
+    /// Build policies written in Rust, JavaScript or TypeScript
     #[command(after_help = BUILD_EXAMPLES)]
     Build(build::Args),
     /// Show what a component is and what it can ask

@@ -12,7 +12,7 @@ const COLUMNS: &[&str] = &["component", "size", "source"];
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The folders of the policies' Cargo.toml
+    /// The folders of the policies' Cargo.toml or package.json
     #[arg(value_name = "DIR", required = true)]
     folders: Vec<PathBuf>,
     /// Build nothing; fail when a component was built from other sources than those that are there

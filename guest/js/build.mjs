@@ -1,0 +1,216 @@
+// Builds a policy written in JavaScript or TypeScript. `wayside policy build` runs it.
+//
+// In: the policy's folder, with a package.json, and the file to write. Out: a component that imports the interfaces
+// it asks through and nothing else. Messages go to standard error; it exits with 1 when there is no component.
+
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { SourceMap, createRequire, isBuiltin } from "node:module";
+import { tmpdir } from "node:os";
+import { dirname, join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const SDK = dirname(fileURLToPath(import.meta.url));
+const WORLD = "redirect-policy";
+const PACKAGE = "wayside:policy/";
+const VERSION = "@1.0.0";
+
+/** Where the policy is, unless its package.json says so under `main`. */
+const ENTRIES = ["src/policy.ts", "src/policy.js"];
+
+/** What the bundle is called; it is never written. */
+const BUNDLE = "policy.js";
+
+/** What an engine of JavaScript would import from WASI; a policy has none of it. */
+const DISABLED_FEATURES = ["stdio", "random", "clocks", "http", "fetch-event"];
+
+const require = createRequire(import.meta.url);
+
+/** A mistake of the author's: told without a stack trace. */
+class Refusal extends Error {}
+
+async function main([folder, output]) {
+    if (!folder || !output) {
+        throw new Refusal("usage: node build.mjs FOLDER COMPONENT");
+    }
+    const dir = resolve(folder);
+    const esbuild = await installed("esbuild");
+    const { componentize } = await installed("@bytecodealliance/componentize-js");
+    const entry = await entryOf(dir);
+    checkTypes(dir);
+    try {
+        await checkExport(esbuild, dir, entry);
+        const bundled = await bundle(esbuild, dir, entry);
+        await writeFile(output, await component(componentize, bundled));
+    } catch (error) {
+        throw error.errors ? new Refusal(await syntax(esbuild, error.errors)) : error;
+    }
+}
+
+/** A package this one depends on. */
+async function installed(name) {
+    try {
+        return await import(name);
+    } catch (error) {
+        throw error.code === "ERR_MODULE_NOT_FOUND"
+            ? new Refusal(`a package that building needs is not installed, run \`npm install\`: ${error.message}`)
+            : error;
+    }
+}
+
+/** The module with `decide`, relative to the folder. */
+async function entryOf(dir) {
+    const { main } = JSON.parse(await readFile(join(dir, "package.json"), "utf8"));
+    const candidates = main === undefined ? ENTRIES : [main];
+    const found = candidates.find((candidate) => existsSync(join(dir, candidate)));
+    if (found === undefined) {
+        const said = main === undefined ? `, or another module named under "main" in package.json` : ` (package.json, "main")`;
+        throw new Refusal(`there is no policy: expected ${candidates.join(" or ")}${said}`);
+    }
+    return `./${relative(dir, join(dir, found)).replaceAll("\\", "/")}`;
+}
+
+/** Checks types where the author wants it: a folder with a tsconfig.json. */
+function checkTypes(dir) {
+    if (!existsSync(join(dir, "tsconfig.json"))) {
+        return;
+    }
+    const manifest = require.resolve("typescript/package.json");
+    try {
+        const tsc = join(dirname(manifest), "bin/tsc");
+        // Its messages belong on standard error, with all the others.
+        execFileSync(process.execPath, [tsc, "--noEmit", "--project", "."], { cwd: dir, stdio: ["ignore", 2, 2] });
+    } catch (error) {
+        if (typeof error.status === "number") {
+            throw new Refusal("TypeScript found the mistakes above (tsconfig.json decides how strict it is)");
+        }
+        throw error;
+    }
+}
+
+/** Says what is missing in words of the author's: esbuild would name a file of ours. */
+async function checkExport(esbuild, dir, entry) {
+    const { metafile } = await esbuild.build({ ...options(dir), entryPoints: [entry] });
+    const { exports } = metafile.outputs[BUNDLE];
+    if (!exports.includes("decide")) {
+        const found = exports.length === 0 ? "exports nothing" : `exports ${exports.join(", ")}`;
+        throw new Refusal(`${entry} ${found}, expected a function \`decide\`: export function decide() { … }`);
+    }
+}
+
+/** One module of all the policy's code, and which interfaces of the contract it imports. */
+async function bundle(esbuild, dir, entry) {
+    const sdk = (name) => JSON.stringify(join(SDK, "src", `${name}.ts`));
+    const stdin = {
+        contents: `
+            import ${sdk("guard")};
+            import { decide as policy } from ${JSON.stringify(entry)};
+            import { run } from ${sdk("run")};
+            if (typeof policy !== "function") {
+                throw new TypeError("\`decide\` is no function, expected: export function decide() { … }");
+            }
+            export function decide() {
+                return run(policy);
+            }`,
+        resolveDir: dir,
+        sourcefile: "policy",
+        loader: "js",
+    };
+    const { metafile, outputFiles } = await esbuild.build({ ...options(dir), stdin });
+    const { imports } = metafile.outputs[BUNDLE];
+    const interfaces = imports.map(({ path }) => path.slice(PACKAGE.length, -VERSION.length));
+    const text = (end) => outputFiles.find(({ path }) => path.endsWith(end)).text;
+    return { source: text(".js"), sourceMap: new SourceMap(JSON.parse(text(".map"))), interfaces };
+}
+
+function options(dir) {
+    return {
+        absWorkingDir: dir,
+        bundle: true,
+        write: false,
+        metafile: true,
+        outfile: join(dir, BUNDLE),
+        format: "esm",
+        platform: "neutral",
+        mainFields: ["module", "main"],
+        conditions: ["import"],
+        target: "es2022",
+        charset: "utf8",
+        external: [`${PACKAGE}*${VERSION}`],
+        sourcemap: "external",
+        logLevel: "silent",
+    };
+}
+
+/** The component around the engine of JavaScript and the policy. */
+async function component(componentize, { source, sourceMap, interfaces }) {
+    const work = await mkdtemp(join(tmpdir(), "wayside-policy-"));
+    try {
+        const contract = await readFile(join(SDK, "wit/policy.wit"), "utf8");
+        const witPath = join(work, "policy.wit");
+        await writeFile(witPath, contractOf(contract, interfaces));
+        const built = await componentize(source, { witPath, worldName: WORLD, disableFeatures: DISABLED_FEATURES });
+        return built.component;
+    } catch (error) {
+        throw unstarted(error.message, sourceMap) ?? error;
+    } finally {
+        await rm(work, { recursive: true });
+    }
+}
+
+/** What went wrong outside of `decide`, which has run while the component was made. */
+function unstarted(message, sourceMap) {
+    const question = /unknown imported function: 'wayside:policy\/([a-z-]+)@.*?' '([a-z-]+)'/.exec(message);
+    if (question !== null) {
+        return new Refusal(
+            `the policy asks ${question[1]}.${question[2]} outside of \`decide\`: what stands there runs once, when the ` +
+                "policy is built, and can ask nothing",
+        );
+    }
+    const thrown = /^Exception while evaluating top-level script\n(?:(\S+):(\d+):(\d+) )?(.*)/m.exec(message);
+    if (thrown === null) {
+        return undefined;
+    }
+    const [, , line, column, what] = thrown;
+    const { originalSource, originalLine } = line === undefined ? {} : sourceMap.findEntry(line - 1, column - 1);
+    const place = originalSource === undefined ? "" : ` (${originalSource}:${originalLine + 1})`;
+    return new Refusal(`the policy fails outside of \`decide\`, which runs once, when it is built: ${what}${place}`);
+}
+
+/**
+ * The contract without the interfaces that are not used, which a component would import all the same: so its imports
+ * tell what a policy can ask.
+ */
+function contractOf(wit, interfaces) {
+    return wit
+        .split("\n")
+        .filter((line) => {
+            const imported = /^ {4}import ([a-z-]+);$/.exec(line);
+            return imported === null || interfaces.includes(imported[1]);
+        })
+        .join("\n");
+}
+
+/** What esbuild found, with its places in the source, and with remedies that fit a policy. */
+async function syntax(esbuild, errors) {
+    const remedied = errors.map((error) => {
+        const [, name] = /^Could not resolve "(.*)"/.exec(error.text) ?? [];
+        if (name === undefined) {
+            return error;
+        }
+        const text = isBuiltin(name)
+            ? "A policy has no files, no network and nothing else of Node.js: it can only ask."
+            : "Is it installed? `npm install` installs what package.json names.";
+        return { ...error, notes: name.startsWith(".") ? [] : [{ text }] };
+    });
+    const lines = await esbuild.formatMessages(remedied, { kind: "error", color: process.stderr.isTTY });
+    return lines.join("");
+}
+
+try {
+    await main(process.argv.slice(2));
+} catch (error) {
+    console.error((error instanceof Refusal ? error.message : error.stack).trimEnd());
+    process.exitCode = 1;
+}
