@@ -44,6 +44,8 @@ impl Guest {
     /// Compiles a component that has been inspected. The error is wasmtime's.
     pub(crate) fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Self> {
         let compiled = Component::new(engine.wasmtime(), component)?;
+        // Here rather than at the first run, whose deadline an image of 9 MB would take the better part of.
+        compiled.initialize_copy_on_write_image()?;
         let instance: InstancePre<Sandbox> = engine.linker().instantiate_pre(&compiled)?;
         Ok(Self {
             engine: engine.clone(),
