@@ -24,6 +24,7 @@ mod javascript;
 mod layers;
 mod logs;
 mod outages;
+mod plans;
 mod policies;
 mod remembered;
 mod shared_cache;

@@ -11,6 +11,7 @@ pub mod bucket;
 pub mod decision;
 pub mod dependence;
 pub mod digest;
+pub mod estimate;
 pub mod facts;
 pub mod host;
 pub mod invalid;

@@ -10,23 +10,34 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Query, State, rejection::QueryRejection},
-    http::{StatusCode, header},
-    response::IntoResponse,
-    routing::get,
+    extract::{
+        DefaultBodyLimit, Query, RawQuery, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
 };
+use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::Semaphore;
+use wayside_decide::limits::COMPONENT_BYTES_MAX;
 
 use crate::{
     explain::{self, Which},
     follow::Follower,
+    guests::Guests,
     pipeline::Edge,
+    plan::{self, PlanError, Wanted},
 };
 
 /// What the endpoint reads from.
 pub(crate) struct Admin {
     pub(crate) edge: Arc<Edge>,
     pub(crate) follower: Arc<Follower>,
+    pub(crate) guests: Arc<Guests>,
+    /// Plans that may be under way: each takes the time of many runs.
+    pub(crate) planning: Semaphore,
     pub(crate) started: Instant,
     pub(crate) is_draining: AtomicBool,
 }
@@ -59,6 +70,10 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/status", get(status))
         .route("/policies", get(policies))
         .route("/policies/explain", get(explain_one))
+        .route(
+            "/policies/plan",
+            post(plan_one).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX)),
+        )
         .with_state(admin)
 }
 
@@ -134,4 +149,84 @@ async fn explain_one(
         Some(explanation) => Json(explanation).into_response(),
         None => (StatusCode::NOT_FOUND, "there is no such binding on this node\n").into_response(),
     }
+}
+
+/// What another version of a binding's policy would change. The body is the component.
+async fn plan_one(
+    State(admin): State<Arc<Admin>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    component: Result<Bytes, BytesRejection>,
+) -> Response {
+    // A page in a browser of this machine cannot send this type without being asked whether it may.
+    if headers
+        .get(header::CONTENT_TYPE)
+        .is_none_or(|kind| kind != "application/wasm")
+    {
+        let expected = "expected the content type application/wasm".to_owned();
+        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, expected);
+    }
+    let wanted = match wanted(query.as_deref().unwrap_or_default()) {
+        Ok(wanted) => wanted,
+        Err(why) => return refuse(StatusCode::BAD_REQUEST, why),
+    };
+    let component = match component {
+        Ok(component) => component,
+        Err(rejection) => return refuse(rejection.status(), rejection.body_text()),
+    };
+    let Ok(_turn) = admin.planning.try_acquire() else {
+        return refuse(
+            StatusCode::CONFLICT,
+            "another plan is under way on this node".to_owned(),
+        );
+    };
+    match plan::plan(&admin.edge, &admin.guests, &wanted, component).await {
+        Ok(plan) => Json(plan).into_response(),
+        Err(error) => {
+            let status = match &error {
+                PlanError::NoBinding => StatusCode::NOT_FOUND,
+                PlanError::NotRunning(_) => StatusCode::CONFLICT,
+                PlanError::Setting(_) => StatusCode::BAD_REQUEST,
+                PlanError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            };
+            refuse(status, error.to_string())
+        }
+    }
+}
+
+/// A refusal as RFC 9457 has it.
+fn refuse(status: StatusCode, why: String) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let problem = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": why });
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, kind, problem.to_string()).into_response()
+}
+
+/// Reads `tenant`, `site` and `prefix`, and any number of `set=NAME=VALUE`.
+fn wanted(query: &str) -> Result<Wanted, String> {
+    let expected = "expected the parameters tenant, site, prefix and any number of set=NAME=VALUE";
+    let (mut which, mut settings) = ([None, None, None], Vec::new());
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        let place = match &*name {
+            "tenant" => 0,
+            "site" => 1,
+            "prefix" => 2,
+            "set" => {
+                let (name, value) = value.split_once('=').ok_or(expected)?;
+                settings.push((name.to_owned(), value.to_owned()));
+                continue;
+            }
+            _ => return Err(expected.to_owned()),
+        };
+        if which[place].replace(value.into_owned()).is_some() {
+            return Err(expected.to_owned());
+        }
+    }
+    let [Some(tenant), Some(site), Some(prefix)] = which else {
+        return Err(expected.to_owned());
+    };
+    Ok(Wanted {
+        which: Which { tenant, site, prefix },
+        settings,
+    })
 }

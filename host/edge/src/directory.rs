@@ -157,14 +157,22 @@ impl LiveSite {
         };
         let bindings = site.bindings.iter().map(|binding| {
             let same_place = |live: &&LiveBinding| live.binding.prefix == binding.prefix;
-            let before = before
-                .as_ref()
-                .filter(|before| before.site.tenant == site.tenant)
-                .and_then(|before| before.bindings.iter().find(same_place));
-            match (guest(binding.digest), before) {
-                (GuestState::Ready(guest), _) => LiveBinding::new(binding, Ok(guest), before),
-                (GuestState::Refused(reason), _) => LiveBinding::new(binding, Err(reason), before),
-                (GuestState::Pending, Some(before)) => before.clone(),
+            let before = before.as_ref().filter(|before| before.site.tenant == site.tenant);
+            let kept = before.and_then(|before| {
+                let live = before.bindings.iter().find(same_place)?.clone();
+                Some(match before.site.privacy == site.privacy {
+                    true => live,
+                    // What may be kept of requests has changed, and with it what was kept goes.
+                    false => LiveBinding {
+                        remembered: Arc::default(),
+                        ..live
+                    },
+                })
+            });
+            match (guest(binding.digest), kept) {
+                (GuestState::Ready(guest), kept) => LiveBinding::new(binding, Ok(guest), kept.as_ref()),
+                (GuestState::Refused(reason), kept) => LiveBinding::new(binding, Err(reason), kept.as_ref()),
+                (GuestState::Pending, Some(kept)) => kept,
                 (GuestState::Pending, None) => LiveBinding::new(binding, Err("it is still being loaded".into()), None),
             }
         });

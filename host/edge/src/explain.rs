@@ -11,9 +11,9 @@ use crate::directory::{Directory, LiveBinding, LiveSite};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
-    tenant: String,
-    site: String,
-    prefix: String,
+    pub(crate) tenant: String,
+    pub(crate) site: String,
+    pub(crate) prefix: String,
 }
 
 /// A binding and how much is remembered of it.
@@ -31,6 +31,12 @@ pub(crate) struct Summary {
     bytes: usize,
     /// Decisions that ended at the leaves there are.
     decisions: u64,
+    /// Decisions that no leaf counts: a run was cut off or never began, or the leaf was thrown away.
+    not_remembered: u64,
+    /// Requests kept to try another version on.
+    witnesses: usize,
+    /// What those take, in bytes.
+    witness_bytes: usize,
     /// The question with more answers than are remembered, where there is one.
     too_many_answers: Option<String>,
     /// How the policy contradicted itself, where it did.
@@ -87,13 +93,18 @@ pub(crate) fn summaries(directory: &Directory) -> Vec<Summary> {
     summaries
 }
 
-/// One binding, whole.
-pub(crate) fn explanation(directory: &Directory, which: &Which) -> Option<Explanation> {
+/// A binding, and the site it is of.
+pub(crate) fn find<'d>(directory: &'d Directory, which: &Which) -> Option<(&'d Arc<LiveSite>, &'d LiveBinding)> {
     let is_site =
         |site: &&Arc<LiveSite>| site.site.tenant.as_str() == which.tenant && site.site.name.as_str() == which.site;
     let site = directory.sites().find(is_site)?;
-    let is_binding = |live: &&LiveBinding| live.binding.prefix.to_string() == which.prefix;
-    let live = site.bindings().iter().find(is_binding)?;
+    let is_binding = |live: &&LiveBinding| live.binding.prefix.as_str() == which.prefix;
+    Some((site, site.bindings().iter().find(is_binding)?))
+}
+
+/// One binding, whole.
+pub(crate) fn explanation(directory: &Directory, which: &Which) -> Option<Explanation> {
+    let (site, live) = find(directory, which)?;
     let outline = live.remembered.memory.tree().outline();
     Some(Explanation {
         summary: summary(site, live),
@@ -105,6 +116,7 @@ fn summary(site: &LiveSite, live: &LiveBinding) -> Summary {
     let memory = &live.remembered.memory;
     let tree: Arc<Tree> = memory.tree();
     let outline = tree.outline();
+    let (witnesses, witness_bytes) = live.remembered.witnesses.size();
     Summary {
         tenant: site.site.tenant.to_string(),
         site: site.site.name.to_string(),
@@ -115,6 +127,9 @@ fn summary(site: &LiveSite, live: &LiveBinding) -> Summary {
         leaves: tree.size().leaves,
         bytes: tree.size().bytes,
         decisions: outline.as_ref().map_or(0, Outline::uses),
+        not_remembered: live.remembered.not_remembered(),
+        witnesses,
+        witness_bytes,
         too_many_answers: outline.as_ref().and_then(widest),
         contradiction: memory.contradiction().map(ToString::to_string),
     }

@@ -22,6 +22,10 @@ use crate::{
     visit::Visit,
 };
 
+mod text;
+
+pub(crate) use text::{OwnedText, RequestText, cookies_of};
+
 /// Where a node stands.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
@@ -53,104 +57,6 @@ pub(crate) enum LinkKnown {
     Held(Arc<Held>),
     /// It cannot be had. A decision that asked for it is none.
     Unavailable,
-}
-
-/// The text of a request, as the visitor sent it or kept for longer.
-pub(crate) trait RequestText: Send + Sync {
-    fn method(&self) -> &str;
-    fn host(&self) -> &str;
-    fn path(&self) -> &str;
-    /// The path in the normal form of links.
-    fn key(&self) -> &str;
-    fn query(&self) -> Option<&str>;
-    /// Every value of a header field.
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]>;
-}
-
-impl RequestText for &Visit<'_> {
-    fn method(&self) -> &str {
-        self.head.method
-    }
-
-    fn host(&self) -> &str {
-        &self.host
-    }
-
-    fn path(&self) -> &str {
-        self.head.path
-    }
-
-    fn key(&self) -> &str {
-        &self.key
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.head.query
-    }
-
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.head.fields.all(name)
-    }
-}
-
-/// A request's text, copied.
-pub(crate) struct OwnedText {
-    method: Box<str>,
-    host: Box<str>,
-    path: Box<str>,
-    key: Box<str>,
-    query: Option<Box<str>>,
-    fields: Box<[Field]>,
-}
-
-struct Field {
-    name: Box<str>,
-    value: Box<[u8]>,
-}
-
-impl OwnedText {
-    fn of(visit: &Visit<'_>) -> Self {
-        let fields = visit.head.fields.0.iter().map(|field| Field {
-            name: field.name.into(),
-            value: field.value.into(),
-        });
-        Self {
-            method: visit.head.method.into(),
-            host: (&*visit.host).into(),
-            path: visit.head.path.into(),
-            key: (&*visit.key).into(),
-            query: visit.head.query.map(Into::into),
-            fields: fields.collect(),
-        }
-    }
-}
-
-impl RequestText for OwnedText {
-    fn method(&self) -> &str {
-        &self.method
-    }
-
-    fn host(&self) -> &str {
-        &self.host
-    }
-
-    fn path(&self) -> &str {
-        &self.path
-    }
-
-    fn key(&self) -> &str {
-        &self.key
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.query.as_deref()
-    }
-
-    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        let fields = self.fields.iter();
-        let named = fields.filter(move |field| field.name.eq_ignore_ascii_case(name));
-        named.map(|field| &*field.value)
-    }
 }
 
 /// Everything that can be asked about one request.
@@ -186,7 +92,7 @@ impl<'v> RequestFacts<&'v Visit<'v>> {
     /// The same facts, owned, so that a guest can ask from another thread.
     pub(crate) fn freeze(&self) -> RequestFacts<OwnedText> {
         RequestFacts {
-            text: OwnedText::of(self.text),
+            text: OwnedText::of(&self.text),
             scheme: self.scheme,
             address: self.address,
             sources: self.sources.clone(),
@@ -197,8 +103,57 @@ impl<'v> RequestFacts<&'v Visit<'v>> {
     }
 }
 
+impl RequestFacts<Arc<OwnedText>> {
+    /// The facts of a request that was kept. What was kept of its visitor goes before what could be found out anew.
+    pub(crate) fn of_kept(
+        text: Arc<OwnedText>,
+        scheme: &'static str,
+        address: IpAddr,
+        visitor: Option<(Geography, Agent)>,
+        sources: Sources,
+        link: LinkKnown,
+    ) -> Self {
+        let (geography, agent) = visitor.unzip();
+        Self {
+            text,
+            scheme,
+            address,
+            sources,
+            link,
+            geography: geography.map_or_else(OnceLock::new, OnceLock::from),
+            agent: agent.map_or_else(OnceLock::new, OnceLock::from),
+        }
+    }
+}
+
 impl<T: RequestText> RequestFacts<T> {
-    fn geography(&self) -> &Geography {
+    /// The request's text.
+    pub(crate) const fn text(&self) -> &T {
+        &self.text
+    }
+
+    /// The scheme as the visitor sees it.
+    pub(crate) const fn scheme(&self) -> &'static str {
+        self.scheme
+    }
+
+    /// The visitor's address.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// What answers that the request's text does not.
+    pub(crate) const fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Whether it is known what stands at the request's path.
+    pub(crate) const fn knows_link(&self) -> bool {
+        matches!(self.link, LinkKnown::Held(_))
+    }
+
+    /// Where the visitor is.
+    pub(crate) fn geography(&self) -> &Geography {
         self.geography.get_or_init(|| match &self.sources.demo_country {
             Some(country) => Geography {
                 country: Some(country.clone()),
@@ -214,7 +169,8 @@ impl<T: RequestText> RequestFacts<T> {
         Coordinates::new(geography.latitude?, geography.longitude?).ok()
     }
 
-    fn agent(&self) -> &Agent {
+    /// What the visitor's program is.
+    pub(crate) fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
             let field = |name| {
                 self.text
@@ -234,16 +190,9 @@ impl<T: RequestText> RequestFacts<T> {
         Some(values.fold(first, |joined, value| joined + ", " + &value))
     }
 
-    /// RFC 6265 §5.4 sends one field; HTTP/2 may split it (RFC 9113 §8.2.3), which [`Self::header`] would join wrongly.
     fn cookie(&self, name: &str) -> Option<String> {
-        let fields = self
-            .text
-            .values("cookie")
-            .filter_map(|value| str::from_utf8(value).ok());
-        fields.flat_map(|field| field.split(';')).find_map(|pair| {
-            let (key, value) = pair.trim().split_once('=')?;
-            (key == name).then(|| value.trim_matches('"').to_owned())
-        })
+        let mut cookies = cookies_of(&self.text);
+        cookies.find_map(|(key, value)| (key == name).then(|| value.to_owned()))
     }
 
     fn query(&self, name: &str) -> Option<String> {

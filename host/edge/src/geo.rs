@@ -36,6 +36,21 @@ pub struct Geography {
     pub organisation: Option<String>,
 }
 
+impl Geography {
+    /// What it holds outside itself, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let texts = [
+            &self.country,
+            &self.continent,
+            &self.subdivision,
+            &self.city,
+            &self.time_zone,
+            &self.organisation,
+        ];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+}
+
 /// Why a database cannot be used. What the system or the reader says of it is the error's source.
 #[derive(Debug, thiserror::Error)]
 pub enum GeoError {

@@ -99,6 +99,23 @@ impl Guests {
         (Digest::of(&bytes) == digest).then(|| Bytes::from(bytes))
     }
 
+    /// Admits a component that nobody has published, as at upload, without keeping it. The error is for its author.
+    pub(crate) async fn admit(&self, component: Bytes) -> Result<Arc<Guest>, String> {
+        let admission = self.admission.clone();
+        let admitted = tokio::task::spawn_blocking(move || {
+            admission.admit(&component)?;
+            admission.load(&component)
+        });
+        match admitted.await {
+            Ok(Ok(guest)) => Ok(Arc::new(guest)),
+            Ok(Err(refusal)) => Err(refusal.to_string()),
+            Err(error) => {
+                tracing::error!(%error, "compiling a policy to plan panicked");
+                Err("the compiler failed on it".to_owned())
+            }
+        }
+    }
+
     /// Compiling takes milliseconds to seconds, so it runs apart from the control plane's own work.
     async fn compile(&self, digest: Digest, bytes: Bytes) -> Known {
         let admission = self.admission.clone();

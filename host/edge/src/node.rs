@@ -12,7 +12,11 @@ use std::{
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, oneshot},
+    task::JoinHandle,
+};
 use wayside_cache::links::{LinkCache, Settings as CacheSettings};
 use wayside_policy::{
     admission::Admission,
@@ -137,7 +141,7 @@ impl Node {
         });
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
         let guests = Arc::new(Guests::new(Admission::new(engine), origin.clone(), guests_folder));
-        let follower = Arc::new(Follower::new(Arc::clone(&edge), origin, guests));
+        let follower = Arc::new(Follower::new(Arc::clone(&edge), origin, Arc::clone(&guests)));
         let snapshot = settings.data.as_ref().map(|data| data.join("snapshot"));
         if let Some(path) = &snapshot {
             revive(path, &edge, &follower).await;
@@ -146,6 +150,8 @@ impl Node {
         let admin = Arc::new(Admin {
             edge: Arc::clone(&edge),
             follower: Arc::clone(&follower),
+            guests,
+            planning: Semaphore::new(1),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
         });

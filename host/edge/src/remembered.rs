@@ -5,7 +5,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,13 +22,15 @@ use wayside_decide::{
     tree::{
         Hit, Walk,
         memory::{Memory, NotKept},
+        witnesses::Witnesses,
     },
 };
 
 use crate::{
     directory::LiveBinding,
-    facts::{OwnedText, RequestFacts},
+    facts::{OwnedText, RequestFacts, RequestText},
     pipeline::Edge,
+    witness::Witness,
 };
 
 /// How often a request waits for somebody else's run before it has one of its own: each may show that it goes another
@@ -42,6 +47,10 @@ const REST_MAX: Duration = Duration::from_secs(64);
 #[derive(Default)]
 pub(crate) struct Remembered {
     pub(crate) memory: Memory,
+    /// A few of the requests that it was asked about.
+    pub(crate) witnesses: Witnesses<Witness>,
+    /// Requests for which there was no decision that could be remembered.
+    undecided: AtomicU64,
     /// Runs under way, by the answers that lead to where no run has been.
     runs: Mutex<HashMap<Vec<Answer>, watch::Receiver<Option<Landed>>>>,
     rest: Mutex<Rest>,
@@ -181,6 +190,28 @@ async fn run(
 }
 
 impl Remembered {
+    /// Keeps a request that was decided, so that another version can be tried on it. Comes seldom.
+    #[cold]
+    pub(crate) fn keep_witness<T: RequestText>(&self, hit: &Hit, facts: &RequestFacts<T>) {
+        let Ok(random) = getrandom::u64() else {
+            return;
+        };
+        let asked = self.memory.tree().asked(facts);
+        let witness = Witness::of(facts, &asked, random);
+        let bytes = witness.bytes();
+        self.witnesses.offer(&hit.leaf, hit.nth, witness, bytes, !random);
+    }
+
+    /// Counts a request for which there was no decision that could be remembered.
+    pub(crate) fn count_undecided(&self) {
+        self.undecided.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that no leaf counts: they were not decided, or their leaf is no more.
+    pub(crate) fn not_remembered(&self) -> u64 {
+        self.undecided.load(Ordering::Relaxed) + self.memory.tree().forgotten()
+    }
+
     fn may_run(&self, now: Instant) -> Result<(), Failure> {
         if let Some(contradiction) = self.memory.contradiction() {
             return Err(Failure::Unavailable(contradiction.to_string()));

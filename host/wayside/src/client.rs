@@ -136,10 +136,10 @@ impl Client {
     }
 
     /// Sends a component.
-    pub(crate) async fn upload(&self, path: &[&str], component: Vec<u8>) -> anyhow::Result<Value> {
+    pub(crate) async fn upload(&self, path: &[&str], query: &Query<'_>, component: Vec<u8>) -> anyhow::Result<Value> {
         let kind = HeaderValue::from_static("application/wasm");
         self.json(|| {
-            let request = self.request(Method::POST, path, &[])?;
+            let request = self.request(Method::POST, path, query)?;
             Ok(request.header(CONTENT_TYPE, kind.clone()).body(component.clone()))
         })
         .await

@@ -103,7 +103,7 @@ impl Step<'_> {
         }
         if let Walk::Found(hit) = walk {
             self.shard.count_remembered();
-            return Ok(Ok(hit));
+            return Ok(Ok(self.witnessed(hit)));
         }
         let away = self.learn_link().await.err();
         if away.is_some() {
@@ -114,8 +114,22 @@ impl Step<'_> {
         let fresh = remembered::decide_anew(self.edge, tenant, self.live, facts, away.is_none(), now).await;
         match away {
             Some(away) if fresh.lacked_link => Err(away),
-            _ => Ok(fresh.result),
+            _ => Ok(match fresh.result {
+                Ok(hit) => Ok(self.witnessed(hit)),
+                Err(failure) => {
+                    self.live.remembered.count_undecided();
+                    Err(failure)
+                }
+            }),
         }
+    }
+
+    /// Keeps the request, now and then.
+    fn witnessed(&self, hit: Hit) -> Hit {
+        if hit.wants_witness() {
+            self.live.remembered.keep_witness(&hit, &self.facts);
+        }
+        hit
     }
 
     /// Looks the link up, unless that was done.

@@ -19,6 +19,7 @@ use crate::{
 mod build;
 mod explain;
 mod local;
+mod plan;
 
 const BINDINGS: &[&str] = &["v1", "bindings"];
 const ROLLBACK: &[&str] = &["v1", "bindings", "rollback"];
@@ -73,6 +74,9 @@ pub(crate) enum Args {
     /// Draw what a policy depends on, from what a running node remembers
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
+    /// Tell what another version would change, from what a running node keeps of live traffic
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(plan::Args),
     #[command(flatten)]
     Recorded(Recorded),
 }
@@ -178,6 +182,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
         Args::Test(args) => local::test(&args, globals.output),
         Args::Run(args) => local::try_one(args, globals.output),
         Args::Explain(args) => explain::run(&args, globals),
+        Args::Plan(args) => plan::run(&args, globals),
         Args::Recorded(args) => {
             let client = Client::origin(globals)?;
             block_on(converse(args, &client, globals.output))
@@ -191,7 +196,7 @@ async fn converse(args: Recorded, client: &Client, format: Format) -> anyhow::Re
             let component = read_component(&file)?;
             let context = || format!("push {} as policy {name}", file.display());
             let pushed = client
-                .upload(&["v1", "policies", &name], component)
+                .upload(&["v1", "policies", &name], &[], component)
                 .await
                 .with_context(context)?;
             output::record(format, &pushed, VERSION_COLUMNS)
