@@ -135,14 +135,14 @@ struct Made {
 /// [`BuildError`], which names the remedy where there is one.
 pub fn build(dir: &Path) -> Result<Built, BuildError> {
     // First: in a folder that is not there, no compiler runs, and none would be blamed.
-    let (language, whole) = source::package_dir(dir)?;
+    let (language, _) = source::package_dir(dir)?;
     let Made {
         component,
         source,
         path,
     } = match language {
         Language::Rust => rust::build(dir)?,
-        Language::JavaScript => js::build(&whole)?,
+        Language::JavaScript => js::build(dir)?,
     };
     let component = encode::with_source(component, source);
     // Beside it first: a build that is cut off leaves the old component whole.
@@ -161,14 +161,14 @@ pub fn build(dir: &Path) -> Result<Built, BuildError> {
 /// # Errors
 /// [`Stale`], which names the component and what to do.
 pub fn check(dir: &Path) -> Result<(), Stale> {
-    let (language, whole) = source::package_dir(dir)?;
+    let (language, _) = source::package_dir(dir)?;
     let (expected, path) = match language {
         Language::Rust => {
             let (sources, path) = rust::sources(dir)?;
             (sources.digest(), path)
         }
         Language::JavaScript => {
-            let (sources, path) = js::sources(&whole)?;
+            let (sources, path) = js::sources(dir)?;
             (sources.digest(), path)
         }
     };

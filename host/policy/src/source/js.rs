@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 use wayside_decide::{digest::Digest, invalid::quote};
 
-use super::{DEPTH_MAX, SourceError, collect, digest, read_error};
+use super::{DEPTH_MAX, SourceError, collect, digest, package_dir, read_error};
 
 /// The SDK's name as a package.
 const SDK: &str = "@wayside/policy";
@@ -45,6 +45,7 @@ impl JsSources {
     /// # Errors
     /// [`SourceError`] when the package cannot be read, does not depend on the SDK, or has not installed it.
     pub fn find(dir: &Path) -> Result<Self, SourceError> {
+        let (_, whole) = package_dir(dir)?;
         let path = dir.join("package.json");
         let text = fs::read_to_string(&path).map_err(|error| read_error(&path, &error))?;
         let manifest: Manifest = serde_json::from_str(&text).map_err(|error| read_error(&path, &error))?;
@@ -55,17 +56,17 @@ impl JsSources {
             return Err(read_error(&path, &reason));
         }
         // As Node.js looks: in the directory, then in each above it.
-        let installed = dir.ancestors().find_map(|root| {
+        let installed = whole.ancestors().find_map(|root| {
             let sdk = root.join("node_modules").join(SDK).canonicalize().ok()?;
             sdk.join("build.mjs").is_file().then_some((root, sdk))
         });
         let (root, sdk) = installed.ok_or_else(|| SourceError::NotInstalled(dir.to_owned()))?;
-        let lock = root.join("package-lock.json");
+        let lock = Some(root.join("package-lock.json")).filter(|lock| lock.is_file());
         Ok(Self {
             name,
-            dir: dir.to_owned(),
+            dir: whole,
             sdk,
-            lock: lock.is_file().then_some(lock),
+            lock,
         })
     }
 

@@ -21,11 +21,11 @@ const NODE: &str = "node";
 pub(super) fn build(dir: &Path) -> Result<Made, BuildError> {
     check_node(dir)?;
     let (sources, path) = sources(dir)?;
-    let draft = path.with_extension("wasm.draft");
+    let draft = sources.dir.join(format!("{}.wasm.draft", sources.name));
     let status = Command::new(NODE)
         .arg(sources.sdk.join("build.mjs"))
-        .args([dir, &draft])
-        .current_dir(dir)
+        .args([&sources.dir, &draft])
+        .current_dir(&sources.dir)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())
@@ -49,6 +49,7 @@ pub(super) fn build(dir: &Path) -> Result<Made, BuildError> {
 /// The package's sources, and where its component belongs.
 pub(super) fn sources(dir: &Path) -> Result<(JsSources, PathBuf), SourceError> {
     let sources = JsSources::find(dir)?;
+    // As the author has written it.
     let path = dir.join(format!("{}.wasm", sources.name));
     Ok((sources, path))
 }
