@@ -40,6 +40,45 @@ fn a_component_shows_what_it_is_and_what_it_can_ask() {
     assert!(fails(&["policy", "inspect", "no-such-file"]).contains("no-such-file"));
 }
 
+/// `tests/run` builds such folders, and runs their tests.
+#[test]
+fn a_new_policy_is_a_folder_that_was_not_there() {
+    let folder = tempfile::tempdir().expect("folder");
+    let new = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["policy", "new"])
+            .args(arguments)
+            .current_dir(folder.path());
+        command.output().expect("run wayside")
+    };
+    let rust = text(&new(&["one"]).stdout);
+    assert!(
+        rust.contains("wayside policy build .") && !rust.contains("npm"),
+        "{rust}"
+    );
+    let js = text(&new(&["two", "--lang", "js"]).stdout);
+    assert!(js.contains("npm ci"), "{js}");
+    for file in [
+        "one/src/lib.rs",
+        "one/.gitignore",
+        "two/src/policy.ts",
+        "two/package-lock.json",
+    ] {
+        assert!(folder.path().join(file).is_file(), "{file}");
+    }
+    let again = new(&["one", "--lang", "js"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        text(&again.stderr).contains("one is there already"),
+        "{}",
+        text(&again.stderr)
+    );
+    assert!(!folder.path().join("one/package.json").exists());
+    assert_eq!(new(&["../three"]).status.code(), Some(2));
+    assert_eq!(new(&["four", "--lang", "cobol"]).status.code(), Some(2));
+}
+
 #[test]
 fn tests_pass_for_their_own_policy_and_fail_for_another() {
     let passed = ok(&["policy", "test", GEO, "guest/policies/geo-redirect/tests.toml"]);

@@ -19,6 +19,7 @@ use crate::{
 mod build;
 mod explain;
 mod local;
+mod new;
 mod plan;
 
 const BINDINGS: &[&str] = &["v1", "bindings"];
@@ -59,6 +60,9 @@ Examples:
 /// What can be asked about policies.
 #[derive(Subcommand)]
 pub(crate) enum Args {
+    /// Write a new policy's folder, which builds and passes its tests as it is
+    #[command(after_help = new::EXAMPLES)]
+    New(new::Args),
     /// Build policies written in Rust, JavaScript or TypeScript
     #[command(after_help = BUILD_EXAMPLES)]
     Build(build::Args),
@@ -177,6 +181,7 @@ struct NewBinding {
 /// Does what is asked.
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     match args {
+        Args::New(args) => new::run(&args, globals.output),
         Args::Build(args) => build::run(&args, globals.output),
         Args::Inspect(args) => local::inspect(&args, globals.output),
         Args::Test(args) => local::test(&args, globals.output),
