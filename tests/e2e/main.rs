@@ -12,6 +12,7 @@
 mod harness;
 
 mod admin;
+mod admission;
 mod authors;
 mod bad_requests;
 mod bindings;

@@ -6,10 +6,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use foldhash::fast::RandomState;
 use wayside_decide::{binding::Binding, digest::Digest, host::HostPattern, site::Site};
-use wayside_policy::guest::Guest;
 use wayside_upstream::protocol::{Cursor, EdgeDirectory};
 
-use crate::remembered::Remembered;
+use crate::{guests::Loadable, remembered::Remembered};
 
 /// All sites of a node at one position of the feed.
 #[derive(Default)]
@@ -34,14 +33,14 @@ pub(crate) struct LiveSite {
 pub(crate) struct LiveBinding {
     pub(crate) binding: Arc<Binding>,
     /// Why there is none, when there is none.
-    pub(crate) guest: Result<Arc<Guest>, Arc<str>>,
+    pub(crate) guest: Result<Arc<Loadable>, Arc<str>>,
     /// What is remembered of this version with these settings.
     pub(crate) remembered: Arc<Remembered>,
 }
 
 impl LiveBinding {
     /// What is remembered stays only with the same binding, version and settings, of the same site.
-    fn new(binding: &Binding, guest: Result<Arc<Guest>, Arc<str>>, before: Option<&Self>) -> Self {
+    fn new(binding: &Binding, guest: Result<Arc<Loadable>, Arc<str>>, before: Option<&Self>) -> Self {
         match before.filter(|before| *before.binding == *binding) {
             Some(before) => Self {
                 guest,
@@ -59,7 +58,7 @@ impl LiveBinding {
 /// What is known about a policy version on this node.
 pub(crate) enum GuestState {
     /// It can run.
-    Ready(Arc<Guest>),
+    Ready(Arc<Loadable>),
     /// It is being fetched or compiled.
     Pending,
     /// This node refuses it, or cannot get it.

@@ -9,10 +9,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, watch};
 use wayside_decide::site::SiteId;
 use wayside_upstream::{
@@ -24,6 +24,11 @@ use crate::{causes::told, directory::Directory, guests::Guests, pipeline::Edge};
 
 /// The first wait before another attempt, doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// Policies that are fetched or wait for a compiler at the same time.
+const PREPARED_AT_ONCE: usize = 16;
+/// While policies come one after another, the directory is swapped in no more often: with ten thousand sites that takes a
+/// while.
+const SWAP_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest wait.
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 
@@ -72,14 +77,16 @@ impl Follower {
         *self.cursor.borrow()
     }
 
-    /// Brings a directory and a position that a snapshot remembered to life, guests included, before the origin is
-    /// asked.
-    pub(crate) async fn revive(&self, wire: EdgeDirectory, cursor: Cursor) {
+    /// Brings a directory and a position that a snapshot remembered to life, with the guests that are kept compiled, before
+    /// the origin is asked.
+    pub(crate) fn revive(&self, wire: EdgeDirectory, cursor: Cursor) {
         let wire = Arc::new(wire);
         self.cursor.send_replace(Some(cursor));
         self.wire.send_replace(Some(Arc::clone(&wire)));
-        self.load_guests(&wire).await;
+        // What has to be compiled is, by the keeper, while visitors are served.
+        let is_whole = self.guests.missing(&wire).is_empty();
         self.swap(&wire);
+        self.is_settled.store(is_whole, Ordering::Relaxed);
     }
 
     /// Keeps the directory. Ends never.
@@ -95,6 +102,9 @@ impl Follower {
                 }
                 Err(error) => {
                     retry.tell("the directory stays as it is; trying again", &error);
+                    if let Some(revived) = self.wire().filter(|_| !self.is_settled()) {
+                        self.load_guests(&revived).await;
+                    }
                     retry.rest().await;
                     continue;
                 }
@@ -167,19 +177,26 @@ impl Follower {
         self.swap(&wire);
         self.wire.send_replace(Some(Arc::clone(&wire)));
         self.load_guests(&wire).await;
+        self.guests.clean_up(&wire).await;
         Ok(())
     }
 
-    /// Loads what `wire` names and is not loaded, and swaps the directory in anew after each.
+    /// Gets what `wire` names and this node does not have, and swaps the directory in anew as that comes.
     async fn load_guests(&self, wire: &EdgeDirectory) {
         let missing = self.guests.missing(wire);
-        let mut loads: FuturesUnordered<_> = missing
-            .into_iter()
-            .map(|digest| self.guests.load(digest, &self.edge.metrics))
-            .collect();
-        while loads.next().await.is_some() {
-            self.swap(wire);
+        let mut prepared = stream::iter(missing)
+            .map(|digest| self.guests.prepare(digest))
+            .buffer_unordered(PREPARED_AT_ONCE);
+        let mut swapped = None;
+        while prepared.next().await.is_some() {
+            let is_due = swapped.is_none_or(|at: Instant| at.elapsed() >= SWAP_INTERVAL);
+            if is_due {
+                self.swap(wire);
+                swapped = Some(Instant::now());
+            }
         }
+        // Also those that were kept since the last start.
+        self.swap(wire);
         self.is_settled.store(true, Ordering::Relaxed);
     }
 

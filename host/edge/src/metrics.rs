@@ -104,6 +104,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     shards: Shards,
     policy_runs: Family<Outcome, Counter>,
+    policy_loads: Family<Outcome, Counter>,
     geo_reloads: Family<Outcome, Counter>,
     origin_requests: Family<Request, Counter>,
     links_cached: Gauge,
@@ -118,6 +119,7 @@ impl Metrics {
             registry: Registry::default(),
             shards: Shards::default(),
             policy_runs: Family::default(),
+            policy_loads: Family::default(),
             geo_reloads: Family::default(),
             origin_requests: Family::default(),
             links_cached: Gauge::default(),
@@ -136,6 +138,11 @@ impl Metrics {
             "wayside_policy_runs",
             "Runs of policies by outcome",
             self.policy_runs.clone(),
+        );
+        registry.register(
+            "wayside_policy_loads",
+            "Policies loaded: opened from disk, compiled, or refused",
+            self.policy_loads.clone(),
         );
         registry.register(
             "wayside_geo_reloads",
@@ -174,6 +181,14 @@ impl Metrics {
 
     pub(crate) fn count_policy_run(&self, outcome: &str) {
         self.policy_runs
+            .get_or_create(&Outcome {
+                outcome: outcome.to_owned(),
+            })
+            .inc();
+    }
+
+    pub(crate) fn count_policy_load(&self, outcome: &str) {
+        self.policy_loads
             .get_or_create(&Outcome {
                 outcome: outcome.to_owned(),
             })

@@ -20,6 +20,7 @@ use tokio::{
 use wayside_cache::links::{LinkCache, Settings as CacheSettings};
 use wayside_policy::{
     admission::Admission,
+    compiler::Compiler,
     engine::{Engine, EngineError, EngineOptions},
     pool::{Pool, PoolOptions},
 };
@@ -70,6 +71,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// What policies run on.
     pub engine: EngineOptions,
+    /// Where they are compiled.
+    pub compiler: Compiler,
     /// Which threads they run on.
     pub pool: PoolOptions,
     /// Geography.
@@ -140,7 +143,9 @@ impl Node {
             metrics,
         });
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
-        let guests = Arc::new(Guests::new(Admission::new(engine), origin.clone(), guests_folder));
+        let admission = Admission::new(engine, settings.compiler);
+        let metrics = Arc::clone(&edge.metrics);
+        let guests = Arc::new(Guests::new(admission, origin.clone(), guests_folder, metrics));
         let follower = Arc::new(Follower::new(Arc::clone(&edge), origin, Arc::clone(&guests)));
         let snapshot = settings.data.as_ref().map(|data| data.join("snapshot"));
         if let Some(path) = &snapshot {
@@ -242,7 +247,7 @@ async fn revive(path: &Path, edge: &Edge, follower: &Follower) {
             for (site, path, link) in snapshot.links {
                 edge.links.restore(site, &path, link, now);
             }
-            follower.revive(snapshot.directory, snapshot.cursor).await;
+            follower.revive(snapshot.directory, snapshot.cursor);
             tracing::info!(links, cursor = snapshot.cursor, "started from the snapshot");
         }
         Ok(Ok(None)) => {}

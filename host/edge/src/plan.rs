@@ -127,8 +127,12 @@ struct Untolds {
 pub(crate) async fn plan(edge: &Edge, guests: &Guests, wanted: &Wanted, component: Bytes) -> Result<Plan, PlanError> {
     let directory = edge.directory.load_full();
     let (site, live) = explain::find(&directory, &wanted.which).ok_or(PlanError::NoBinding)?;
+    let bound = match &live.guest {
+        Ok(loadable) => loadable.guest().await.map_err(|failure| failure.to_string().into()),
+        Err(reason) => Err(Arc::clone(reason)),
+    };
     let old = Version {
-        guest: live.guest.clone().map_err(PlanError::NotRunning)?,
+        guest: bound.map_err(PlanError::NotRunning)?,
         binding: Arc::clone(&live.binding),
     };
     let settings = merged(&live.binding, &wanted.settings)?;

@@ -155,10 +155,13 @@ async fn run(
     has_link: bool,
     now: Instant,
 ) -> Fresh {
-    let guest = match &live.guest {
-        Ok(guest) => Arc::clone(guest),
-        Err(reason) => {
-            let failure = Failure::Unavailable(reason.to_string());
+    let loaded = match &live.guest {
+        Ok(loadable) => loadable.guest().await,
+        Err(reason) => Err(Failure::Unavailable(reason.to_string())),
+    };
+    let guest = match loaded {
+        Ok(guest) => guest,
+        Err(failure) => {
             edge.metrics.count_policy_run(failure.label());
             return Err(failure).into();
         }

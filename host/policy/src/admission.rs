@@ -3,11 +3,20 @@
 //! In: bytes from anybody. Out: what was admitted, or a [`Refusal`] that its author can act on. Nothing is compiled
 //! before it was inspected, and nothing is admitted before it was tried.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use wayside_decide::{decision::Failure, digest::Digest, trace::Recorder};
 
-use crate::{engine::Engine, facts::NoFacts, guest::Guest, inspect, limits::Class, refusal::Refusal};
+use crate::{
+    artefact::{self, Artefact, ArtefactError},
+    compiler::Compiler,
+    engine::Engine,
+    facts::NoFacts,
+    guest::Guest,
+    inspect,
+    limits::Class,
+    refusal::Refusal,
+};
 
 /// How often a guest that is cut off is tried again: a busy machine is no fault of the policy's.
 const TRIALS_MAX: usize = 3;
@@ -31,31 +40,40 @@ pub struct Admitted {
 #[derive(Clone)]
 pub struct Admission {
     engine: Engine,
+    compiler: Compiler,
 }
 
 impl Admission {
-    /// Admission to this engine.
+    /// Admission to this engine of what this compiler makes.
     #[must_use]
-    pub const fn new(engine: Engine) -> Self {
-        Self { engine }
+    pub const fn new(engine: Engine, compiler: Compiler) -> Self {
+        Self { engine, compiler }
     }
 
-    /// Inspects, compiles and tries a component; for the origin, at upload. Takes as long as compiling does, so it
+    /// The engine.
+    #[must_use]
+    pub const fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Inspects, compiles and tries a component; for the origin, at upload; the
+    /// guest is what was tried. Takes as long as compiling does, so it
     /// must not run on a thread that serves requests.
     ///
     /// # Errors
     /// [`Refusal`], written for the component's author.
-    pub fn admit(&self, component: &[u8]) -> Result<Admitted, Refusal> {
+    pub fn admit(&self, component: &[u8]) -> Result<(Admitted, Guest), Refusal> {
         let imports = inspect::imports(component)?;
-        let guest = self.compile(component)?;
+        let guest = self.link(component)?;
         try_out(&guest)?;
-        Ok(Admitted {
+        let admitted = Admitted {
             digest: guest.digest(),
             world: inspect::WORLD.to_owned(),
             imports,
             bytes: component.len(),
             class: guest.class(),
-        })
+        };
+        Ok((admitted, guest))
     }
 
     /// Inspects and compiles a component that the origin has admitted; for a node. Takes as long as compiling does.
@@ -64,11 +82,46 @@ impl Admission {
     /// [`Refusal`]: what an origin admits, an older or newer node can still refuse.
     pub fn load(&self, component: &[u8]) -> Result<Guest, Refusal> {
         inspect::imports(component)?;
-        self.compile(component)
+        self.link(component)
     }
 
-    fn compile(&self, component: &[u8]) -> Result<Guest, Refusal> {
-        Guest::compile(&self.engine, component).map_err(|error| Refusal::Contract {
+    /// As [`Admission::load`], and gives what to keep for [`Admission::open`] too.
+    ///
+    /// # Errors
+    /// As for [`Admission::load`].
+    pub fn compile(&self, component: &[u8]) -> Result<(Guest, Artefact), Refusal> {
+        inspect::imports(component)?;
+        let artefact = self.compiler.compile(&self.engine, component)?;
+        Ok((self.guest_of(&artefact, component)?, artefact))
+    }
+
+    /// Maps a kept artefact of the component `component`, which has the length of `class`. `digest` is what the artefact
+    /// had when it was written ([`Artefact::digest`]). Takes as long as reading the file once.
+    ///
+    /// # Errors
+    /// [`ArtefactError`] when the file is not what was written, or was compiled for another engine.
+    pub fn open(&self, file: &Path, digest: Digest, component: Digest, class: Class) -> Result<Guest, ArtefactError> {
+        let compiled = artefact::open(&self.engine, file, digest)?;
+        Guest::link(&self.engine, &compiled, component, class)
+            .map_err(|error| ArtefactError::Foreign(format!("{error:#}")))
+    }
+
+    fn link(&self, component: &[u8]) -> Result<Guest, Refusal> {
+        let artefact = self.compiler.compile(&self.engine, component)?;
+        self.guest_of(&artefact, component)
+    }
+
+    fn guest_of(&self, artefact: &Artefact, component: &[u8]) -> Result<Guest, Refusal> {
+        let link = || {
+            let compiled = artefact.component(&self.engine)?;
+            Guest::link(
+                &self.engine,
+                &compiled,
+                Digest::of(component),
+                Class::of(component.len()),
+            )
+        };
+        link().map_err(|error| Refusal::Contract {
             reason: format!("{error:#}"),
         })
     }

@@ -4,6 +4,7 @@
 //! written down here, whatever wasmtime's default is.
 
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
     sync::{
         Arc,
@@ -73,7 +74,9 @@ impl Engine {
     /// [`EngineError`] when the machine cannot run one.
     pub fn new(options: &EngineOptions) -> Result<Self, EngineError> {
         let failed = |error: wasmtime::Error| EngineError::Wasmtime(format!("{error:#}"));
-        let wasmtime = wasmtime::Engine::new(&config(options)).map_err(failed)?;
+        let mut config = config();
+        config.allocation_strategy(pooling(options));
+        let wasmtime = wasmtime::Engine::new(&config).map_err(failed)?;
         let mut linker = Linker::new(&wasmtime);
         // The contract and nothing else: a guest that imports more cannot be instantiated.
         RedirectPolicy::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox| sandbox).map_err(failed)?;
@@ -91,6 +94,15 @@ impl Engine {
     #[must_use]
     pub fn deadline(&self) -> Duration {
         self.inner.deadline
+    }
+
+    /// Names what an artefact must have been compiled by and for to run here: wasmtime's version, these settings and this
+    /// processor's features.
+    #[must_use]
+    pub fn artefact_key(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.inner.wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -113,7 +125,12 @@ impl Engine {
     }
 }
 
-fn config(options: &EngineOptions) -> Config {
+/// An engine that only compiles, for [`Engine`]s. It reserves no address space for guests.
+pub(crate) fn for_compiling() -> Result<wasmtime::Engine, EngineError> {
+    wasmtime::Engine::new(&config()).map_err(|error| EngineError::Wasmtime(format!("{error:#}")))
+}
+
+fn config() -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -141,7 +158,6 @@ fn config(options: &EngineOptions) -> Config {
         // A guest is called and returns; nothing runs beside it.
         .concurrency_support(false);
     switch_features(&mut config);
-    config.allocation_strategy(pooling(options));
     config
 }
 

@@ -3,6 +3,8 @@
 //! In: a recorder. Out: a checked decision or a failure, and what the guest wrote to its log. Each run has a fresh
 //! instance, so that nothing of one request is there at the next.
 
+use std::fmt;
+
 use wasmtime::{
     PoolConcurrencyLimitError, Store, Trap,
     component::{Component, InstancePre},
@@ -41,17 +43,16 @@ pub struct Run {
 }
 
 impl Guest {
-    /// Compiles a component that has been inspected. The error is wasmtime's.
-    pub(crate) fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Self> {
-        let compiled = Component::new(engine.wasmtime(), component)?;
+    /// Links what was compiled of the component `digest`, which has the length of `class`. The error is wasmtime's.
+    pub(crate) fn link(engine: &Engine, compiled: &Component, digest: Digest, class: Class) -> wasmtime::Result<Self> {
         // Here rather than at the first run, whose deadline an image of 9 MB would take the better part of.
         compiled.initialize_copy_on_write_image()?;
-        let instance: InstancePre<Sandbox> = engine.linker().instantiate_pre(&compiled)?;
+        let instance: InstancePre<Sandbox> = engine.linker().instantiate_pre(compiled)?;
         Ok(Self {
             engine: engine.clone(),
             instance: RedirectPolicyPre::new(instance)?,
-            digest: Digest::of(component),
-            class: Class::of(component.len()),
+            digest,
+            class,
         })
     }
 
@@ -134,6 +135,12 @@ impl Guest {
 fn one_line(text: &str) -> String {
     let is_unfit = |character: char| character.is_control();
     text.replace(is_unfit, " ")
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Guest({})", self.digest)
+    }
 }
 
 impl Decider for Guest {

@@ -5,7 +5,9 @@
 //! or what becomes of a decision.
 
 pub mod admission;
+pub mod artefact;
 mod bindings;
+pub mod compiler;
 mod conv;
 pub mod encode;
 pub mod engine;

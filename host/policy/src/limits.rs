@@ -50,6 +50,14 @@ impl Class {
         }
     }
 
+    /// Reads `small` or `large`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Small, Self::Large]
+            .into_iter()
+            .find(|class| class.as_str() == text)
+    }
+
     /// Memory of a guest, in bytes.
     #[must_use]
     pub const fn memory_bytes_max(self) -> usize {
@@ -92,6 +100,24 @@ impl Class {
         match self {
             Self::Small => 2_000,
             Self::Large => 10_000,
+        }
+    }
+
+    /// Memory of the process that compiles it, in bytes.
+    #[must_use]
+    pub const fn compile_memory_bytes_max(self) -> u64 {
+        match self {
+            Self::Small => 512 << 20,
+            Self::Large => 3 << 30,
+        }
+    }
+
+    /// Processor time of the process that compiles it, in seconds.
+    #[must_use]
+    pub const fn compile_cpu_s_max(self) -> u64 {
+        match self {
+            Self::Small => 10,
+            Self::Large => 120,
         }
     }
 

@@ -58,6 +58,12 @@ pub enum Refusal {
         /// The exports it has, the first few, quoted.
         found: String,
     },
+    /// Compiling it takes more than it may.
+    #[error("compiling the component takes {0}; split its longest functions, or leave out what it does not need")]
+    Costly(Costly),
+    /// It could not be compiled; this says nothing about the component.
+    #[error("the compiler of policies failed: {0}; try again")]
+    NoCompiler(String),
     /// It fits the contract's names, but not its types.
     #[error("the component does not fit the contract: {reason}; build it against this version's SDK")]
     Contract {
@@ -76,6 +82,31 @@ pub enum Refusal {
     /// The trial could not be made; this says nothing about the component.
     #[error("the component could not be tried: {0}; try again")]
     Untried(Failure),
+}
+
+impl Refusal {
+    /// Whether the same component would be refused again.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        !matches!(self, Self::NoCompiler(_) | Self::Untried(_))
+    }
+}
+
+/// What compiling takes too much of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Costly {
+    /// Memory.
+    #[error("more than {limit_mib} MiB of memory")]
+    Memory {
+        /// What there is of it, in MiB.
+        limit_mib: u64,
+    },
+    /// Processor time.
+    #[error("more than {limit_s} s of processor time")]
+    Cpu {
+        /// What there is of it, in seconds.
+        limit_s: u64,
+    },
 }
 
 fn remedy(failure: &Failure) -> &'static str {

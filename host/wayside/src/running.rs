@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use wayside_cache::links::Settings as CacheSettings;
 use wayside_edge::{facts::Place, geo_watch::GeoFiles, node::Settings};
 use wayside_edge_config::config::{self, Config};
-use wayside_policy::{engine::EngineOptions, pool::PoolOptions};
+use wayside_policy::{compiler::Compiler, engine::EngineOptions, pool::PoolOptions};
 
 /// Threads of the runtime beside the listening threads: the feed, loads, the origin, the admin endpoint.
 const CONTROL_THREADS: usize = 2;
@@ -71,6 +71,7 @@ pub(crate) fn node_settings(config: &Config, origin_url: String, origin_token: S
             load_timeout: Duration::from_millis(config.cache.load_timeout_ms.get()),
         },
         engine: engine_options(&config.policy),
+        compiler: compiler(),
         pool: pool_options(&config.policy),
         geo: geo_files(config),
         data: edge.data.as_deref().map(Into::into),
@@ -92,6 +93,16 @@ pub(crate) fn engine_options(policy: &config::Policy) -> EngineOptions {
         deadline: Duration::from_millis(policy.deadline_ms.get()),
         ..EngineOptions::default()
     }
+}
+
+/// Compiles policies in processes of their own: this very program, also when its file has been replaced meanwhile.
+pub(crate) fn compiler() -> Compiler {
+    const SELF: &str = "/proc/self/exe";
+    let program = match std::fs::exists(SELF) {
+        Ok(true) => SELF.into(),
+        _ => std::env::current_exe().unwrap_or_else(|_| "wayside".into()),
+    };
+    Compiler::in_child(program)
 }
 
 fn pool_options(policy: &config::Policy) -> PoolOptions {

@@ -8,7 +8,6 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 use wayside_decide::name::Name;
-use wayside_policy::refusal::Refusal;
 
 use super::{
     Api,
@@ -66,8 +65,8 @@ pub(crate) async fn push(
     let (admission, component) = (api.admission.clone(), bytes.clone());
     let admitted = tokio::task::spawn_blocking(move || admission.admit(&component)).await;
     let admitted = match admitted.map_err(|error| Problem::internal(&error))? {
-        Ok(admitted) => admitted,
-        Err(untried @ Refusal::Untried { .. }) => return Err(Problem::unavailable(&untried)),
+        Ok((admitted, _)) => admitted,
+        Err(refusal) if !refusal.is_final() => return Err(Problem::unavailable(&refusal)),
         Err(refusal) => return Err(Problem::refused_component(&refusal)),
     };
     let record = PolicyRecord {

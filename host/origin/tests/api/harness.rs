@@ -9,6 +9,7 @@ use wayside_decide::name::Name;
 use wayside_origin::{origin::Origin, token::Scope};
 use wayside_policy::{
     admission::Admission,
+    compiler::Compiler,
     engine::{Engine, EngineOptions},
 };
 use wayside_upstream::client::OriginClient;
@@ -25,7 +26,7 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
 });
 
 pub(crate) fn admission() -> Admission {
-    Admission::new(ENGINE.clone())
+    Admission::new(ENGINE.clone(), Compiler::here())
 }
 
 /// What came back.

@@ -11,6 +11,7 @@ use wayside_decide::{
 };
 use wayside_policy::{
     admission::Admission,
+    compiler::Compiler,
     engine::{Engine, EngineOptions},
     guest::Run,
     limits::{NOTE_BYTES_MAX, NOTES_MAX},
@@ -54,7 +55,10 @@ fn a_loop_is_cut_off() {
 
 #[test]
 fn a_node_cuts_off_at_10_ms() {
-    let admission = Admission::new(Engine::new(&EngineOptions::default()).expect("engine"));
+    let admission = Admission::new(
+        Engine::new(&EngineOptions::default()).expect("engine"),
+        Compiler::here(),
+    );
     let guest = admission.load(&component("hostile")).expect("guest");
     let run = guest.run(with_settings(&[("mode", "loop")]));
     assert_eq!(run.result, Err(Failure::DeadlineExceeded { deadline_ms: 10 }));
@@ -186,7 +190,11 @@ fn a_guest_stays_usable_from_many_threads_and_sandboxes_run_out_gracefully() {
         deadline: Duration::from_millis(DEADLINE_MS),
     })
     .expect("engine");
-    let guest = Arc::new(Admission::new(engine).load(&component("hostile")).expect("guest"));
+    let guest = Arc::new(
+        Admission::new(engine, Compiler::here())
+            .load(&component("hostile"))
+            .expect("guest"),
+    );
     std::thread::scope(|scope| {
         let runs: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| guest.run(with_settings(&[("mode", "loop")])).result))

@@ -21,6 +21,7 @@ use std::{
 use wayside_decide::trace::Recorder;
 use wayside_policy::{
     admission::Admission,
+    compiler::Compiler,
     engine::{Engine, EngineOptions},
     facts::MapFacts,
     guest::Guest,
@@ -41,7 +42,7 @@ fn engine(deadline: Duration) -> Engine {
 }
 
 fn admission() -> Admission {
-    Admission::new(ENGINE.clone())
+    Admission::new(ENGINE.clone(), Compiler::here())
 }
 
 fn guests() -> PathBuf {

@@ -1,7 +1,7 @@
 //! What is no policy is refused, each thing with its own words, and the process goes on.
 
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
-use wayside_policy::{admission::Admission, limits::DEADLINE, refusal::Refusal};
+use wayside_policy::{admission::Admission, compiler::Compiler, limits::DEADLINE, refusal::Refusal};
 
 use crate::{admission, component, engine};
 
@@ -46,7 +46,7 @@ fn policy(definitions: &str, before: &str) -> String {
 #[test]
 fn a_policy_written_by_hand_is_admitted() {
     let bytes = wat::parse_str(policy("", "")).expect("component");
-    let admitted = admission().admit(&bytes).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let (admitted, _) = admission().admit(&bytes).unwrap_or_else(|refusal| panic!("{refusal}"));
     assert_eq!(admitted.bytes, bytes.len());
 }
 
@@ -85,12 +85,9 @@ fn a_component_cut_short_or_altered_is_refused_and_nothing_panics() {
 fn a_component_past_the_limit_is_not_read() {
     let mut bytes = component("geo-redirect");
     bytes.resize(COMPONENT_BYTES_MAX + 1, 0);
-    assert_eq!(
-        admission().admit(&bytes),
-        Err(Refusal::TooLong {
-            found: COMPONENT_BYTES_MAX + 1
-        })
-    );
+    let found = COMPONENT_BYTES_MAX + 1;
+    let refusal = admission().admit(&bytes).expect_err("refused");
+    assert_eq!(refusal, Refusal::TooLong { found });
 }
 
 #[test]
@@ -151,7 +148,7 @@ fn an_interface_of_another_shape_does_not_fit() {
 fn a_loop_at_the_start_or_in_the_trial_is_cut_off() {
     let started = policy("(func $start (loop $again (br $again))) (start $start)", "");
     let tried = policy("", "(loop $again (br $again))");
-    let admission = Admission::new(engine(DEADLINE));
+    let admission = Admission::new(engine(DEADLINE), Compiler::here());
     for text in [started, tried] {
         let bytes = wat::parse_str(&text).expect("component");
         let refusal = admission.admit(&bytes).expect_err("refused").to_string();

@@ -37,7 +37,7 @@ fn every_component_is_admitted_and_asks_only_what_it_shows() {
         ("hostile", &["request", "visitor", "clock", "settings"]),
     ] {
         let bytes = component(name);
-        let admitted = admission()
+        let (admitted, _) = admission()
             .admit(&bytes)
             .unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
         assert_eq!(admitted.bytes, bytes.len());

@@ -14,6 +14,7 @@ use wayside_decide::{
 };
 use wayside_policy::{
     admission::Admission,
+    compiler::Compiler,
     guest::Guest,
     pool::{Pool, PoolOptions},
 };
@@ -39,7 +40,7 @@ fn patient(workers: usize) -> PoolOptions {
 
 /// A guest that may run for so long that the order of things is certain.
 fn slow_guest(deadline: Duration) -> Arc<Guest> {
-    let admission = Admission::new(engine(deadline));
+    let admission = Admission::new(engine(deadline), Compiler::here());
     Arc::new(admission.load(&component("hostile")).expect("guest"))
 }
 

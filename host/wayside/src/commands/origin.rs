@@ -97,7 +97,11 @@ pub(super) fn database(data: &Path) -> PathBuf {
 /// Opens the origin of a configuration.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Origin> {
     let engine = Engine::new(&running::engine_options(&config.policy))?;
-    Ok(Origin::open(&database(&config.origin.data), Admission::new(engine)).await?)
+    Ok(Origin::open(
+        &database(&config.origin.data),
+        Admission::new(engine, running::compiler()),
+    )
+    .await?)
 }
 
 /// Listens for the API.

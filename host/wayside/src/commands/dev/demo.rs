@@ -122,7 +122,7 @@ async fn seed(origin: &Origin, tenant: &Name, name: &Name) -> anyhow::Result<()>
 async fn push_and_bind(origin: &Origin, tenant: &Name, site: SiteId, policy: &DemoPolicy) -> anyhow::Result<()> {
     let (admission, component) = (origin.admission().clone(), policy.component);
     let admitted = tokio::task::spawn_blocking(move || admission.admit(component)).await?;
-    let admitted = admitted.with_context(|| format!("admit the policy {}", policy.name))?;
+    let (admitted, _) = admitted.with_context(|| format!("admit the policy {}", policy.name))?;
     let name = Name::parse("policy name", policy.name)?;
     let digest = admitted.digest;
     let record = PolicyRecord {

@@ -85,7 +85,7 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 /// Shows what a component is, once it is admitted.
 pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
-    let admitted = admission()?
+    let (admitted, _) = admission()?
         .admit(&read(&args.file)?)
         .with_context(|| format!("{}", args.file.display()))?;
     let document = json!({
@@ -194,7 +194,7 @@ fn load(file: &PathBuf) -> anyhow::Result<Guest> {
 /// With the limits a node has unless told otherwise.
 fn admission() -> anyhow::Result<Admission> {
     let engine = Engine::new(&running::engine_options(&config::Policy::default()))?;
-    Ok(Admission::new(engine))
+    Ok(Admission::new(engine, running::compiler()))
 }
 
 /// Reads no more than a component may have.
