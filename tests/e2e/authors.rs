@@ -36,6 +36,20 @@ fn a_component_shows_what_it_is_and_what_it_can_ask() {
         "{shown}"
     );
     assert!(!shown.contains("wasi"), "{shown}");
+    assert!(
+        shown.contains("visitor.country") && !shown.contains("visitor.city"),
+        "{shown}"
+    );
+    let costly = ok(&[
+        "policy",
+        "inspect",
+        "guest/components/interpreter.wasm",
+        "--output",
+        "json",
+    ]);
+    let costly: serde_json::Value = serde_json::from_str(&costly).expect("JSON");
+    let asks: Vec<&String> = costly["costly"].as_object().expect("an object").keys().collect();
+    assert_eq!(asks, ["request.cookie", "request.header", "request.query"]);
     assert!(fails(&["policy", "inspect", "README.md"]).contains("expected a WebAssembly component"));
     assert!(fails(&["policy", "inspect", "no-such-file"]).contains("no-such-file"));
 }

@@ -195,3 +195,55 @@ fn a_node_explains_its_policies() {
     assert_eq!(listed["items"].as_array().expect("items").len(), 3, "{listed}");
     assert_eq!(dev.process.admin("/policies/explain?site=localhost").status, 400);
 }
+
+/// A policy that reads the raw agent is told so, with what to ask instead, wherever its author or an operator looks.
+#[test]
+fn a_question_with_too_many_answers_is_named_with_what_to_ask_instead() {
+    let dev = Dev::start();
+    let file = repository().join("guest/components/interpreter.wasm");
+    dev.ok(&["policy", "push", "raw", file.to_str().expect("a path")]);
+    let program = "program=ask country 1 ask header user-agent 2 decide 3 decide 4";
+    let bind = [
+        "policy",
+        "bind",
+        "localhost",
+        "/raw",
+        "raw",
+        "--on-failure",
+        "open",
+        "--set",
+        program,
+    ];
+    dev.ok(&bind);
+    dev.wait_for("/raw", Some("https://3.example/"));
+    let visit = |visitor: u32| {
+        let agent = format!("agent-of-visitor-{visitor}");
+        let fields = [("Wayside-Demo-Country", "DE"), ("User-Agent", agent.as_str())];
+        assert_eq!(dev.process.get_with("/raw", &fields).status, 302);
+    };
+    (0..1_030).for_each(visit);
+    let metrics = dev.process.admin("/metrics").body;
+    let mut named = metrics
+        .lines()
+        .filter(|line| line.starts_with("wayside_policy_wide_questions{"));
+    let line = named.next().expect("a sample");
+    assert!(
+        line.contains("prefix=\"/raw\",question=\"request.header(\\\"user-agent\\\")\"} 10"),
+        "{line}"
+    );
+    assert_eq!(named.next(), None);
+    assert!(!metrics.contains("agent-of-visitor"), "{metrics}");
+    let listed = dev.process.admin("/policies").body;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    let items = listed["items"].as_array().expect("a list");
+    let raw = items.iter().find(|item| item["prefix"] == "/raw").expect("the binding");
+    assert_eq!(raw["wide_questions"][0]["asks"], "request.header(\"user-agent\")");
+    assert!(raw["leaves"].as_u64() < Some(100), "{raw}");
+    let others = items.iter().filter(|item| item["prefix"] != "/raw");
+    others.for_each(|item| assert_eq!(item["wide_questions"], serde_json::json!([]), "{item}"));
+    let drawn = dev.ok(&["policy", "explain", "localhost", "/raw"]);
+    assert!(
+        drawn.contains("too many answers to remember: 10") && drawn.contains("ask visitor.device"),
+        "{drawn}"
+    );
+}

@@ -6,6 +6,10 @@ use ipnet::IpNet;
 
 use crate::{invalid::quote, point::Points, zone::Zone};
 
+mod wide;
+
+pub use wide::caution;
+
 /// One question about a request, its visitor, the link or the node. The whole value is the question's identity: two
 /// questions with different parameters are different questions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -30,7 +30,7 @@ mod outline;
 pub mod witnesses;
 
 use edges::Edges;
-pub use outline::{Branch, Outline};
+pub use outline::{Branch, Outline, Wide};
 
 /// What a run came to: a decision, or a failure that the same answers would lead to again.
 pub type Outcome = Result<Decision, Failure>;
@@ -219,6 +219,8 @@ pub struct Tree {
     size: Size,
     /// Requests that were counted at leaves which are no more.
     forgotten: u64,
+    /// Whether there was once a question with too many answers.
+    has_wide: bool,
 }
 
 /// How much a tree holds.
@@ -319,6 +321,7 @@ impl Tree {
                 bytes: self.size.bytes + graft.added.bytes,
             },
             forgotten,
+            has_wide: self.has_wide || graft.has_pruned,
         };
         if graft.has_pruned {
             tree.measure();

@@ -97,6 +97,8 @@ async fn ready(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
 async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let size = admin.edge.links.size();
     admin.edge.metrics.show_links(size.entries, size.bytes);
+    let wide = explain::wide_questions(&admin.edge.directory.load());
+    admin.edge.metrics.show_wide_questions(&wide);
     match admin.edge.metrics.text() {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

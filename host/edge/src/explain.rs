@@ -1,11 +1,17 @@
 //! What policies depend on, as the admin endpoint tells it: the live decision trees.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use wayside_decide::tree::{Outline, Tree};
+use wayside_decide::{
+    question::Question,
+    tree::{Outline, Tree, Wide},
+};
 
-use crate::directory::{Directory, LiveBinding, LiveSite};
+use crate::{
+    directory::{Directory, LiveBinding, LiveSite},
+    metrics::WideLabels,
+};
 
 /// Which binding.
 #[derive(Debug, Deserialize)]
@@ -37,10 +43,22 @@ pub(crate) struct Summary {
     witnesses: usize,
     /// What those take, in bytes.
     witness_bytes: usize,
-    /// The question with more answers than are remembered, where there is one.
-    too_many_answers: Option<String>,
+    /// The questions with more answers than are remembered, the one with the most first.
+    wide_questions: Vec<WideQuestion>,
     /// How the policy contradicted itself, where it did.
     contradiction: Option<String>,
+}
+
+/// A question with more answers than are remembered.
+#[derive(Debug, Serialize)]
+struct WideQuestion {
+    asks: String,
+    /// How many times an answer was met that was not remembered.
+    answers_met: u64,
+    /// At how many places of the tree.
+    places: usize,
+    /// What the policy's author can do about it.
+    remedy: Option<&'static str>,
 }
 
 /// A binding and its tree.
@@ -62,6 +80,8 @@ enum Explained {
         answers_met: u64,
         /// Whether they are too many to remember all.
         too_many: bool,
+        /// What the policy's author can do about it, where they are.
+        remedy: Option<&'static str>,
         answers: Vec<Answered>,
     },
     Comes {
@@ -130,21 +150,50 @@ fn summary(site: &LiveSite, live: &LiveBinding) -> Summary {
         not_remembered: live.remembered.not_remembered(),
         witnesses,
         witness_bytes,
-        too_many_answers: outline.as_ref().and_then(widest),
+        wide_questions: tree.wide().iter().map(WideQuestion::from).collect(),
         contradiction: memory.contradiction().map(ToString::to_string),
     }
 }
 
-/// The first question, from above, with more answers than are remembered.
-fn widest(outline: &Outline) -> Option<String> {
-    match outline {
-        Outline::Asks {
-            question,
-            is_wide: true,
-            ..
-        } => Some(question.to_string()),
-        Outline::Asks { branches, .. } => branches.iter().find_map(|branch| widest(&branch.below)),
-        Outline::Comes(_) => None,
+impl From<&Wide> for WideQuestion {
+    fn from(wide: &Wide) -> Self {
+        Self {
+            asks: wide.question.to_string(),
+            answers_met: wide.answers_met,
+            places: wide.places,
+            remedy: wide.question.remedy(),
+        }
+    }
+}
+
+/// The questions of all bindings that have more answers than are remembered, for the metrics: the widest first.
+pub(crate) fn wide_questions(directory: &Directory) -> Vec<(WideLabels, u64)> {
+    let mut met: HashMap<WideLabels, u64> = HashMap::new();
+    for site in directory.sites() {
+        for live in site.bindings() {
+            for wide in live.remembered.memory.tree().wide() {
+                let labels = WideLabels {
+                    tenant: site.site.tenant.to_string(),
+                    site: site.site.name.to_string(),
+                    prefix: live.binding.prefix.to_string(),
+                    question: told(&wide.question),
+                };
+                *met.entry(labels).or_default() += wide.answers_met;
+            }
+        }
+    }
+    let mut met: Vec<_> = met.into_iter().collect();
+    met.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    met
+}
+
+/// A question's name for a metric: its parameters may be what a visitor sent, all but those that everybody knows.
+fn told(question: &Question) -> String {
+    match question {
+        Question::Header(name) if matches!(&**name, "user-agent" | "accept-language" | "referer" | "cookie") => {
+            question.to_string()
+        }
+        _ => question.kind(),
     }
 }
 
@@ -159,6 +208,7 @@ fn explained(outline: &Outline) -> Explained {
             asks: question.to_string(),
             answers_met: *answers_met,
             too_many: *is_wide,
+            remedy: question.remedy().filter(|_| *is_wide),
             answers: branches
                 .iter()
                 .map(|branch| Answered {

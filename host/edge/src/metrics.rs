@@ -99,6 +99,18 @@ struct Request {
     outcome: &'static str,
 }
 
+/// A question of a binding's policy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
+pub(crate) struct WideLabels {
+    pub(crate) tenant: String,
+    pub(crate) site: String,
+    pub(crate) prefix: String,
+    pub(crate) question: String,
+}
+
+/// How many questions with too many answers are named: each is a series of its own.
+const WIDE_MAX: usize = 100;
+
 /// All metrics of a node.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -111,6 +123,7 @@ pub(crate) struct Metrics {
     links_cached_bytes: Gauge,
     sites: Gauge,
     feed_connected: Gauge,
+    wide_questions: Family<WideLabels, Gauge>,
 }
 
 impl Metrics {
@@ -126,6 +139,7 @@ impl Metrics {
             links_cached_bytes: Gauge::default(),
             sites: Gauge::default(),
             feed_connected: Gauge::default(),
+            wide_questions: Family::default(),
         };
         metrics.register();
         metrics
@@ -165,6 +179,11 @@ impl Metrics {
             "wayside_feed_connected",
             "1 while the change feed is open",
             self.feed_connected.clone(),
+        );
+        registry.register(
+            "wayside_policy_wide_questions",
+            "Answers met to questions of policies that have too many to remember",
+            self.wide_questions.clone(),
         );
     }
 
@@ -215,6 +234,15 @@ impl Metrics {
 
     pub(crate) fn show_sites(&self, count: usize) {
         self.sites.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Shows the widest of these, given in that order.
+    pub(crate) fn show_wide_questions(&self, questions: &[(WideLabels, u64)]) {
+        self.wide_questions.clear();
+        for (labels, met) in questions.iter().take(WIDE_MAX) {
+            let met = i64::try_from(*met).unwrap_or(i64::MAX);
+            self.wide_questions.get_or_create(labels).set(met);
+        }
     }
 
     pub(crate) fn show_feed(&self, is_connected: bool) {

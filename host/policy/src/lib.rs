@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod artefact;
+pub mod asks;
 mod bindings;
 pub mod compiler;
 mod conv;

@@ -34,7 +34,50 @@ pub struct Branch {
     pub uses: u64,
 }
 
+/// A question with more answers than are remembered.
+#[derive(Debug, Clone)]
+pub struct Wide {
+    /// The question.
+    pub question: Arc<Question>,
+    /// How many times an answer was met that was not remembered, at all places together.
+    pub answers_met: u64,
+    /// At how many places of the tree there are too many answers to it.
+    pub places: usize,
+}
+
 impl Tree {
+    /// The questions with more answers than are remembered, the one with the most first.
+    #[must_use]
+    pub fn wide(&self) -> Vec<Wide> {
+        let mut found: Vec<Wide> = Vec::new();
+        // Nearly all trees have none, and need not be looked through.
+        let root = self.root.as_ref().filter(|_| self.has_wide);
+        let mut open: Vec<&Node> = root.into_iter().collect();
+        while let Some(node) = open.pop() {
+            let Node::Ask(inner) = node else {
+                continue;
+            };
+            open.extend(inner.edges.iter().map(|(_, node)| node));
+            if !inner.is_wide {
+                continue;
+            }
+            let answers_met = inner.met.load(Ordering::Relaxed);
+            match found.iter_mut().find(|wide| wide.question == inner.question) {
+                Some(known) => {
+                    known.answers_met += answers_met;
+                    known.places += 1;
+                }
+                None => found.push(Wide {
+                    question: Arc::clone(&inner.question),
+                    answers_met,
+                    places: 1,
+                }),
+            }
+        }
+        found.sort_by_key(|wide| std::cmp::Reverse(wide.answers_met));
+        found
+    }
+
     /// The whole tree; none while nothing is remembered.
     #[must_use]
     pub fn outline(&self) -> Option<Outline> {

@@ -440,6 +440,9 @@ fn a_question_with_too_many_answers_keeps_those_in_use() {
     let (question, answers_met) = wide.expect("a wide question");
     assert_eq!(**question, agent);
     assert!(answers_met >= 5_000, "{answers_met}");
+    let named = tree.wide();
+    assert_eq!((named.len(), &*named[0].question, named[0].places), (1, &agent, 1));
+    assert_eq!(named[0].answers_met, answers_met);
 }
 
 /// A memory belongs to one set of settings: what a decider read of them is no branch of its tree.

@@ -61,6 +61,7 @@ enum Node {
         asks: String,
         answers_met: u64,
         too_many: bool,
+        remedy: Option<String>,
         answers: Vec<Answer>,
     },
     Comes {
@@ -120,6 +121,7 @@ fn lines(drawn: &mut String, node: &Node, indent: &str, total: u64, answers_max:
         asks,
         answers_met,
         too_many,
+        remedy,
         answers,
     } = node
     else {
@@ -127,7 +129,8 @@ fn lines(drawn: &mut String, node: &Node, indent: &str, total: u64, answers_max:
         return;
     };
     let note = if *too_many {
-        format!("   (too many answers to remember: {answers_met} met)")
+        let remedy = remedy.as_ref().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        format!("   (too many answers to remember: {answers_met} met{remedy})")
     } else {
         String::new()
     };
@@ -279,6 +282,12 @@ visitor.country
 └─ \"FR\"  25.0 %  → fails: the policy trapped: no
 ";
         assert_eq!(text(&explanation(), 12), expected);
+        let wide = NODE.replacen("\"too_many\": false", "\"too_many\": true, \"remedy\": \"ask less\"", 1);
+        let wide = text(&serde_json::from_str(&wide).expect("an explanation"), 12);
+        assert!(
+            wide.contains("visitor.country   (too many answers to remember: 3 met; ask less)\n"),
+            "{wide}"
+        );
         assert!(text(&explanation(), 1).ends_with("└─ 2 other answers  50.0 %\n"));
     }
 

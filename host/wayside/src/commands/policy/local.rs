@@ -1,15 +1,16 @@
 //! `wayside policy inspect|test|run`: what an author does with a component before anybody else sees it. The limits are
 //! those of production.
 
-use std::{fs, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, fs, net::IpAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use serde_json::json;
-use wayside_decide::{decision::Decision, limits::COMPONENT_BYTES_MAX, trace::Recorder};
+use wayside_decide::{decision::Decision, limits::COMPONENT_BYTES_MAX, question::caution, trace::Recorder};
 use wayside_edge::{geo_watch::GeoFiles, rehearsal::Rehearsal};
 use wayside_edge_config::config;
 use wayside_policy::{
     admission::Admission,
+    asks,
     engine::Engine,
     guest::{Guest, Run},
     vectors::Vectors,
@@ -85,9 +86,15 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 /// Shows what a component is, once it is admitted.
 pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
+    let component = read(&args.file)?;
     let (admitted, _) = admission()?
-        .admit(&read(&args.file)?)
+        .admit(&component)
         .with_context(|| format!("{}", args.file.display()))?;
+    let functions = asks::functions(&component);
+    let costly: BTreeMap<&str, &str> = functions
+        .iter()
+        .filter_map(|function| Some((&**function, caution(function)?)))
+        .collect();
     let document = json!({
         "digest": admitted.digest.to_string(),
         "size": admitted.bytes,
@@ -95,8 +102,14 @@ pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
         "memory_max": admitted.class.memory_bytes_max(),
         "world": admitted.world,
         "can_ask": admitted.imports,
+        "functions": functions,
+        "costly": costly,
     });
-    output::record(format, &document, &["digest", "size", "class", "world", "can_ask"])
+    output::record(
+        format,
+        &document,
+        &["digest", "size", "class", "world", "can_ask", "functions", "costly"],
+    )
 }
 
 /// Runs a component's tests; fails when one does.
