@@ -19,7 +19,10 @@ from collections.abc import Callable
 import links
 
 HERE = pathlib.Path(__file__).resolve().parent
-COMPONENTS = HERE.parents[2] / "guest" / "components"
+REPOSITORY = HERE.parents[2]
+COMPONENTS = REPOSITORY / "guest" / "components"
+# Built, not committed.
+JAVASCRIPT = REPOSITORY / "guest" / "policies" / "geo-redirect-js"
 START_SECONDS_MAX = 30.0
 STOP_SECONDS_MAX = 15.0
 # The origin's limit of one batch.
@@ -109,18 +112,28 @@ def start_wayside(setup: Setup) -> Server:
 def start_wayside_policy(setup: Setup) -> Server:
     """A sandboxed policy over the whole site that asks for the country and two settings, and no link."""
     place = "https://example.com/landing"
-    return start_policy(setup, "wayside-policy", "geo-redirect", {"default": place}, place)
+    return start_policy(setup, "wayside-policy", COMPONENTS / "geo-redirect.wasm", {"default": place}, place)
+
+
+def start_wayside_js(setup: Setup) -> Server:
+    """The same policy in JavaScript."""
+    component = JAVASCRIPT / "geo-redirect-js.wasm"
+    if not component.exists():
+        remedy = "npm ci --prefix guest && wayside policy build guest/policies/geo-redirect-js"
+        raise BenchError(f"{component.relative_to(REPOSITORY)} is not there, build it first: {remedy}")
+    place = "https://example.com/landing"
+    return start_policy(setup, "wayside-js", component, {"default": place}, place)
 
 
 def start_wayside_fresh(setup: Setup) -> Server:
     """A policy that asks for the path's last segment, of which there are too many to remember: it runs each time."""
     program = "ask segment 1 1 decide 4"
-    return start_policy(setup, "wayside-fresh", "interpreter", {"program": program}, "https://4.example/")
+    return start_policy(setup, "wayside-fresh", COMPONENTS / "interpreter.wasm", {"program": program}, "https://4.example/")
 
 
-def start_policy(setup: Setup, name: str, component: str, settings: dict, location: str) -> Server:
+def start_policy(setup: Setup, name: str, component: pathlib.Path, settings: dict, location: str) -> Server:
     process, edge, origin = start_dev(setup)
-    origin.send("POST", "/v1/policies/bench", (COMPONENTS / f"{component}.wasm").read_bytes(), "application/wasm")
+    origin.send("POST", "/v1/policies/bench", component.read_bytes(), "application/wasm")
     binding = {"site": "bench", "prefix": "/", "policy": "bench", "on_failure": "closed", "settings": settings}
     origin.send("PUT", "/v1/bindings", binding)
     return Server(name, version(setup), edge, process, lambda _: location)
@@ -155,6 +168,7 @@ STARTERS: dict[str, Callable[[Setup], Server]] = {
     "nginx": start_nginx,
     "wayside": start_wayside,
     "wayside-policy": start_wayside_policy,
+    "wayside-js": start_wayside_js,
     "wayside-fresh": start_wayside_fresh,
 }
 
