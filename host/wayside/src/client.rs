@@ -33,8 +33,9 @@ pub(crate) const TOKEN_FILE: &str = ".wayside/token";
 const NO_TOKEN: &str = "there is no token: set WAYSIDE_TOKEN or WAYSIDE_TOKEN_FILE, or run this where `wayside dev` \
                         runs, which keeps its token in .wayside/token";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Long enough for the admission of a large policy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than the compilation of a large policy may take, and its trial after that.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(180);
 /// Largest answer that is read, in bytes: more than a page of the longest links.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -139,7 +140,7 @@ impl Client {
     pub(crate) async fn upload(&self, path: &[&str], query: &Query<'_>, component: Vec<u8>) -> anyhow::Result<Value> {
         let kind = HeaderValue::from_static("application/wasm");
         self.json(|| {
-            let request = self.request(Method::POST, path, query)?;
+            let request = self.request(Method::POST, path, query)?.timeout(ADMISSION_TIMEOUT);
             Ok(request.header(CONTENT_TYPE, kind.clone()).body(component.clone()))
         })
         .await
