@@ -10,12 +10,14 @@ use wayside_decide::{decision::Failure, digest::Digest, trace::Recorder};
 use crate::{
     artefact::{self, Artefact, ArtefactError},
     compiler::Compiler,
+    encode,
     engine::Engine,
     facts::NoFacts,
     guest::Guest,
     inspect,
-    limits::Class,
+    limits::{Class, TESTS_BYTES_MAX},
     refusal::Refusal,
+    vectors::Vectors,
 };
 
 /// How often a guest that is cut off is tried again: a busy machine is no fault of the policy's.
@@ -34,6 +36,8 @@ pub struct Admitted {
     pub bytes: usize,
     /// Which limits hold for it.
     pub class: Class,
+    /// How many tests it brought along and passed.
+    pub tests: usize,
 }
 
 /// Checks components against an engine.
@@ -66,12 +70,18 @@ impl Admission {
         let imports = inspect::imports(component)?;
         let guest = self.link(component)?;
         try_out(&guest)?;
+        let tests = run_own_tests(&guest, component).map_err(|refusal| match refusal {
+            // Here nobody waits for visitors: a test that takes so long takes too long.
+            Refusal::Untried(failure @ Failure::DeadlineExceeded { .. }) => Refusal::Trial { failure },
+            other => other,
+        })?;
         let admitted = Admitted {
             digest: guest.digest(),
             world: inspect::WORLD.to_owned(),
             imports,
             bytes: component.len(),
             class: guest.class(),
+            tests,
         };
         Ok((admitted, guest))
     }
@@ -92,7 +102,9 @@ impl Admission {
     pub fn compile(&self, component: &[u8]) -> Result<(Guest, Artefact), Refusal> {
         inspect::imports(component)?;
         let artefact = self.compiler.compile(&self.engine, component)?;
-        Ok((self.guest_of(&artefact, component)?, artefact))
+        let guest = self.guest_of(&artefact, component)?;
+        run_own_tests(&guest, component)?;
+        Ok((guest, artefact))
     }
 
     /// Maps a kept artefact of the component `component`, which has the length of `class`. `digest` is what the artefact
@@ -124,6 +136,24 @@ impl Admission {
         link().map_err(|error| Refusal::Contract {
             reason: format!("{error:#}"),
         })
+    }
+}
+
+/// Runs the tests that a component brings along; how many there were.
+fn run_own_tests(guest: &Guest, component: &[u8]) -> Result<usize, Refusal> {
+    let Some(text) = encode::tests(component) else {
+        return Ok(0);
+    };
+    let unreadable = |reason| Refusal::UnreadableTests { reason };
+    if text.len() > TESTS_BYTES_MAX {
+        let reason = format!("found {} bytes, expected at most {TESTS_BYTES_MAX}", text.len());
+        return Err(unreadable(reason));
+    }
+    let tests = Vectors::parse(text).map_err(|error| unreadable(error.to_string()))?;
+    match tests.first_mismatch(guest) {
+        Ok(None) => Ok(tests.len()),
+        Ok(Some(mismatch)) => Err(Refusal::Tests(mismatch)),
+        Err(failure) => Err(Refusal::Untried(failure)),
     }
 }
 

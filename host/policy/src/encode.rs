@@ -1,8 +1,8 @@
 //! From a compiled core module to a component that says what it was made of.
 //!
 //! In: the core module a guest toolchain produced, with the contract's types in a custom section. Out: a component,
-//! and in it the digest of its sources, so that a committed component that is older than its sources is noticed. It
-//! must not know where either came from.
+//! and in it the digest of its sources, so that a committed component that is older than its sources is noticed, and its
+//! tests, so that whoever admits it can run them. It must not know where any of these came from.
 
 use std::borrow::Cow;
 
@@ -13,6 +13,8 @@ use wit_component::ComponentEncoder;
 
 /// The custom section that holds the digest of the sources, as 64 hexadecimal digits.
 const SOURCE_SECTION: &str = "wayside:source";
+/// The custom section that holds the policy's tests, as they are written.
+const TESTS_SECTION: &str = "wayside:tests";
 
 /// A core module cannot become a component.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +36,20 @@ pub fn component(core_module: &[u8]) -> Result<Vec<u8>, EncodeError> {
 
 /// The same component, with the digest of its sources at its end.
 #[must_use]
-pub fn with_source(mut component: Vec<u8>, source: Digest) -> Vec<u8> {
-    let digits = source.to_string();
+pub fn with_source(component: Vec<u8>, source: Digest) -> Vec<u8> {
+    with_section(component, SOURCE_SECTION, &source.to_string())
+}
+
+/// The same component, with its tests at its end.
+#[must_use]
+pub fn with_tests(component: Vec<u8>, tests: &str) -> Vec<u8> {
+    with_section(component, TESTS_SECTION, tests)
+}
+
+fn with_section(mut component: Vec<u8>, name: &str, text: &str) -> Vec<u8> {
     let section = CustomSection {
-        name: SOURCE_SECTION.into(),
-        data: Cow::Borrowed(digits.as_bytes()),
+        name: name.into(),
+        data: Cow::Borrowed(text.as_bytes()),
     };
     section.append_to_component(&mut component);
     component
@@ -47,13 +58,24 @@ pub fn with_source(mut component: Vec<u8>, source: Digest) -> Vec<u8> {
 /// The digest of the sources a component was built from; none when it does not say, or is no component.
 #[must_use]
 pub fn source(component: &[u8]) -> Option<Digest> {
+    Digest::parse(section(component, SOURCE_SECTION)?).ok()
+}
+
+/// The tests a component brings along; none when it brings none, or is no component.
+#[must_use]
+pub fn tests(component: &[u8]) -> Option<&str> {
+    section(component, TESTS_SECTION)
+}
+
+/// The text of the component's own section of this name, the first where there are more.
+fn section<'c>(component: &'c [u8], name: &str) -> Option<&'c str> {
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(component) {
         match payload.ok()? {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::CustomSection(section) if depth == 0 && section.name() == SOURCE_SECTION => {
-                return Digest::parse(std::str::from_utf8(section.data()).ok()?).ok();
+            Payload::CustomSection(section) if depth == 0 && section.name() == name => {
+                return std::str::from_utf8(section.data()).ok();
             }
             _ => {}
         }
@@ -65,14 +87,15 @@ pub fn source(component: &[u8]) -> Option<Digest> {
 mod tests {
     use wayside_decide::digest::Digest;
 
-    use super::{component, source, with_source};
+    use super::{component, source, tests, with_source, with_tests};
 
     #[test]
     fn the_digest_of_the_sources_can_be_read_back() {
         let plain = wat::parse_str("(component (core module))").expect("component");
         assert_eq!(source(&plain), None);
         let digest = Digest::of(b"sources");
-        assert_eq!(source(&with_source(plain, digest)), Some(digest));
+        let marked = with_tests(with_source(plain, digest), "[[test]]");
+        assert_eq!((source(&marked), tests(&marked)), (Some(digest), Some("[[test]]")));
     }
 
     #[test]

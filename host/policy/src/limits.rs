@@ -16,6 +16,8 @@ pub const NOTES_MAX: usize = 16;
 pub const NOTE_BYTES_MAX: usize = 1024;
 /// A component up to this size, in bytes, is [`Class::Small`].
 pub const SMALL_COMPONENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Longest text of the tests a component brings along, in bytes.
+pub const TESTS_BYTES_MAX: usize = 64 * 1024;
 /// Core modules in one component: the guest's own and what joins it to its imports.
 pub const MODULES_MAX: u32 = 8;
 

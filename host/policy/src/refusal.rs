@@ -2,7 +2,7 @@
 
 use wayside_decide::{decision::Failure, invalid::quote, limits::COMPONENT_BYTES_MAX};
 
-use crate::limits::Class;
+use crate::{limits::Class, vectors::Mismatch};
 
 /// A component is not admitted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +79,15 @@ pub enum Refusal {
         /// How.
         failure: Failure,
     },
+    /// The tests it brings along cannot be read.
+    #[error("the component's own tests cannot be read: {reason}; correct its tests.toml and build it again")]
+    UnreadableTests {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// It does not pass the tests it brings along.
+    #[error("the component does not pass its own tests: {0}; `wayside policy test` shows them all")]
+    Tests(Mismatch),
     /// The trial could not be made; this says nothing about the component.
     #[error("the component could not be tried: {0}; try again")]
     Untried(Failure),

@@ -13,7 +13,9 @@ use wayside_decide::digest::Digest;
 
 use crate::{
     encode::{self, EncodeError},
+    limits::TESTS_BYTES_MAX,
     source::{self, Language, SourceError},
+    vectors::{VectorError, Vectors},
 };
 
 mod js;
@@ -73,6 +75,23 @@ pub enum BuildError {
     /// The module is none of a policy.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// The policy's tests cannot be read.
+    #[error("{}: {error}", .path.display())]
+    Tests {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: VectorError,
+    },
+    /// The policy's tests are too long to travel with the component.
+    #[error("{}: found {found} bytes, expected at most {TESTS_BYTES_MAX}", .path.display())]
+    LongTests {
+        /// The file.
+        path: PathBuf,
+        /// Its length, in bytes.
+        found: usize,
+    },
     /// A file could not be read or written.
     #[error("{action} {}: {error}", .path.display())]
     File {
@@ -104,6 +123,12 @@ pub enum Stale {
     /// The component does not say what it was built from.
     #[error("{}: does not say what it was built from, run `wayside policy build`", .path.display())]
     Unmarked {
+        /// The component.
+        path: PathBuf,
+    },
+    /// The tests have changed since.
+    #[error("{}: brings along other tests than tests.toml, run `wayside policy build`", .path.display())]
+    Tests {
         /// The component.
         path: PathBuf,
     },
@@ -144,7 +169,10 @@ pub fn build(dir: &Path) -> Result<Built, BuildError> {
         Language::Rust => rust::build(dir)?,
         Language::JavaScript => js::build(dir)?,
     };
-    let component = encode::with_source(component, source);
+    let mut component = encode::with_source(component, source);
+    if let Some(tests) = read_tests(dir)? {
+        component = encode::with_tests(component, &tests);
+    }
     // Beside it first: a build that is cut off leaves the old component whole.
     let draft = path.with_extension("wasm.new");
     fs::write(&draft, &component).map_err(|error| file_error("write", &draft, error))?;
@@ -180,7 +208,28 @@ pub fn check(dir: &Path) -> Result<(), Stale> {
     match encode::source(&component) {
         None => Err(Stale::Unmarked { path }),
         Some(found) if found != expected => Err(Stale::Changed { path, found, expected }),
+        Some(_) if encode::tests(&component).map(str::to_owned) != fs::read_to_string(dir.join("tests.toml")).ok() => {
+            Err(Stale::Tests { path })
+        }
         Some(_) => Ok(()),
+    }
+}
+
+/// The policy's tests, when it has any and they can be read as such.
+fn read_tests(dir: &Path) -> Result<Option<String>, BuildError> {
+    let path = dir.join("tests.toml");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(file_error("read", &path, error)),
+    };
+    if text.len() > TESTS_BYTES_MAX {
+        let found = text.len();
+        return Err(BuildError::LongTests { path, found });
+    }
+    match Vectors::parse(&text) {
+        Ok(_) => Ok(Some(text)),
+        Err(error) => Err(BuildError::Tests { path, error }),
     }
 }
 
@@ -232,7 +281,7 @@ mod tests {
             &manifest("policy", "[dependencies]\nsdk = { path = \"../sdk\" }\n"),
         );
         write("policy/src/lib.rs", "");
-        write("policy/tests.toml", "");
+        write("policy/README.md", "");
         write("sdk/Cargo.toml", &manifest("sdk", ""));
         write("sdk/src/lib.rs", "");
         write("wit/policy.wit", "package a:b;");
@@ -271,10 +320,14 @@ mod tests {
         let first = digest(&dir, &component);
         fs::write(&component, with_source(b"\0asm\x0d\0\x01\0".to_vec(), first)).expect("write");
         assert!(check(&dir).is_ok());
-        for irrelevant in ["policy/tests.toml", "other/src/lib.rs", "policy/README.md"] {
+        for irrelevant in ["other/src/lib.rs", "policy/README.md"] {
             fs::write(root.path().join(irrelevant), "changed").expect("write");
             assert!(check(&dir).is_ok(), "{irrelevant}");
         }
+        // Tests travel with the component, but what it does was not built from them.
+        fs::write(dir.join("tests.toml"), "changed").expect("write");
+        assert!(matches!(check(&dir), Err(Stale::Tests { .. })));
+        fs::remove_file(dir.join("tests.toml")).expect("remove");
         let mut digests = vec![first];
         for relevant in [
             "policy/src/lib.rs",

@@ -31,6 +31,8 @@ use crate::{facts::MapFacts, guest::Guest};
 
 /// Tests in one file.
 const TESTS_MAX: usize = 1_000;
+/// How often a test whose run is cut off is tried again.
+const TRIALS_MAX: usize = 3;
 
 /// The questions that can be given facts for, and the kind of their answer.
 const QUESTIONS: [(&str, Kind); 34] = [
@@ -199,22 +201,43 @@ impl Vectors {
         self.0.len()
     }
 
+    /// Runs the tests on a guest up to the first that does not match, which it returns.
+    ///
+    /// # Errors
+    /// The failure of a run that was cut off, again and again: a busy machine is no fault of the policy's.
+    pub fn first_mismatch(&self, guest: &Guest) -> Result<Option<Mismatch>, Failure> {
+        for vector in &self.0 {
+            let mut cut_off = None;
+            for _ in 0..TRIALS_MAX {
+                let (run, mismatch) = vector.try_on(guest);
+                cut_off = run.err().filter(|failure| !failure.is_deterministic());
+                match mismatch {
+                    None => break,
+                    Some(mismatch) if cut_off.is_none() => return Ok(Some(mismatch)),
+                    Some(_) => {}
+                }
+            }
+            if let Some(failure) = cut_off {
+                return Err(failure);
+            }
+        }
+        Ok(None)
+    }
+
     /// Runs every test on a guest, and returns what does not match: at most one for each test.
     #[must_use]
     pub fn check(&self, guest: &Guest) -> Vec<Mismatch> {
-        self.0.iter().filter_map(|vector| vector.check(guest)).collect()
+        self.0.iter().filter_map(|vector| vector.try_on(guest).1).collect()
     }
 }
 
 impl Vector {
-    fn check(&self, guest: &Guest) -> Option<Mismatch> {
+    /// Runs the test once: what the run came to, and how that does not match.
+    fn try_on(&self, guest: &Guest) -> (Result<Decision, Failure>, Option<Mismatch>) {
         let run = guest.run(Recorder::new(Arc::new(self.facts.clone())));
         let mismatch = |expected: String, found: String| {
-            Some(Mismatch {
-                test: self.name.clone(),
-                expected,
-                found,
-            })
+            let test = self.name.clone();
+            Some(Mismatch { test, expected, found })
         };
         let is_as_expected = match (&run.result, &self.expected) {
             (Ok(found), Expected::Decision(expected)) => found == expected,
@@ -222,7 +245,8 @@ impl Vector {
             _ => false,
         };
         if !is_as_expected {
-            return mismatch(self.expected.to_string(), describe(&run.result));
+            let found = describe(&run.result);
+            return (run.result, mismatch(self.expected.to_string(), found));
         }
         let asked: Vec<String> = run
             .recorder
@@ -230,12 +254,12 @@ impl Vector {
             .iter()
             .map(|(question, _)| question.to_string())
             .collect();
-        match &self.asks {
-            Some(expected) if *expected != asked => {
-                mismatch(format!("the questions {}", expected.join(", ")), asked.join(", "))
-            }
-            _ => None,
-        }
+        let expected = self.asks.as_ref().filter(|expected| **expected != asked);
+        let expected = expected.map(|expected| format!("the questions {}", expected.join(", ")));
+        (
+            run.result,
+            expected.and_then(|expected| mismatch(expected, asked.join(", "))),
+        )
     }
 }
 

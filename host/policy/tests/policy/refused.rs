@@ -1,7 +1,7 @@
 //! What is no policy is refused, each thing with its own words, and the process goes on.
 
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
-use wayside_policy::{admission::Admission, compiler::Compiler, limits::DEADLINE, refusal::Refusal};
+use wayside_policy::{admission::Admission, compiler::Compiler, encode, limits::DEADLINE, refusal::Refusal};
 
 use crate::{admission, component, engine};
 
@@ -256,4 +256,34 @@ fn limits_hold_before_compiling() {
         &format!("(component {modules} (core module))"),
         &["core modules 9", "at most 8"],
     );
+}
+
+#[test]
+fn a_component_that_does_not_pass_the_tests_it_brings_along_is_refused() {
+    let with = |tests: &str| encode::with_tests(component("interpreter"), tests);
+    let test = |program: &str, expected: &str| {
+        format!("[[test]]\nname = \"{program}\"\nsettings = {{ program = \"{program}\" }}\n{expected}\n")
+    };
+    let good = test("decide 1", "deny = 451") + &test("panic", "fails = \"trapped\"");
+    let (admitted, _) = admission().admit(&with(&good)).expect("it passes");
+    assert_eq!(admitted.tests, 2);
+    for (bad, said) in [
+        (
+            good.clone() + &test("decide 0", "deny = 451"),
+            "test \"decide 0\": expected deny 451, found proceed",
+        ),
+        (
+            good + &test("panic", "proceed = true"),
+            "test \"panic\": expected proceed, found the failure `trapped`",
+        ),
+        ("[[test]]".to_owned(), "missing field `name`"),
+        (String::new(), "found 0 tests"),
+        ("#".repeat(65 * 1024), "found 66560 bytes, expected at most 65536"),
+    ] {
+        let component = with(&bad);
+        let refusal = admission().admit(&component).expect_err("refused");
+        assert!(refusal.is_final() && refusal.to_string().contains(said), "{refusal}");
+        // A node trusts no origin.
+        assert_eq!(admission().compile(&component).expect_err("refused"), refusal);
+    }
 }

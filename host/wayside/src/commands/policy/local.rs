@@ -1,7 +1,12 @@
 //! `wayside policy inspect|test|run`: what an author does with a component before anybody else sees it. The limits are
 //! those of production.
 
-use std::{collections::BTreeMap, fs, net::IpAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -10,7 +15,7 @@ use wayside_edge::{geo_watch::GeoFiles, rehearsal::Rehearsal};
 use wayside_edge_config::config;
 use wayside_policy::{
     admission::Admission,
-    asks,
+    asks, encode,
     engine::Engine,
     guest::{Guest, Run},
     vectors::Vectors,
@@ -27,6 +32,7 @@ Examples:
   wayside policy inspect guest/components/geo-redirect.wasm";
 pub(crate) const TEST_EXAMPLES: &str = "\
 Examples:
+  wayside policy test guest/components/geo-redirect.wasm
   wayside policy test guest/components/geo-redirect.wasm guest/policies/geo-redirect/tests.toml";
 pub(crate) const RUN_EXAMPLES: &str = "\
 Examples:
@@ -45,8 +51,8 @@ pub(crate) struct Inspect {
 pub(crate) struct Test {
     /// The component
     file: PathBuf,
-    /// Its tests; guest/README.md says how to write them
-    tests: PathBuf,
+    /// Other tests than those it brings along; guest/README.md says how to write them
+    tests: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -104,19 +110,40 @@ pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
         "can_ask": admitted.imports,
         "functions": functions,
         "costly": costly,
+        "tests": admitted.tests,
     });
     output::record(
         format,
         &document,
-        &["digest", "size", "class", "world", "can_ask", "functions", "costly"],
+        &[
+            "digest",
+            "size",
+            "class",
+            "world",
+            "can_ask",
+            "functions",
+            "costly",
+            "tests",
+        ],
     )
 }
 
 /// Runs a component's tests; fails when one does.
 pub(super) fn test(args: &Test, format: Format) -> anyhow::Result<()> {
-    let guest = load(&args.file)?;
-    let text = fs::read_to_string(&args.tests).with_context(|| format!("{}", args.tests.display()))?;
-    let vectors = Vectors::parse(&text).with_context(|| format!("{}", args.tests.display()))?;
+    let component = read(&args.file)?;
+    let file = args.tests.as_ref().unwrap_or(&args.file);
+    let text = match &args.tests {
+        Some(tests) => fs::read_to_string(tests).with_context(|| format!("{}", tests.display()))?,
+        None => encode::tests(&component)
+            .with_context(|| {
+                let said =
+                    "brings no tests along: write tests.toml beside its sources and build it again, or name a file";
+                format!("{}: {said}", file.display())
+            })?
+            .to_owned(),
+    };
+    let vectors = Vectors::parse(&text).with_context(|| format!("{}", file.display()))?;
+    let guest = load(&args.file, &component)?;
     let failed = vectors.check(&guest);
     if !failed.is_empty() {
         let lines: Vec<_> = failed.iter().map(ToString::to_string).collect();
@@ -129,7 +156,7 @@ pub(super) fn test(args: &Test, format: Format) -> anyhow::Result<()> {
 
 /// Runs a component on one request, and shows what it decided, what it asked, and what it wrote to its log.
 pub(super) fn try_one(args: Try, format: Format) -> anyhow::Result<()> {
-    let guest = load(&args.file)?;
+    let guest = load(&args.file, &read(&args.file)?)?;
     let files = GeoFiles {
         places: args.geo,
         systems: args.geo_asn,
@@ -197,10 +224,9 @@ fn show(run: Run, took: std::time::Duration, format: Format) -> anyhow::Result<(
     }
 }
 
-fn load(file: &PathBuf) -> anyhow::Result<Guest> {
-    let component = read(file)?;
+fn load(file: &Path, component: &[u8]) -> anyhow::Result<Guest> {
     admission()?
-        .load(&component)
+        .load(component)
         .with_context(|| format!("{}", file.display()))
 }
 

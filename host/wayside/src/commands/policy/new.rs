@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<()> {
         Some(format!("cd {name}")),
         install,
         Some("wayside policy build .".to_owned()),
-        Some(format!("wayside policy test {name}.wasm tests.toml")),
+        Some(format!("wayside policy test {name}.wasm")),
     ];
     steps
         .into_iter()
