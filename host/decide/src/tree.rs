@@ -141,14 +141,20 @@ impl Leaf {
         self.is_recent.load(Ordering::Relaxed)
     }
 
-    /// Counts a request that ended here; its number, the first being 1.
-    fn note_use(&self) -> u64 {
+    /// Counts a request that ended here; its number, the first being 1, where it is wanted as a witness.
+    fn note_use(&self) -> Option<u64> {
         let nth = self.uses.fetch_add(1, Ordering::Relaxed) + 1;
+        // While the line is here: other threads write it, too.
+        let wanted = self.if_wanted(nth);
         // A line that all threads read is written only when it says something new.
         if !self.is_recent() {
             self.is_recent.store(true, Ordering::Relaxed);
         }
-        nth
+        wanted
+    }
+
+    fn if_wanted(&self, nth: u64) -> Option<u64> {
+        (nth >= self.next_witness.load(Ordering::Relaxed)).then_some(nth)
     }
 }
 
@@ -171,15 +177,17 @@ pub struct Hit {
     /// From when on a fresh run might decide otherwise although nothing but the clock has moved, in seconds since 1970
     /// UTC; never when absent. It belongs to this walk: another to the same leaf has another.
     pub horizon: Option<u64>,
-    /// Its number among the requests that ended there, the first being 1.
-    pub nth: u64,
+    /// Where the request is wanted as a witness of its leaf, its number among those that ended there, the first being 1.
+    /// Seldom, and the less often the more there were.
+    pub wanted: Option<u64>,
 }
 
 impl Hit {
-    /// Whether the request should be offered as a witness of its leaf: seldom, and the less often the more there were.
+    /// What a run found whose outcome is remembered at `leaf`: its request was the last to be counted there.
     #[must_use]
-    pub fn wants_witness(&self) -> bool {
-        self.nth >= self.leaf.next_witness.load(Ordering::Relaxed)
+    pub fn of_run(leaf: Arc<Leaf>, horizon: Option<u64>) -> Self {
+        let wanted = leaf.if_wanted(leaf.uses());
+        Self { leaf, horizon, wanted }
     }
 }
 
@@ -242,9 +250,9 @@ impl Tree {
             let inner = match node {
                 Node::Ask(inner) => inner,
                 Node::Leaf(leaf) => {
-                    let nth = leaf.note_use();
+                    let wanted = leaf.note_use();
                     let leaf = Arc::clone(leaf);
-                    return Walk::Found(Hit { leaf, horizon, nth });
+                    return Walk::Found(Hit { leaf, horizon, wanted });
                 }
             };
             if !facts.can_answer(&inner.question) {

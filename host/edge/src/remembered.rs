@@ -20,7 +20,7 @@ use wayside_decide::{
     question::Answer,
     trace::{Recorder, Trace},
     tree::{
-        Hit, Walk,
+        Hit, Leaf, Walk,
         memory::{Memory, NotKept},
         witnesses::Witnesses,
     },
@@ -195,14 +195,14 @@ async fn run(
 impl Remembered {
     /// Keeps a request that was decided, so that another version can be tried on it. Comes seldom.
     #[cold]
-    pub(crate) fn keep_witness<T: RequestText>(&self, hit: &Hit, facts: &RequestFacts<T>) {
+    pub(crate) fn keep_witness<T: RequestText>(&self, leaf: &Arc<Leaf>, nth: u64, facts: &RequestFacts<T>) {
         let Ok(random) = getrandom::u64() else {
             return;
         };
         let asked = self.memory.tree().asked(facts);
         let witness = Witness::of(facts, &asked, random);
         let bytes = witness.bytes();
-        self.witnesses.offer(&hit.leaf, hit.nth, witness, bytes, !random);
+        self.witnesses.offer(leaf, nth, witness, bytes, !random);
     }
 
     /// Counts a request for which there was no decision that could be remembered.
@@ -247,11 +247,7 @@ impl Remembered {
         let horizons = trace
             .iter()
             .filter_map(|(question, answer)| question.holds_until(answer, now_s));
-        Ok(Hit {
-            nth: leaf.uses(),
-            leaf,
-            horizon: horizons.min(),
-        })
+        Ok(Hit::of_run(leaf, horizons.min()))
     }
 
     fn board(&self, path: Vec<Answer>) -> Boarding<'_> {

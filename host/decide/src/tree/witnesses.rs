@@ -1,6 +1,6 @@
 //! A few of the requests that ended at each leaf, kept so that another decider can be asked about them later.
 //!
-//! In: requests that ended at a leaf, offered when [`super::Hit::wants_witness`] says so, and randomness. Out: for each
+//! In: requests that ended at a leaf, offered when [`super::Hit::wanted`] says so, and randomness. Out: for each
 //! leaf a uniform sample of its requests (a reservoir). All leaves share one bound on count and bytes; when it is
 //! reached, leaves whose witnesses stand for few requests give some up. It must not know what a request is.
 
@@ -306,17 +306,14 @@ mod tests {
         let mut recorder = Recorder::new(Arc::new(From(country)));
         recorder.ask(Question::Country).expect("an answer");
         let leaf = memory.graft(recorder.trace(), Ok(Decision::Proceed)).expect("a leaf");
-        let nth = leaf.uses();
-        let horizon = None;
-        Hit { leaf, horizon, nth }
+        Hit::of_run(leaf, None)
     }
 
     fn offered(witnesses: &Witnesses<u64>, hit: &Hit, request: u64, random: &mut Random) -> bool {
-        let wanted = hit.wants_witness();
-        if wanted {
-            witnesses.offer(&hit.leaf, hit.nth, request, 100, random.next());
+        if let Some(nth) = hit.wanted {
+            witnesses.offer(&hit.leaf, nth, request, 100, random.next());
         }
-        wanted
+        hit.wanted.is_some()
     }
 
     fn limits(leaf_max: usize, count_max: usize) -> WitnessLimits {
@@ -396,9 +393,9 @@ mod tests {
             let countries = if request < 19_000 { 200 } else { 5 };
             let country = random.next() % (1 + random.next() % countries);
             let hit = ask(&memory, country);
-            if hit.wants_witness() {
+            if let Some(nth) = hit.wanted {
                 let bytes = 1 + random.below(200);
-                witnesses.offer(&hit.leaf, hit.nth, (country, bytes), bytes, random.next());
+                witnesses.offer(&hit.leaf, nth, (country, bytes), bytes, random.next());
             }
             let (count, bytes) = witnesses.size();
             assert!(count <= 50 && bytes <= 3_000, "{count} {bytes} after {request}");

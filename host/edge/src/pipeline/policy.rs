@@ -126,8 +126,8 @@ impl Step<'_> {
 
     /// Keeps the request, now and then.
     fn witnessed(&self, hit: Hit) -> Hit {
-        if hit.wants_witness() {
-            self.live.remembered.keep_witness(&hit, &self.facts);
+        if let Some(nth) = hit.wanted {
+            self.live.remembered.keep_witness(&hit.leaf, nth, &self.facts);
         }
         hit
     }
