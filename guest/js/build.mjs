@@ -99,7 +99,7 @@ async function checkExport(esbuild, dir, entry) {
     }
 }
 
-/** One module of all the policy's code, and which interfaces of the contract it imports. */
+/** One module of all the policy's code, and what of the contract it uses. */
 async function bundle(esbuild, dir, entry) {
     const sdk = (name) => JSON.stringify(join(SDK, "src", `${name}.ts`));
     const stdin = {
@@ -117,11 +117,52 @@ async function bundle(esbuild, dir, entry) {
         sourcefile: "policy",
         loader: "js",
     };
-    const { metafile, outputFiles } = await esbuild.build({ ...options(dir), stdin });
+    const whole = await esbuild.build({ ...options(dir), stdin, sourcemap: "inline" });
+    // Once more, without what only stood in lists of exports: esbuild keeps all of a module that is used as an object.
+    const pruned = { ...stdin, contents: withoutUnusedExports(whole.outputFiles[0].text) };
+    const { metafile, outputFiles } = await esbuild.build({ ...options(dir), stdin: pruned });
     const { imports } = metafile.outputs[BUNDLE];
     const interfaces = imports.map(({ path }) => path.slice(PACKAGE.length, -VERSION.length));
     const text = (end) => outputFiles.find(({ path }) => path.endsWith(end)).text;
-    return { source: text(".js"), sourceMap: new SourceMap(JSON.parse(text(".map"))), interfaces };
+    const source = text(".js");
+    const used = new Map(interfaces.map((name) => [name, functionsOf(source, name)]));
+    return { source, sourceMap: new SourceMap(JSON.parse(text(".map"))), used };
+}
+
+/**
+ * The bundle with those exports only that are used, of the modules that are used as objects: `visitor.country()` needs
+ * nothing else of `visitor`. A module of which more is done than naming its parts is left as it is.
+ */
+function withoutUnusedExports(source) {
+    return source.replace(/^__export\((\w+_exports), \{\n([^}]*)\n\}\);$/gm, (list, module, entries) => {
+        const uses = usesOf(module, source.replace(list, "").replace(`var ${module} = {};`, ""));
+        if (uses === undefined) {
+            return list;
+        }
+        // Lines stay where they are, for the places in messages; a name of other letters stays, too.
+        const kept = entries.split("\n").map((entry) => {
+            const name = /^ *([\w$]+): /.exec(entry)?.[1];
+            return name === undefined || uses.has(name) ? entry : "";
+        });
+        return `__export(${module}, {\n${kept.join("\n")}\n});`;
+    });
+}
+
+/** The parts of an object that are named in the source; undefined when it is used in another way, too. */
+function usesOf(object, source) {
+    const uses = source.match(new RegExp(`(?<![\\w$.])${object}(?![\\w$])(\\.[\\w$]+)?`, "g")) ?? [];
+    const parts = uses.map((use) => use.slice(object.length + 1));
+    return parts.includes("") ? undefined : new Set(parts);
+}
+
+/**
+ * The functions of an interface that the bundle calls, in camel case; undefined where that cannot be told, as when a
+ * policy goes around the SDK. The SDK imports each interface as a whole and names what it calls.
+ */
+function functionsOf(source, name) {
+    const lines = source.match(/^import .*$/gm).filter((line) => line.endsWith(`"${PACKAGE}${name}${VERSION}";`));
+    const [, object] = /^import \* as (\w+) from /.exec(lines[0]) ?? [];
+    return lines.length === 1 && object !== undefined ? usesOf(object, source.replace(lines[0], "")) : undefined;
 }
 
 function options(dir) {
@@ -144,12 +185,12 @@ function options(dir) {
 }
 
 /** The component around the engine of JavaScript and the policy. */
-async function component(componentize, { source, sourceMap, interfaces }) {
+async function component(componentize, { source, sourceMap, used }) {
     const work = await mkdtemp(join(tmpdir(), "wayside-policy-"));
     try {
         const contract = await readFile(join(SDK, "wit/policy.wit"), "utf8");
         const witPath = join(work, "policy.wit");
-        await writeFile(witPath, contractOf(contract, interfaces));
+        await writeFile(witPath, contractOf(contract, used));
         const built = await componentize(source, { witPath, worldName: WORLD, disableFeatures: DISABLED_FEATURES });
         return built.component;
     } catch (error) {
@@ -179,17 +220,28 @@ function unstarted(message, sourceMap) {
 }
 
 /**
- * The contract without the interfaces that are not used, which a component would import all the same: so its imports
- * tell what a policy can ask.
+ * The contract without the interfaces and functions that are not used, which a component would import all the same: so
+ * its imports tell what a policy can ask.
  */
-function contractOf(wit, interfaces) {
+function contractOf(wit, used) {
+    let open = "";
     return wit
         .split("\n")
         .filter((line) => {
-            const imported = /^ {4}import ([a-z-]+);$/.exec(line);
-            return imported === null || interfaces.includes(imported[1]);
+            open = /^(?:interface|world) ([a-z-]+) \{$/.exec(line)?.[1] ?? open;
+            const imported = /^ {4}import ([a-z-]+);$/.exec(line)?.[1];
+            const asked = /^ {4}([a-z-]+): func\(/.exec(line)?.[1];
+            if (imported !== undefined) {
+                return used.has(imported);
+            }
+            return asked === undefined || (used.get(open)?.has(camel(asked)) ?? true);
         })
         .join("\n");
+}
+
+/** `at-or-after` as JavaScript names it: `atOrAfter`. */
+function camel(name) {
+    return name.replace(/-([a-z])/g, (_, letter) => letter.toUpperCase());
 }
 
 /** What esbuild found, with its places in the source, and with remedies that fit a policy. */

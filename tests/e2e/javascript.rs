@@ -43,6 +43,22 @@ fn leads(dev: &Dev, country: &str, place: &str) {
     }
 }
 
+/// By its imports, not by the whole contract: so `wayside policy inspect` tells what a policy may ask.
+#[test]
+fn a_component_of_javascript_imports_what_the_policy_asks_and_nothing_else() {
+    let bytes = fs::read(sample()).expect("read");
+    let holds = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(holds("wayside:policy/visitor@1.0.0") && holds("wayside:policy/settings@1.0.0"));
+    for unused in [
+        "wayside:policy/request@1.0.0",
+        "wayside:policy/clock@1.0.0",
+        "in-network",
+        "time-zone",
+    ] {
+        assert!(!holds(unused), "it holds {unused}");
+    }
+}
+
 #[test]
 fn a_policy_in_javascript_decides_and_its_decisions_are_remembered() {
     let component = sample();
