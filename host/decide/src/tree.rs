@@ -186,7 +186,9 @@ impl Hit {
     /// What a run found whose outcome is remembered at `leaf`: its request was the last to be counted there.
     #[must_use]
     pub fn of_run(leaf: Arc<Leaf>, horizon: Option<u64>) -> Self {
-        let wanted = leaf.if_wanted(leaf.uses());
+        // A leaf that nobody else holds was given no place in the tree, and will not be found again.
+        let is_kept = Arc::strong_count(&leaf) > 1;
+        let wanted = leaf.if_wanted(leaf.uses()).filter(|_| is_kept);
         Self { leaf, horizon, wanted }
     }
 }

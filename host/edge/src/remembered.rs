@@ -196,6 +196,9 @@ impl Remembered {
     /// Keeps a request that was decided, so that another version can be tried on it. Comes seldom.
     #[cold]
     pub(crate) fn keep_witness<T: RequestText>(&self, leaf: &Arc<Leaf>, nth: u64, facts: &RequestFacts<T>) {
+        if self.witnesses.is_in_vain(nth) {
+            return;
+        }
         let Ok(random) = getrandom::u64() else {
             return;
         };

@@ -4,7 +4,10 @@
 //! leaf a uniform sample of its requests (a reservoir). All leaves share one bound on count and bytes; when it is
 //! reached, leaves whose witnesses stand for few requests give some up. It must not know what a request is.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{Leaf, Tree};
 
@@ -36,6 +39,8 @@ impl Default for WitnessLimits {
 #[derive(Debug)]
 pub struct Witnesses<W> {
     kept: Mutex<Kept<W>>,
+    /// Whether there was no room for the last that came for the first time.
+    is_full: AtomicBool,
     limits: WitnessLimits,
 }
 
@@ -79,8 +84,15 @@ impl<W> Witnesses<W> {
         };
         Self {
             kept: Mutex::new(kept),
+            is_full: AtomicBool::new(false),
             limits,
         }
+    }
+
+    /// Whether it would be in vain to offer the `nth` request of a leaf: the first of a leaf that nobody may ever come to
+    /// again, where there was no room for another such. Quicker than making one to offer.
+    pub fn is_in_vain(&self, nth: u64) -> bool {
+        nth == 1 && self.is_full.load(Ordering::Relaxed)
     }
 
     /// Takes the `nth` request that ended at `leaf` for a witness, or does not, where another was quicker or there is
@@ -95,7 +107,9 @@ impl<W> Witnesses<W> {
             request: Arc::new(request),
             bytes,
         };
-        let next = match kept.take(leaf, witness, &self.limits, &mut random) {
+        let taken = kept.take(leaf, witness, &self.limits, &mut random);
+        self.is_full.store(taken.is_none(), Ordering::Relaxed);
+        let next = match taken {
             Some(sample) if sample.witnesses.len() < sample.size => nth + 1,
             Some(sample) => next_taken(nth, sample.size, random.fraction()),
             // Perhaps there is room when twice as many have come.
@@ -373,6 +387,33 @@ mod tests {
         }
         assert!((0..4).all(|country| of(country) >= 1));
         assert_eq!(witnesses.size().0, 100);
+    }
+
+    #[test]
+    fn what_has_no_place_in_the_tree_is_no_witness() {
+        let tree = TreeLimits {
+            answers_max: 2,
+            answers_kept: 1,
+            ..TreeLimits::default()
+        };
+        let memory = Memory::new(tree);
+        let hits: Vec<_> = (0..50).map(|country| ask(&memory, country)).collect();
+        let wanted = hits.iter().filter(|hit| hit.wanted.is_some()).count();
+        assert!((3..20).contains(&wanted), "{wanted}");
+    }
+
+    #[test]
+    fn where_there_is_no_room_first_comers_are_not_even_made_witnesses() {
+        let (memory, witnesses) = (Memory::default(), Witnesses::new(limits(20, 10)));
+        let mut random = Random(4);
+        assert!(!witnesses.is_in_vain(1));
+        for country in 0..20 {
+            // Each twice, so that none gives way to a leaf that is used as much.
+            ask(&memory, country);
+            offered(&witnesses, &ask(&memory, country), country, &mut random);
+        }
+        assert!(witnesses.is_in_vain(1) && !witnesses.is_in_vain(2));
+        assert_eq!(witnesses.size().0, 10);
     }
 
     #[test]
