@@ -68,12 +68,27 @@ pub enum Failure {
     /// There is no guest to run: it is not loaded, or this node refused it.
     #[error("the policy cannot run here: {0}")]
     Unavailable(String),
+    /// The guest was cut off again and again, and is not run for a while.
+    #[error("the policy was cut off again and again and rests")]
+    Resting,
     /// The tenant's share of guest runs is used up and its queue is full, or the wait was too long.
     #[error("the tenant's queue of policy runs is full")]
     Overloaded,
 }
 
 impl Failure {
+    /// Every label.
+    pub const LABELS: [&str; 8] = [
+        "trapped",
+        "deadline",
+        "question_limit",
+        "invalid_question",
+        "invalid_decision",
+        "unavailable",
+        "resting",
+        "overloaded",
+    ];
+
     /// A short, fixed word for metrics.
     #[must_use]
     pub const fn label(&self) -> &'static str {
@@ -84,6 +99,7 @@ impl Failure {
             Self::InvalidQuestion(_) => "invalid_question",
             Self::InvalidDecision(_) => "invalid_decision",
             Self::Unavailable(_) => "unavailable",
+            Self::Resting => "resting",
             Self::Overloaded => "overloaded",
         }
     }
@@ -94,7 +110,7 @@ impl Failure {
     pub const fn is_deterministic(&self) -> bool {
         !matches!(
             self,
-            Self::DeadlineExceeded { .. } | Self::Unavailable(_) | Self::Overloaded
+            Self::DeadlineExceeded { .. } | Self::Unavailable(_) | Self::Resting | Self::Overloaded
         )
     }
 }

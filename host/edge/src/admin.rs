@@ -1,6 +1,7 @@
 //! The node's own endpoint: is it alive, is it ready, what does it count, what does it hold.
 
 use std::{
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,6 +11,7 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{
         DefaultBodyLimit, Query, RawQuery, State,
         rejection::{BytesRejection, QueryRejection},
@@ -19,8 +21,9 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast::error::RecvError};
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
 
 use crate::{
@@ -29,6 +32,7 @@ use crate::{
     guests::Guests,
     pipeline::Edge,
     plan::{self, PlanError, Wanted},
+    policy_log::{self, Line},
 };
 
 /// What the endpoint reads from.
@@ -70,6 +74,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .route("/status", get(status))
         .route("/policies", get(policies))
         .route("/policies/explain", get(explain_one))
+        .route("/policies/logs", get(policy_logs))
         .route(
             "/policies/plan",
             post(plan_one).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX)),
@@ -99,6 +104,10 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     admin.edge.metrics.show_links(size.entries, size.bytes);
     let wide = explain::wide_questions(&admin.edge.directory.load());
     admin.edge.metrics.show_wide_questions(&wide);
+    admin
+        .edge
+        .metrics
+        .show_resting(explain::resting(&admin.edge.directory.load()));
     match admin.edge.metrics.text() {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -151,6 +160,42 @@ async fn explain_one(
         Some(explanation) => Json(explanation).into_response(),
         None => (StatusCode::NOT_FOUND, "there is no such binding on this node\n").into_response(),
     }
+}
+
+/// What policies said, a line of JSON each; without end where the lines to come are wanted.
+async fn policy_logs(
+    State(admin): State<Arc<Admin>>,
+    wanted: Result<Query<policy_log::Wanted>, QueryRejection>,
+) -> Response {
+    let Ok(Query(wanted)) = wanted else {
+        let expected = "expected the parameters tenant and, where they matter, site, prefix and follow=true";
+        return refuse(StatusCode::BAD_REQUEST, expected.to_owned());
+    };
+    let (kept, coming) = admin.edge.policy_log.follow();
+    let kept: Vec<Line> = kept.into_iter().filter(|line| wanted.has(line)).collect();
+    let kept = stream::iter(kept).map(|line| Ok::<_, Infallible>(json_line(&line)));
+    let coming = stream::unfold((coming, wanted), |(mut coming, wanted)| async move {
+        loop {
+            if !wanted.follow {
+                return None;
+            }
+            match coming.recv().await {
+                Ok(line) if wanted.has(&line) => return Some((Ok(json_line(&line)), (coming, wanted))),
+                // Not theirs; or some were missed, and those that are left come next.
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    (kind, Body::from_stream(kept.chain(coming))).into_response()
+}
+
+fn json_line(line: &Line) -> Bytes {
+    // A line is texts and a number: it can always be written.
+    let mut text = serde_json::to_vec(line).unwrap_or_default();
+    text.push(b'\n');
+    text.into()
 }
 
 /// What another version of a binding's policy would change. The body is the component.

@@ -8,7 +8,11 @@ use foldhash::fast::RandomState;
 use wayside_decide::{binding::Binding, digest::Digest, host::HostPattern, site::Site};
 use wayside_upstream::protocol::{Cursor, EdgeDirectory};
 
-use crate::{guests::Loadable, remembered::Remembered};
+use crate::{
+    account::{Account, Accounts},
+    guests::Loadable,
+    remembered::Remembered,
+};
 
 /// All sites of a node at one position of the feed.
 #[derive(Default)]
@@ -36,11 +40,18 @@ pub(crate) struct LiveBinding {
     pub(crate) guest: Result<Arc<Loadable>, Arc<str>>,
     /// What is remembered of this version with these settings.
     pub(crate) remembered: Arc<Remembered>,
+    /// Its policy's.
+    pub(crate) account: Arc<Account>,
 }
 
 impl LiveBinding {
     /// What is remembered stays only with the same binding, version and settings, of the same site.
-    fn new(binding: &Binding, guest: Result<Arc<Loadable>, Arc<str>>, before: Option<&Self>) -> Self {
+    fn new(
+        binding: &Binding,
+        guest: Result<Arc<Loadable>, Arc<str>>,
+        before: Option<&Self>,
+        account: impl FnOnce() -> Arc<Account>,
+    ) -> Self {
         match before.filter(|before| *before.binding == *binding) {
             Some(before) => Self {
                 guest,
@@ -50,6 +61,7 @@ impl LiveBinding {
                 binding: Arc::new(binding.clone()),
                 guest,
                 remembered: Arc::default(),
+                account: account(),
             },
         }
     }
@@ -81,14 +93,19 @@ impl Directory {
     /// Builds the snapshot of `wire`. A site that cannot be read is left out and logged, and what `previous` knew of
     /// it stays: one bad item never freezes the set. A binding whose new version is still pending keeps running the
     /// version `previous` ran.
-    pub(crate) fn build(wire: &EdgeDirectory, previous: &Self, guest: impl Fn(Digest) -> GuestState) -> Self {
+    pub(crate) fn build(
+        wire: &EdgeDirectory,
+        previous: &Self,
+        accounts: &Accounts,
+        guest: impl Fn(Digest) -> GuestState,
+    ) -> Self {
         let mut directory = Self {
             cursor: Some(wire.cursor),
             ..Self::default()
         };
         for wire_site in &wire.sites {
             let live = match Site::try_from(wire_site.clone()) {
-                Ok(site) => Arc::new(LiveSite::build(site, previous, &guest)),
+                Ok(site) => Arc::new(LiveSite::build(site, previous, accounts, &guest)),
                 Err(error) => {
                     tracing::error!(tenant = wire_site.tenant, site = wire_site.name, %error, "quarantined a site");
                     match previous.by_number(wire_site.id) {
@@ -145,10 +162,10 @@ impl Directory {
 impl LiveSite {
     /// A site none of whose policies run.
     pub(crate) fn without_guests(site: Site, previous: &Directory) -> Self {
-        Self::build(site, previous, &|_| GuestState::Pending)
+        Self::build(site, previous, &Accounts::default(), &|_| GuestState::Pending)
     }
 
-    fn build(site: Site, previous: &Directory, guest: &impl Fn(Digest) -> GuestState) -> Self {
+    fn build(site: Site, previous: &Directory, accounts: &Accounts, guest: &impl Fn(Digest) -> GuestState) -> Self {
         let before = if site.bindings.is_empty() {
             None
         } else {
@@ -168,12 +185,14 @@ impl LiveSite {
                     },
                 })
             });
-            match (guest(binding.digest), kept) {
-                (GuestState::Ready(guest), kept) => LiveBinding::new(binding, Ok(guest), kept.as_ref()),
-                (GuestState::Refused(reason), kept) => LiveBinding::new(binding, Err(reason), kept.as_ref()),
-                (GuestState::Pending, Some(kept)) => kept,
-                (GuestState::Pending, None) => LiveBinding::new(binding, Err("it is still being loaded".into()), None),
-            }
+            let (guest, kept) = match (guest(binding.digest), kept) {
+                (GuestState::Ready(guest), kept) => (Ok(guest), kept),
+                (GuestState::Refused(reason), kept) => (Err(reason), kept),
+                (GuestState::Pending, Some(kept)) => return kept,
+                (GuestState::Pending, None) => (Err("it is still being loaded".into()), None),
+            };
+            let account = || accounts.of(&site.tenant, &binding.policy);
+            LiveBinding::new(binding, guest, kept.as_ref(), account)
         });
         let bindings = bindings.collect();
         Self { site, bindings }
@@ -184,7 +203,7 @@ impl LiveSite {
 mod tests {
     use wayside_upstream::protocol::{EdgeDirectory, EdgeSite};
 
-    use super::{Directory, GuestState};
+    use super::{Accounts, Directory, GuestState};
 
     fn site(id: u64, hosts: &[&str]) -> EdgeSite {
         EdgeSite {
@@ -202,7 +221,8 @@ mod tests {
     }
 
     fn build(sites: Vec<EdgeSite>, previous: &Directory) -> Directory {
-        Directory::build(&EdgeDirectory { cursor: 1, sites }, previous, |_| GuestState::Pending)
+        let wire = EdgeDirectory { cursor: 1, sites };
+        Directory::build(&wire, previous, &Accounts::default(), |_| GuestState::Pending)
     }
 
     fn number(directory: &Directory, host: &str) -> Option<u64> {

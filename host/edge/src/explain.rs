@@ -1,6 +1,10 @@
 //! What policies depend on, as the admin endpoint tells it: the live decision trees.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 use wayside_decide::{
@@ -47,6 +51,23 @@ pub(crate) struct Summary {
     wide_questions: Vec<WideQuestion>,
     /// How the policy contradicted itself, where it did.
     contradiction: Option<String>,
+    /// How long the policy still rests after it was cut off again and again, in seconds.
+    rests_s: Option<u64>,
+    /// The policy's account, all its bindings and versions together.
+    account: Taken,
+}
+
+/// What a policy took on this node since its start.
+#[derive(Debug, Serialize)]
+struct Taken {
+    /// Decisions that needed no run.
+    remembered: u64,
+    /// Runs by outcome.
+    runs: BTreeMap<&'static str, u64>,
+    /// Processor time of the runs, in microseconds.
+    cpu_us: u64,
+    /// The most memory a run has had, in bytes.
+    memory_peak_bytes: u64,
 }
 
 /// A question with more answers than are remembered.
@@ -152,7 +173,21 @@ fn summary(site: &LiveSite, live: &LiveBinding) -> Summary {
         witness_bytes,
         wide_questions: tree.wide().iter().map(WideQuestion::from).collect(),
         contradiction: memory.contradiction().map(ToString::to_string),
+        rests_s: live.remembered.rests_for(Instant::now()).map(|rest| rest.as_secs() + 1),
+        account: Taken {
+            remembered: live.account.remembered(),
+            runs: live.account.runs().collect(),
+            cpu_us: u64::try_from(live.account.cpu().as_micros()).unwrap_or(u64::MAX),
+            memory_peak_bytes: live.account.memory_peak_bytes(),
+        },
     }
+}
+
+/// How many bindings' policies rest.
+pub(crate) fn resting(directory: &Directory) -> usize {
+    let now = Instant::now();
+    let bindings = directory.sites().flat_map(|site| site.bindings());
+    bindings.filter(|live| live.remembered.rests_for(now).is_some()).count()
 }
 
 impl From<&Wide> for WideQuestion {

@@ -202,7 +202,9 @@ impl Follower {
 
     fn swap(&self, wire: &EdgeDirectory) {
         let previous = self.edge.directory.load_full();
-        let directory = Directory::build(wire, &previous, |digest| self.guests.state(digest));
+        let directory = Directory::build(wire, &previous, &self.edge.metrics.accounts, |digest| {
+            self.guests.state(digest)
+        });
         self.edge.metrics.show_sites(directory.site_count());
         self.edge.directory.store(Arc::new(directory));
     }

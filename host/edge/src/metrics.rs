@@ -22,7 +22,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::refusal::Refusal;
+use crate::{account::Accounts, refusal::Refusal};
 
 /// Status codes the edge answers with.
 const STATUSES: [u16; 20] = [
@@ -115,6 +115,8 @@ const WIDE_MAX: usize = 100;
 pub(crate) struct Metrics {
     registry: Registry,
     shards: Shards,
+    pub(crate) accounts: Accounts,
+    policies_resting: Gauge,
     policy_runs: Family<Outcome, Counter>,
     policy_loads: Family<Outcome, Counter>,
     geo_reloads: Family<Outcome, Counter>,
@@ -131,6 +133,8 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             shards: Shards::default(),
+            accounts: Accounts::default(),
+            policies_resting: Gauge::default(),
             policy_runs: Family::default(),
             policy_loads: Family::default(),
             geo_reloads: Family::default(),
@@ -148,6 +152,12 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register_collector(Box::new(self.shards.clone()));
+        registry.register_collector(Box::new(self.accounts.clone()));
+        registry.register(
+            "wayside_policies_resting",
+            "Bindings whose policy was cut off again and again and is not run for a while",
+            self.policies_resting.clone(),
+        );
         registry.register(
             "wayside_policy_runs",
             "Runs of policies by outcome",
@@ -230,6 +240,10 @@ impl Metrics {
     pub(crate) fn show_links(&self, entries: u64, bytes: u64) {
         self.links_cached.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.links_cached_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn show_resting(&self, bindings: usize) {
+        self.policies_resting.set(i64::try_from(bindings).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn show_sites(&self, count: usize) {

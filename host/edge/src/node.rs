@@ -38,6 +38,7 @@ use crate::{
     loader::OriginLoader,
     metrics::Metrics,
     pipeline::Edge,
+    policy_log::PolicyLog,
     snapshot,
 };
 
@@ -141,6 +142,7 @@ impl Node {
             honours_demo_country: settings.honours_demo_country,
             logs_requests: settings.logs_requests,
             metrics,
+            policy_log: PolicyLog::default(),
         });
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
         let admission = Admission::new(engine, settings.compiler);

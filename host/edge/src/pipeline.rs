@@ -21,6 +21,7 @@ use crate::{
     geo::Database,
     head::Head,
     metrics::{Metrics, Shard},
+    policy_log::PolicyLog,
     refusal::Refusal,
     visit::Visit,
 };
@@ -41,6 +42,7 @@ pub(crate) struct Edge {
     pub(crate) honours_demo_country: bool,
     pub(crate) logs_requests: bool,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) policy_log: PolicyLog,
 }
 
 /// What a visitor gets when nothing is refused.

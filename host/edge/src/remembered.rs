@@ -14,10 +14,10 @@ use std::{
 
 use tokio::sync::watch;
 use wayside_decide::{
-    decision::Failure,
+    decision::{Decision, Failure},
     facts::Facts as _,
-    name::Name,
     question::Answer,
+    site::Site,
     trace::{Recorder, Trace},
     tree::{
         Hit, Leaf, Walk,
@@ -25,11 +25,13 @@ use wayside_decide::{
         witnesses::Witnesses,
     },
 };
+use wayside_policy::{guest::Cost, pool::PolicyRun};
 
 use crate::{
     directory::LiveBinding,
     facts::{OwnedText, RequestFacts, RequestText},
     pipeline::Edge,
+    policy_log::Line,
     witness::Witness,
 };
 
@@ -71,20 +73,41 @@ impl Rest {
         self.until.is_some_and(|until| now < until)
     }
 
-    fn note(&mut self, result: &Landed, now: Instant) {
+    fn note(&mut self, result: &Landed, now: Instant) -> Change {
         match result {
             Err(Failure::DeadlineExceeded { .. }) => {
                 self.cut_offs += 1;
-                if self.cut_offs >= CUT_OFFS_MAX {
-                    let doublings = (self.cut_offs - CUT_OFFS_MAX).min(6);
-                    self.until = Some(now + REST_FIRST.saturating_mul(1 << doublings).min(REST_MAX));
+                if self.cut_offs < CUT_OFFS_MAX {
+                    return Change::None;
                 }
+                let doublings = (self.cut_offs - CUT_OFFS_MAX).min(6);
+                let rest = REST_FIRST.saturating_mul(1 << doublings).min(REST_MAX);
+                self.until = Some(now + rest);
+                Change::Rests(rest)
             }
             // It never ran: that says nothing of it.
-            Err(Failure::Overloaded | Failure::Unavailable(_)) => {}
-            Ok(()) | Err(_) => *self = Self::default(),
+            Err(Failure::Overloaded | Failure::Unavailable(_) | Failure::Resting) => Change::None,
+            Ok(()) | Err(_) => match std::mem::take(self).until {
+                Some(_) => Change::RunsAgain,
+                None => Change::None,
+            },
         }
     }
+}
+
+/// What a run changed about a guest's rest.
+enum Change {
+    None,
+    /// It rests for so long.
+    Rests(Duration),
+    RunsAgain,
+}
+
+/// A binding, and the site it is of.
+#[derive(Clone, Copy)]
+pub(crate) struct Whose<'w> {
+    pub(crate) site: &'w Site,
+    pub(crate) live: &'w LiveBinding,
 }
 
 /// What came of a fresh run.
@@ -108,17 +131,16 @@ impl From<Result<Hit, Failure>> for Fresh {
 /// link: what a run decides without a link that it asked for is not remembered.
 pub(crate) async fn decide_anew(
     edge: &Edge,
-    tenant: &Name,
-    live: &LiveBinding,
+    whose: Whose<'_>,
     facts: RequestFacts<OwnedText>,
     has_link: bool,
     now: Instant,
 ) -> Fresh {
-    let facts = Arc::new(facts);
+    let (facts, live) = (Arc::new(facts), whose.live);
     let remembered = &live.remembered;
     for _ in 0..WAITS_MAX {
         if let Err(failure) = remembered.may_run(now) {
-            edge.metrics.count_policy_run(failure.label());
+            count(edge, live, &Err(failure.clone()), Cost::default());
             return Err(failure).into();
         }
         let path = remembered.memory.tree().answers_before_new(&*facts);
@@ -128,7 +150,7 @@ pub(crate) async fn decide_anew(
                 if let Walk::Found(hit) = remembered.memory.walk(&*facts) {
                     return Ok(hit).into();
                 }
-                let fresh = run(edge, tenant, live, &facts, has_link, now).await;
+                let fresh = run(edge, whose, &facts, has_link, now).await;
                 flight.land(fresh.result.as_ref().map(|_| ()).map_err(Clone::clone));
                 return fresh;
             }
@@ -144,17 +166,17 @@ pub(crate) async fn decide_anew(
             return Ok(hit).into();
         }
     }
-    run(edge, tenant, live, &facts, has_link, now).await
+    run(edge, whose, &facts, has_link, now).await
 }
 
 async fn run(
     edge: &Edge,
-    tenant: &Name,
-    live: &LiveBinding,
+    whose: Whose<'_>,
     facts: &Arc<RequestFacts<OwnedText>>,
     has_link: bool,
     now: Instant,
 ) -> Fresh {
+    let live = whose.live;
     let loaded = match &live.guest {
         Ok(loadable) => loadable.guest().await,
         Err(reason) => Err(Failure::Unavailable(reason.to_string())),
@@ -162,22 +184,15 @@ async fn run(
     let guest = match loaded {
         Ok(guest) => guest,
         Err(failure) => {
-            edge.metrics.count_policy_run(failure.label());
+            count(edge, live, &Err(failure.clone()), Cost::default());
             return Err(failure).into();
         }
     };
     let now_s = facts.now_s();
     let facts = Arc::clone(facts);
-    let run = edge.policies.run(tenant, guest, Recorder::new(facts)).await;
-    let policy = &live.binding.policy;
-    for line in &run.log {
-        tracing::debug!(target: "wayside::policy", %tenant, %policy, level = %line.level, "{}", line.message);
-    }
-    if let Err(failure) = &run.result {
-        tracing::debug!(target: "wayside::policy", %tenant, %policy, %failure, "the policy gave no decision");
-    }
-    let outcome = run.result.as_ref().map_or_else(Failure::label, |_| "decided");
-    edge.metrics.count_policy_run(outcome);
+    let run = edge.policies.run(&whose.site.tenant, guest, Recorder::new(facts)).await;
+    tell(edge, whose, &run, now_s);
+    count(edge, live, &run.result, run.cost);
     let trace = run.recorder.into_trace();
     if !has_link && trace.iter().any(|(question, _)| question.is_about_link()) {
         return Fresh {
@@ -187,9 +202,34 @@ async fn run(
             lacked_link: true,
         };
     }
-    live.remembered
-        .keep(tenant, policy, &trace, run.result, now, now_s)
-        .into()
+    live.remembered.keep(whose, &trace, run.result, now, now_s).into()
+}
+
+fn count(edge: &Edge, live: &LiveBinding, result: &Result<Decision, Failure>, cost: Cost) {
+    live.account.count_run(result, cost);
+    edge.metrics
+        .count_policy_run(result.as_ref().map_or_else(Failure::label, |_| "decided"));
+}
+
+/// Hands on what a policy said, and why it gave no decision, to those who follow its log.
+fn tell(edge: &Edge, whose: Whose<'_>, run: &PolicyRun, now_s: u64) {
+    let (site, binding) = (whose.site, &whose.live.binding);
+    let line = |level: &str, message: &str| Line {
+        at_s: now_s,
+        tenant: site.tenant.to_string(),
+        site: site.name.to_string(),
+        prefix: binding.prefix.to_string(),
+        policy: binding.policy.to_string(),
+        digest: binding.digest.to_string(),
+        level: level.to_owned(),
+        message: message.to_owned(),
+    };
+    for note in &run.log {
+        edge.policy_log.push(line(&note.level.to_string(), &note.message));
+    }
+    if let Err(failure) = &run.result {
+        edge.policy_log.push(line("failure", &failure.to_string()));
+    }
 }
 
 impl Remembered {
@@ -222,28 +262,41 @@ impl Remembered {
         if let Some(contradiction) = self.memory.contradiction() {
             return Err(Failure::Unavailable(contradiction.to_string()));
         }
-        if lock(&self.rest).is_resting(now) {
-            let reason = "it was cut off again and again and rests";
-            return Err(Failure::Unavailable(reason.to_owned()));
+        match lock(&self.rest).is_resting(now) {
+            true => Err(Failure::Resting),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// How long the guest still rests; not at all when it may run.
+    pub(crate) fn rests_for(&self, now: Instant) -> Option<Duration> {
+        let until = lock(&self.rest).until?;
+        Some(until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
     /// Keeps what a run came to whose facts are those of `now_s`.
     fn keep(
         &self,
-        tenant: &Name,
-        policy: &Name,
+        whose: Whose<'_>,
         trace: &Trace,
-        result: Result<wayside_decide::decision::Decision, Failure>,
+        result: Result<Decision, Failure>,
         now: Instant,
         now_s: u64,
     ) -> Result<Hit, Failure> {
-        lock(&self.rest).note(&result.as_ref().map(|_| ()).map_err(Clone::clone), now);
+        let (tenant, policy) = (&whose.site.tenant, &whose.live.binding.policy);
+        let (site, prefix) = (&whose.site.name, &whose.live.binding.prefix);
+        match lock(&self.rest).note(&result.as_ref().map(|_| ()).map_err(Clone::clone), now) {
+            Change::Rests(rest) => {
+                let rest_s = rest.as_secs();
+                tracing::warn!(%tenant, %site, %prefix, %policy, rest_s, "a policy was cut off again and again and rests");
+            }
+            Change::RunsAgain => tracing::info!(%tenant, %site, %prefix, %policy, "a policy that rested runs again"),
+            Change::None => {}
+        }
         let leaf = self.memory.graft(trace, result).map_err(|not_kept| match not_kept {
             NotKept::Passing(failure) => failure,
             NotKept::Contradicted(contradiction) => {
-                tracing::error!(%tenant, %policy, %contradiction, "a policy contradicts itself; it does not run here again");
+                tracing::error!(%tenant, %site, %prefix, %policy, %contradiction, "a policy contradicts itself; it does not run here again");
                 Failure::Unavailable(contradiction.to_string())
             }
         })?;

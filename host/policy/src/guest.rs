@@ -3,8 +3,9 @@
 //! In: a recorder. Out: a checked decision or a failure, and what the guest wrote to its log. Each run has a fresh
 //! instance, so that nothing of one request is there at the next.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
+use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{
     PoolConcurrencyLimitError, Store, Trap,
     component::{Component, InstancePre},
@@ -40,6 +41,17 @@ pub struct Run {
     pub recorder: Recorder,
     /// What the guest wrote to its log.
     pub log: Vec<Note>,
+    /// What the run took.
+    pub cost: Cost,
+}
+
+/// What a run took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Processor time, the sandbox's making and its end included.
+    pub cpu: Duration,
+    /// The most memory it had, in bytes.
+    pub memory_bytes: u64,
 }
 
 impl Guest {
@@ -71,6 +83,7 @@ impl Guest {
     /// Runs the guest once, on this thread, for at most the engine's deadline.
     #[must_use]
     pub fn run(&self, recorder: Recorder) -> Run {
+        let begun = cpu_time();
         let mut store = Store::new(self.engine.wasmtime(), Sandbox::new(recorder, self.class));
         store.limiter(|sandbox| &mut sandbox.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
@@ -82,6 +95,10 @@ impl Guest {
             .and_then(|policy| policy.call_decide(&mut store));
         drop(running);
         let sandbox = store.into_data();
+        let cost = Cost {
+            cpu: cpu_time().saturating_sub(begun),
+            memory_bytes: sandbox.limiter.memory_peak_bytes as u64,
+        };
         let result = match outcome {
             Ok(decision) => conv::decision(&decision).map_err(Failure::InvalidDecision),
             Err(error) => Err(self.failure(&error, &sandbox)),
@@ -90,6 +107,7 @@ impl Guest {
             result,
             recorder: sandbox.recorder,
             log: sandbox.notes.into_inner(),
+            cost,
         }
     }
 
@@ -129,6 +147,12 @@ impl Guest {
             false => reason,
         })
     }
+}
+
+/// The processor time this thread has had.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 /// A guest's text, fit for a log: it may hold anything.

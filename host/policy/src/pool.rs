@@ -20,7 +20,7 @@ use wayside_decide::{
 };
 
 use crate::{
-    guest::{Guest, Run},
+    guest::{Cost, Guest, Run},
     note::Note,
     queue::{Full, Queue},
 };
@@ -64,6 +64,8 @@ pub struct PolicyRun {
     pub waited: Duration,
     /// How long the guest ran; zero when it did not.
     pub took: Duration,
+    /// What the run took; nothing when there was none.
+    pub cost: Cost,
 }
 
 /// Threads that run guests. Dropping it finishes the runs in progress, refuses those that wait, and joins the threads.
@@ -140,6 +142,7 @@ impl Pool {
                 result: run.result,
                 recorder: run.recorder,
                 log: run.log,
+                cost: run.cost,
                 waited: began.saturating_duration_since(asked),
                 took,
             },
@@ -196,6 +199,7 @@ fn refused(recorder: Recorder, failure: Failure, asked: Instant) -> PolicyRun {
         result: Err(failure),
         recorder,
         log: Vec::new(),
+        cost: Cost::default(),
         waited: asked.elapsed(),
         took: Duration::ZERO,
     }
@@ -226,6 +230,7 @@ fn run_guarded(guest: &Guest, recorder: Recorder) -> Run {
             result: Err(Failure::Unavailable("the host failed while running it".to_owned())),
             recorder: spare,
             log: Vec::new(),
+            cost: Cost::default(),
         }
     })
 }

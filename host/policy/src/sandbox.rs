@@ -34,6 +34,7 @@ impl Sandbox {
             limiter: Limiter {
                 class,
                 was_refused_memory: false,
+                memory_peak_bytes: 0,
             },
         }
     }
@@ -228,12 +229,16 @@ pub(crate) struct HostMemory(String);
 pub(crate) struct Limiter {
     pub(crate) class: Class,
     pub(crate) was_refused_memory: bool,
+    pub(crate) memory_peak_bytes: usize,
 }
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, _: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let is_within = desired <= self.class.memory_bytes_max() && maximum.is_none_or(|maximum| desired <= maximum);
         self.was_refused_memory |= !is_within;
+        if is_within {
+            self.memory_peak_bytes = self.memory_peak_bytes.max(desired);
+        }
         Ok(is_within)
     }
 

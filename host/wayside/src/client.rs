@@ -36,6 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longer than the compilation of a large policy may take, and its trial after that.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long an answer that has no end is read: longer than anybody looks.
+const FOLLOWED_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// Largest answer that is read, in bytes: more than a page of the longest links.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -128,6 +130,37 @@ impl Client {
     /// Asks for something.
     pub(crate) async fn get(&self, path: &[&str], query: &Query<'_>) -> anyhow::Result<Value> {
         self.json(|| self.request(Method::GET, path, query)).await
+    }
+
+    /// Hands on an answer line by line, for as long as it lasts or `take` wants more.
+    pub(crate) async fn lines(
+        &self,
+        path: &[&str],
+        query: &Query<'_>,
+        mut take: impl FnMut(&str) -> anyhow::Result<Heard>,
+    ) -> anyhow::Result<()> {
+        let request = self.request(Method::GET, path, query)?.timeout(FOLLOWED_MAX);
+        let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(Refusal::read(status, &self.read(response).await?).into());
+        }
+        let mut rest = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+            rest.extend_from_slice(&chunk);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if take(String::from_utf8_lossy(&line).trim_end())? == Heard::Nobody {
+                    return Ok(());
+                }
+            }
+            ensure!(
+                rest.len() <= ANSWER_BYTES_MAX,
+                "{}: found a line without end",
+                self.misread()
+            );
+        }
+        Ok(())
     }
 
     /// Sends JSON.

@@ -33,6 +33,11 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     write(&format!("{text}\n")).map(drop)
 }
 
+/// Writes one of many lines, and says whether anybody still reads.
+pub(crate) fn heard(text: &str) -> anyhow::Result<Heard> {
+    write(&format!("{text}\n"))
+}
+
 /// Writes text as it stands, whatever the format.
 pub(crate) fn text(text: &str) -> anyhow::Result<()> {
     write(text).map(drop)

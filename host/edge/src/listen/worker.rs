@@ -14,6 +14,7 @@ use crate::{
     request_id::RequestId,
     request_log,
     respond::{self, Reply},
+    warnings::{Warning, Warnings},
 };
 
 /// One listening thread's own.
@@ -22,6 +23,7 @@ pub(super) struct Worker {
     shard: Arc<Shard>,
     pub(super) clock: Clock,
     pub(super) buffers: Buffers,
+    warnings: Warnings,
 }
 
 impl Worker {
@@ -32,6 +34,7 @@ impl Worker {
             shard,
             clock: Clock::new(),
             buffers: Buffers::default(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -74,12 +77,23 @@ impl Worker {
         let id = RequestId::next();
         self.shard.count_refusal(refusal);
         if let (true, Some(head)) = (refusal.is_ours(), head) {
-            let reason = refusal.detail().unwrap_or_default();
-            let host = head.authority.map(str::as_bytes).or_else(|| head.fields.first("host"));
-            let host = String::from_utf8_lossy(host.unwrap_or_default());
-            tracing::warn!(request_id = %id, kind = refusal.label(), %host, path = head.path, reason, "refused a request");
+            self.warn(id, refusal, head);
         }
         let reply = respond::refuse(refusal, id);
         (id, reply.status, write(&reply))
+    }
+
+    fn warn(&self, id: RequestId, refusal: &Refusal, head: &Head<'_>) {
+        let kind = refusal.label();
+        let Warning::Write { left_out } = self.warnings.meet(kind, self.clock.now().unix_s) else {
+            return;
+        };
+        if left_out > 0 {
+            tracing::warn!(kind, left_out, "refused more requests than are listed");
+        }
+        let reason = refusal.detail().unwrap_or_default();
+        let host = head.authority.map(str::as_bytes).or_else(|| head.fields.first("host"));
+        let host = String::from_utf8_lossy(host.unwrap_or_default());
+        tracing::warn!(request_id = %id, kind, %host, path = head.path, reason, "refused a request");
     }
 }

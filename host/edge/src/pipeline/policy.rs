@@ -23,7 +23,7 @@ use crate::{
     facts::{LinkKnown, RequestFacts},
     metrics::Shard,
     refusal::Refusal,
-    remembered,
+    remembered::{self, Whose},
     visit::Visit,
 };
 
@@ -103,15 +103,20 @@ impl Step<'_> {
         }
         if let Walk::Found(hit) = walk {
             self.shard.count_remembered();
+            self.live.account.count_remembered();
             return Ok(Ok(self.witnessed(hit)));
         }
         let away = self.learn_link().await.err();
         if away.is_some() {
             self.facts.set_link(LinkKnown::Unavailable);
         }
-        let (tenant, now) = (&self.site.site.tenant, self.visit.now.instant);
+        let whose = Whose {
+            site: &self.site.site,
+            live: self.live,
+        };
+        let now = self.visit.now.instant;
         let facts = self.facts.freeze();
-        let fresh = remembered::decide_anew(self.edge, tenant, self.live, facts, away.is_none(), now).await;
+        let fresh = remembered::decide_anew(self.edge, whose, facts, away.is_none(), now).await;
         match away {
             Some(away) if fresh.lacked_link => Err(away),
             _ => Ok(match fresh.result {

@@ -19,6 +19,7 @@ use crate::{
 mod build;
 mod explain;
 mod local;
+mod logs;
 mod new;
 mod plan;
 
@@ -78,6 +79,9 @@ pub(crate) enum Args {
     /// Draw what a policy depends on, from what a running node remembers
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
+    /// Show what policies say on a running node, and why they gave no decision
+    #[command(after_help = logs::EXAMPLES)]
+    Logs(logs::Args),
     /// Tell what another version would change, from what a running node keeps of live traffic
     #[command(after_help = plan::EXAMPLES)]
     Plan(plan::Args),
@@ -187,6 +191,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
         Args::Test(args) => local::test(&args, globals.output),
         Args::Run(args) => local::try_one(args, globals.output),
         Args::Explain(args) => explain::run(&args, globals),
+        Args::Logs(args) => logs::run(&args, globals),
         Args::Plan(args) => plan::run(&args, globals),
         Args::Recorded(args) => {
             let client = Client::origin(globals)?;

@@ -182,6 +182,7 @@ fn show(run: Run, took: std::time::Duration, format: Format) -> anyhow::Result<(
         result,
         mut recorder,
         log,
+        cost,
     } = run;
     let asked = recorder.trace().clone();
     let location = match &result {
@@ -200,6 +201,8 @@ fn show(run: Run, took: std::time::Duration, format: Format) -> anyhow::Result<(
             Err(failure) => format!("refused: {failure}"),
         }),
         "took_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        "cpu_us": u64::try_from(cost.cpu.as_micros()).unwrap_or(u64::MAX),
+        "memory_bytes": cost.memory_bytes,
         "asked": questions,
         "log": log.iter().map(|note| format!("{}: {}", note.level, note.message)).collect::<Vec<_>>(),
     });
@@ -217,7 +220,12 @@ fn show(run: Run, took: std::time::Duration, format: Format) -> anyhow::Result<(
     for note in &log {
         output::line(&format!("log       {}: {}", note.level, note.message.escape_debug()))?;
     }
-    output::line(&format!("took      {} µs", took.as_micros()))?;
+    output::line(&format!(
+        "took      {} µs, {} of them on the processor",
+        took.as_micros(),
+        cost.cpu.as_micros()
+    ))?;
+    output::line(&format!("memory    {} KiB", cost.memory_bytes.div_ceil(1024)))?;
     match result {
         Ok(_) => Ok(()),
         Err(_) => anyhow::bail!("the policy gave no decision"),
