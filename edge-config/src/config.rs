@@ -108,7 +108,7 @@ pub struct Geo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// How long one run may take before it is cut off, in milliseconds.
+    /// How much processor time one run may take before it is cut off, in milliseconds.
     pub deadline_ms: Within<1, 1_000>,
     /// Threads that run policies; 0 chooses by the number of cores.
     pub workers: Within<0, 256>,

@@ -28,7 +28,7 @@ use crate::{
 /// What can be chosen about an engine.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// How long a run may take before it is cut off.
+    /// How much processor time a run may take before it is cut off.
     pub deadline: Duration,
     /// How many guests can run at the same time. Each reserves address space, but memory only while it runs.
     pub sandboxes: u32,
@@ -90,7 +90,7 @@ impl Engine {
         })
     }
 
-    /// How long a run may take.
+    /// How much processor time a run may take.
     #[must_use]
     pub fn deadline(&self) -> Duration {
         self.inner.deadline

@@ -3,11 +3,14 @@
 //! In: a recorder. Out: a checked decision or a failure, and what the guest wrote to its log. Each run has a fresh
 //! instance, so that nothing of one request is there at the next.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{
-    PoolConcurrencyLimitError, Store, Trap,
+    PoolConcurrencyLimitError, Store, Trap, UpdateDeadline,
     component::{Component, InstancePre},
 };
 use wayside_decide::{
@@ -20,7 +23,7 @@ use crate::{
     bindings::RedirectPolicyPre,
     conv,
     engine::Engine,
-    limits::{Class, HOSTCALL_BYTES_MAX, STACK_BYTES_MAX},
+    limits::{Class, HOSTCALL_BYTES_MAX, PATIENCE, STACK_BYTES_MAX},
     note::Note,
     sandbox::{HostMemory, Sandbox},
 };
@@ -80,15 +83,16 @@ impl Guest {
         self.class
     }
 
-    /// Runs the guest once, on this thread, for at most the engine's deadline.
+    /// Runs the guest once, on this thread, for at most the engine's deadline of processor time.
     #[must_use]
     pub fn run(&self, recorder: Recorder) -> Run {
-        let begun = cpu_time();
+        let deadline = Deadline::begin(self.engine.deadline());
         let mut store = Store::new(self.engine.wasmtime(), Sandbox::new(recorder, self.class));
         store.limiter(|sandbox| &mut sandbox.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         let running = self.engine.begin_run();
         store.set_epoch_deadline(self.engine.deadline_ticks());
+        store.epoch_deadline_callback(move |_| Ok(deadline.judge()));
         let outcome = self
             .instance
             .instantiate(&mut store)
@@ -96,12 +100,12 @@ impl Guest {
         drop(running);
         let sandbox = store.into_data();
         let cost = Cost {
-            cpu: cpu_time().saturating_sub(begun),
+            cpu: deadline.used(),
             memory_bytes: sandbox.limiter.memory_peak_bytes as u64,
         };
         let result = match outcome {
             Ok(decision) => conv::decision(&decision).map_err(Failure::InvalidDecision),
-            Err(error) => Err(self.failure(&error, &sandbox)),
+            Err(error) => Err(self.failure(&error, &sandbox, cost.cpu)),
         };
         Run {
             result,
@@ -111,8 +115,8 @@ impl Guest {
         }
     }
 
-    /// What an error of wasmtime's means for the policy.
-    fn failure(&self, error: &wasmtime::Error, sandbox: &Sandbox) -> Failure {
+    /// What an error of wasmtime's means for the policy, after a run that had so much processor time.
+    fn failure(&self, error: &wasmtime::Error, sandbox: &Sandbox, cpu: Duration) -> Failure {
         if let Some(failure) = error.downcast_ref::<Failure>() {
             return failure.clone();
         }
@@ -123,6 +127,9 @@ impl Guest {
             return Failure::Unavailable("every sandbox of this node is in use".to_owned());
         }
         let reason = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) if cpu < self.engine.deadline() => {
+                return Failure::Unavailable("the node was too busy to give it its time".to_owned());
+            }
             Some(Trap::Interrupt) => {
                 let deadline_ms = u64::try_from(self.engine.deadline().as_millis()).unwrap_or(u64::MAX);
                 return Failure::DeadlineExceeded { deadline_ms };
@@ -146,6 +153,40 @@ impl Guest {
             ),
             false => reason,
         })
+    }
+}
+
+/// When a run is cut off. It is given processor time, whatever else the machine does: one that had to wait for the
+/// processor has not misbehaved. But nobody waits for it for ever.
+#[derive(Debug, Clone, Copy)]
+struct Deadline {
+    limit: Duration,
+    begun_cpu: Duration,
+    begun: Instant,
+}
+
+impl Deadline {
+    /// Begins to count for this thread.
+    fn begin(limit: Duration) -> Self {
+        Self {
+            limit,
+            begun_cpu: cpu_time(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// The processor time since then.
+    fn used(&self) -> Duration {
+        cpu_time().saturating_sub(self.begun_cpu)
+    }
+
+    /// Whether the run, whose ticks have passed, goes on.
+    fn judge(&self) -> UpdateDeadline {
+        if self.used() >= self.limit || self.begun.elapsed() >= self.limit.saturating_mul(PATIENCE) {
+            UpdateDeadline::Interrupt
+        } else {
+            UpdateDeadline::Continue(1)
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// How long a run may take before it is cut off.
+/// How much processor time a run may take before it is cut off.
 pub const DEADLINE: Duration = Duration::from_millis(10);
+/// How many times its deadline a run may take by the clock on the wall, on a machine that has no time for it.
+pub const PATIENCE: u32 = 5;
 /// How often running guests look whether their time is up.
 pub const TICK: Duration = Duration::from_millis(1);
 /// Stack of a guest, in bytes.

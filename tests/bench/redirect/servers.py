@@ -163,9 +163,55 @@ def version(setup: Setup) -> str:
     return printed.strip().rpartition(" ")[2]
 
 
+WORKERD_CONF = """\
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+    services = [(name = "links", worker = .links)],
+    sockets = [(name = "http", address = "127.0.0.1:{port}", http = (), service = "links")],
+);
+const links :Workerd.Worker = (
+    modules = [
+        (name = "worker.js", esModule = embed "worker.js"),
+        (name = "links.json", json = embed "links.json"),
+    ],
+    compatibilityDate = "2026-01-01",
+);
+"""
+
+WORKERD_WORKER = """\
+import links from "links.json";
+const targets = new Map(Object.entries(links));
+export default {
+    fetch(request) {
+        const target = targets.get(new URL(request.url).pathname);
+        return target
+            ? new Response(null, { status: 302, headers: { location: target } })
+            : new Response(null, { status: 404 });
+    },
+};
+"""
+
+
+def start_workerd(setup: Setup) -> Server:
+    """Cloudflare's runtime, the links in a Map of JavaScript."""
+    binary = HERE / "node_modules" / ".bin" / "workerd"
+    if not binary.exists():
+        raise BenchError(f"workerd is not there, install it first: npm ci --prefix {HERE.relative_to(REPOSITORY)}")
+    port = free_port()
+    held = {links.path(n): links.target(n) for n in range(setup.link_count)}
+    (setup.folder / "links.json").write_text(json.dumps(held))
+    (setup.folder / "worker.js").write_text(WORKERD_WORKER)
+    (setup.folder / "config.capnp").write_text(WORKERD_CONF.format(port=port))
+    process = spawn(setup, [binary, "serve", setup.folder / "config.capnp"])
+    wait_for(process, setup.folder, lambda: answers(port))
+    printed = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
+    return Server("workerd", printed.strip().rpartition(" ")[2], port, process, links.target)
+
+
 STARTERS: dict[str, Callable[[Setup], Server]] = {
     "floor": start_floor,
     "nginx": start_nginx,
+    "workerd": start_workerd,
     "wayside": start_wayside,
     "wayside-policy": start_wayside_policy,
     "wayside-js": start_wayside_js,
