@@ -3,7 +3,7 @@
 //! There is no "now": a policy asks whether an instant has come, or for the hour in a place, so that the host knows until
 //! when its answer holds, to the second. A decision that asked for the hour is remembered once for each hour of the day.
 
-use crate::bindings::wayside::policy::clock as contract;
+use crate::contract::clock as contract;
 
 /// Whether it is this instant or later, in seconds since 1970 UTC.
 #[must_use]

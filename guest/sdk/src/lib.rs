@@ -24,12 +24,15 @@
 #[doc(hidden)]
 pub mod bindings;
 pub mod clock;
+mod contract;
 mod decision;
 pub mod link;
 pub mod log;
 pub mod node;
 pub mod request;
 pub mod settings;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
 pub mod visitor;
 
 pub use decision::Decision;

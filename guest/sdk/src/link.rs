@@ -1,6 +1,6 @@
 //! What can be asked about the link at the request's path.
 
-use crate::bindings::wayside::policy::link as contract;
+use crate::contract::link as contract;
 
 /// Whether there is one and it is live.
 #[must_use]

@@ -3,7 +3,7 @@
 //! They change nothing, and they are spoken only when the policy is run afresh, not when its decision was remembered.
 //! The host keeps 16 notes of a run and 1 KiB of each.
 
-use crate::bindings::wayside::policy::log as contract;
+use crate::contract::log as contract;
 
 /// For following a policy step by step.
 pub fn debug(message: impl AsRef<str>) {

@@ -1,6 +1,6 @@
 //! What can be asked about the node that answers.
 
-use crate::bindings::wayside::policy::node as contract;
+use crate::contract::node as contract;
 
 /// Its region.
 #[must_use]

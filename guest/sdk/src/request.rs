@@ -1,6 +1,6 @@
 //! What can be asked about the request.
 
-use crate::bindings::wayside::policy::request as contract;
+use crate::contract::request as contract;
 
 /// The method in upper case.
 #[must_use]

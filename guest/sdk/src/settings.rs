@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::bindings::wayside::policy::settings as contract;
+use crate::contract::settings as contract;
 
 /// The setting of this name.
 #[must_use]

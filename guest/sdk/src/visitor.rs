@@ -1,6 +1,6 @@
 //! What can be asked about the visitor.
 
-use crate::bindings::wayside::policy::visitor as contract;
+use crate::contract::visitor as contract;
 
 /// The kind of device, by the size and use of its screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

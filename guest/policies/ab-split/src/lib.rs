@@ -19,3 +19,11 @@ fn decide() -> Option<Decision> {
     let side = if bucket < percent { "b" } else { "a" };
     settings::get(side).map(Decision::redirect)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}

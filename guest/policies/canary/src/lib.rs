@@ -22,3 +22,11 @@ fn decide() -> Option<Decision> {
     let place = link::attribute("canary").or_else(|| settings::get("to"))?;
     Some(Decision::redirect(place))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}

@@ -22,3 +22,11 @@ fn decide() -> Option<Decision> {
     };
     settings::get(setting).map(Decision::redirect)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}

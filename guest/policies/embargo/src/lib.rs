@@ -30,3 +30,11 @@ fn refuses_unknown() -> bool {
         Some(other) => panic!("the setting `unknown` is {other:?}, expected `refuse` or `pass`"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}

@@ -14,3 +14,11 @@ fn decide() -> Decision {
     let own = visitor::country().and_then(|country| settings::get(&country.to_ascii_lowercase()));
     own.or_else(|| settings::get("default")).map(Decision::redirect).into()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}

@@ -19,3 +19,11 @@ fn decide() -> Option<Decision> {
     let place = settings::get(preferred.as_deref().unwrap_or("default"))?;
     Some(Decision::redirect(place))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}

@@ -30,3 +30,11 @@ fn is_office() -> bool {
     let networks: Vec<&str> = office.split(',').map(str::trim).collect();
     visitor::in_network(&networks)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}

@@ -31,3 +31,11 @@ fn point(text: &str) -> (&str, f64, f64) {
     };
     found.unwrap_or_else(|| panic!("places: found `{text}`, expected a name, degrees north and degrees east"))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}

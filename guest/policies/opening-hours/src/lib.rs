@@ -33,3 +33,11 @@ fn hour(setting: &str, otherwise: u8) -> u8 {
     text.parse()
         .unwrap_or_else(|_| panic!("{setting}: found {text}, expected an hour from 0 to 24"))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_passes_its_tests() {
+        wayside::testing::check(include_str!("../tests.toml"), super::decide);
+    }
+}
