@@ -3,7 +3,7 @@
 use std::{future::Future, thread::available_parallelism, time::Duration};
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use wayside_cache::links::Settings as CacheSettings;
 use wayside_edge::{facts::Place, geo_watch::GeoFiles, node::Settings};
 use wayside_edge_config::config::{self, Config};
@@ -23,23 +23,37 @@ pub(crate) fn block_on<T>(main: impl Future<Output = anyhow::Result<T>>) -> anyh
     runtime.block_on(main)
 }
 
-/// Resolves when the process is asked to end: Ctrl-C or SIGTERM. Asked a second time, it ends at once.
-pub(crate) async fn end() -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The wish that this process end: Ctrl-C or SIGTERM.
+pub(crate) struct End {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl End {
+    /// Listens from now on. To be called before anybody is told that the process runs: a wish before that would kill it.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listen for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+        })
     }
-    tracing::info!("ending: finishing what has begun; ask again to end at once");
-    tokio::spawn(async move {
+
+    /// Resolves when the process is asked to end. Asked a second time, it ends at once.
+    pub(crate) async fn asked(mut self) {
+        self.next().await;
+        tracing::info!("ending: finishing what has begun; ask again to end at once");
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(1);
+        });
+    }
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
         }
-        std::process::exit(1);
-    });
-    Ok(())
+    }
 }
 
 /// What a node is told, from the configuration and the origin's URL and token.

@@ -16,7 +16,11 @@ use wayside_edge_config::{address::Cidr, config::Config, number::Within, path::F
 use wayside_origin::token::Scope;
 
 use super::origin;
-use crate::{cli::Globals, first_token, logging, output, running};
+use crate::{
+    cli::Globals,
+    first_token, logging, output,
+    running::{self, End},
+};
 
 mod demo;
 mod paste;
@@ -65,6 +69,7 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
     let config = configure(&args)?;
     logging::start(&config.log);
     running::block_on(async {
+        let end = End::listen()?;
         let origin = origin::open(&config).await?;
         let token = args.data.join(origin::TOKEN);
         first_token::keep(&origin, &token, Scope::Admin, "dev").await?;
@@ -85,7 +90,7 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
         let node = Node::start(settings).await?;
         let command = paste::command(origin_address, &token);
         announce(&node, origin_address, is_seeded.then_some(&command)).await?;
-        running::end().await?;
+        end.asked().await;
         node.drain().await;
         let _ = stop.send(());
         serving.await.context("stop the origin")?.context("serve the API")

@@ -5,7 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use wayside_edge::node::Node;
 
-use crate::{cli::Globals, client::access, logging, output, running, settings};
+use crate::{
+    cli::Globals,
+    client::access,
+    logging, output,
+    running::{self, End},
+    settings,
+};
 
 const NO_TOKEN: &str = "there is no token for the origin: set `upstream.token_file` in the configuration, or \
                         WAYSIDE_TOKEN_FILE or WAYSIDE_TOKEN";
@@ -25,10 +31,11 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let token = access::token(globals, Some(&config.upstream), None)?.context(NO_TOKEN)?;
     let node_settings = running::node_settings(&config, config.upstream.url.as_str().to_owned(), token);
     running::block_on(async {
+        let end = End::listen()?;
         let node = Node::start(node_settings).await?;
         output::line(&format!("edge    http://{}", node.address()))?;
         output::line(&format!("admin   http://{}", node.admin_address()))?;
-        running::end().await?;
+        end.asked().await;
         node.drain().await;
         Ok(())
     })

@@ -8,7 +8,12 @@ use wayside_edge_config::config::Config;
 use wayside_origin::{backup, origin::Origin, token::Scope};
 use wayside_policy::{admission::Admission, engine::Engine};
 
-use crate::{cli::Globals, first_token, logging, output, running, settings};
+use crate::{
+    cli::Globals,
+    first_token, logging, output,
+    running::{self, End},
+    settings,
+};
 
 /// The record's file within `origin.data`.
 const DATABASE: &str = "origin.db";
@@ -118,6 +123,7 @@ fn serve(arguments: &Serve) -> anyhow::Result<()> {
     let config = settings::load(arguments.config.as_deref())?;
     logging::start(&config.log);
     running::block_on(async {
+        let end = End::listen()?;
         let origin = open(&config).await?;
         first_token::keep(&origin, &config.origin.data.join(TOKEN), Scope::Admin, "first").await?;
         let socket = listen(config.origin.listen.0).await?;
@@ -127,7 +133,7 @@ fn serve(arguments: &Serve) -> anyhow::Result<()> {
         ))?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(origin.serve(socket, async { stopped.await.unwrap_or_default() }));
-        running::end().await?;
+        end.asked().await;
         let _ = stop.send(());
         serving.await.context("stop the origin")?.context("serve the API")
     })

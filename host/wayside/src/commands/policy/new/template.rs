@@ -51,8 +51,14 @@ const RUST: &[File] = &[
     ("wayside-sdk/src/request.rs", guest!("sdk/src/request.rs")),
     ("wayside-sdk/src/settings.rs", guest!("sdk/src/settings.rs")),
     ("wayside-sdk/src/testing.rs", guest!("sdk/src/testing.rs")),
-    ("wayside-sdk/src/testing/contract.rs", guest!("sdk/src/testing/contract.rs")),
-    ("wayside-sdk/src/testing/vectors.rs", guest!("sdk/src/testing/vectors.rs")),
+    (
+        "wayside-sdk/src/testing/contract.rs",
+        guest!("sdk/src/testing/contract.rs"),
+    ),
+    (
+        "wayside-sdk/src/testing/vectors.rs",
+        guest!("sdk/src/testing/vectors.rs"),
+    ),
     ("wayside-sdk/src/visitor.rs", guest!("sdk/src/visitor.rs")),
     ("wayside-sdk/wit/policy.wit", guest!("sdk/wit/policy.wit")),
     ("wayside-sdk-macros/Cargo.toml", guest!("sdk-macros/Cargo.toml")),
