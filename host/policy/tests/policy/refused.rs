@@ -287,3 +287,35 @@ fn a_component_that_does_not_pass_the_tests_it_brings_along_is_refused() {
         assert_eq!(admission().compile(&component).expect_err("refused"), refusal);
     }
 }
+
+/// Which NaN an addition gives differs between processors. A guest that looks must see the same everywhere, or its
+/// decision would depend on what it has not asked.
+#[test]
+fn there_is_one_nan() {
+    let bits = "(i32.reinterpret_f32 (f32.add (f32.reinterpret_i32 (i32.const 0x7fa00001)) (f32.const 1)))";
+    let look = |expected: &str| format!("(if (i32.ne {bits} (i32.const {expected})) (then unreachable))");
+    let admit = |look: &str| admission().admit(&wat::parse_str(policy("", look)).expect("component"));
+    assert!(admit(&look("0x7fc00000")).is_ok());
+    assert!(admit(&look("0x7fe00001")).is_err(), "the test sees nothing");
+}
+
+/// All that a guest could read besides what it asks: nothing of it can be imported, whatever it is called.
+#[test]
+fn no_clock_randomness_or_file_can_be_imported() {
+    for name in [
+        "wasi:clocks/wall-clock@0.2.3",
+        "wasi:clocks/monotonic-clock@0.2.3",
+        "wasi:random/random@0.2.3",
+        "wasi:random/insecure-seed@0.2.3",
+        "wasi:filesystem/types@0.2.3",
+        "wasi:sockets/tcp@0.2.3",
+        "wasi:cli/environment@0.2.3",
+        "wasi:http/outgoing-handler@0.2.3",
+        "wayside:policy/random@1.0.0",
+    ] {
+        check(
+            &format!(r#"(component (import "{name}" (instance)))"#),
+            &[name, "expected nothing but"],
+        );
+    }
+}

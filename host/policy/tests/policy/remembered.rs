@@ -176,3 +176,29 @@ fn the_interpreter_asks_and_decides_as_told() {
         ("proceed".to_owned(), "visitor.country request.query(\"ab\")".to_owned())
     );
 }
+
+/// A question for each visitor, each with another name, is the most a policy can do to the tree: it stays small, and what
+/// others use stays in it.
+#[test]
+fn a_guest_that_reads_ten_thousand_different_things_fills_nothing() {
+    let limits = TreeLimits::default();
+    let memory = Memory::new(limits);
+    let program = "name segment 0 decide 1".to_owned();
+    for visitor in 0..10_000 {
+        let world = MapFacts {
+            answers: BTreeMap::from([(
+                "request.segment(0)".to_owned(),
+                Answer::text(Some(&*format!("x-{visitor}"))),
+            )]),
+            settings: BTreeMap::from([("program".to_owned(), program.clone())]),
+            now: None,
+        };
+        let (recorder, outcome) = run(&world);
+        memory.graft(recorder.trace(), outcome).expect("no contradiction");
+    }
+    let tree = memory.tree();
+    let size = tree.size();
+    assert!(size.leaves <= limits.answers_max && size.bytes < 1 << 20, "{size:?}");
+    let wide: Vec<String> = tree.wide().iter().map(|wide| wide.question.to_string()).collect();
+    assert_eq!(wide, ["request.segment(0)"]);
+}
