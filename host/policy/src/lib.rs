@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod artefact;
 pub mod asks;
+mod background;
 mod bindings;
 pub mod compiler;
 mod conv;

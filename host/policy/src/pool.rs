@@ -20,6 +20,7 @@ use wayside_decide::{
 };
 
 use crate::{
+    background,
     guest::{Cost, Guest, Run},
     note::Note,
     queue::{Full, Queue},
@@ -205,14 +206,9 @@ fn refused(recorder: Recorder, failure: Failure, asked: Instant) -> PolicyRun {
     }
 }
 
-/// How much lower than others' the workers' priority is. A guest that spins must not take turns with the threads that
-/// serve everybody: they go first, and guests have what is left, which is most of a machine that is not overloaded.
-const NICE: i32 = 15;
-
 /// One worker's life.
 fn work(queue: &Queue<Job>) {
-    // On Linux a thread's own. Where the system refuses, guests are only less patient.
-    if let Err(error) = rustix::process::nice(NICE) {
+    if let Err(error) = background::step_back() {
         tracing::warn!(%error, "policies run at the priority of everything else");
     }
     while let Some(turn) = queue.next() {
