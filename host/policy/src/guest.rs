@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -23,7 +24,7 @@ use crate::{
     bindings::RedirectPolicyPre,
     conv,
     engine::Engine,
-    limits::{Class, HOSTCALL_BYTES_MAX, PATIENCE, STACK_BYTES_MAX},
+    limits::{Class, HOSTCALL_BYTES_MAX, PATIENCE, SLOW, STACK_BYTES_MAX},
     note::Note,
     sandbox::{HostMemory, Sandbox},
 };
@@ -34,6 +35,8 @@ pub struct Guest {
     instance: RedirectPolicyPre<Sandbox>,
     digest: Digest,
     class: Class,
+    /// Whether its last run took long.
+    is_slow: AtomicBool,
 }
 
 /// What came of one run.
@@ -68,6 +71,7 @@ impl Guest {
             instance: RedirectPolicyPre::new(instance)?,
             digest,
             class,
+            is_slow: AtomicBool::new(false),
         })
     }
 
@@ -81,6 +85,11 @@ impl Guest {
     #[must_use]
     pub const fn class(&self) -> Class {
         self.class
+    }
+
+    /// Whether its last run took longer than a policy should: see [`SLOW`].
+    pub(crate) fn is_slow(&self) -> bool {
+        self.is_slow.load(Ordering::Relaxed)
     }
 
     /// Runs the guest once, on this thread, for at most the engine's deadline of processor time.
@@ -103,6 +112,7 @@ impl Guest {
             cpu: deadline.used(),
             memory_bytes: sandbox.limiter.memory_peak_bytes as u64,
         };
+        self.is_slow.store(cost.cpu > SLOW, Ordering::Relaxed);
         let result = match outcome {
             Ok(decision) => conv::decision(&decision).map_err(Failure::InvalidDecision),
             Err(error) => Err(self.failure(&error, &sandbox, cost.cpu)),

@@ -71,7 +71,10 @@ pub struct PolicyRun {
 
 /// Threads that run guests. Dropping it finishes the runs in progress, refuses those that wait, and joins the threads.
 pub struct Pool {
-    queue: Arc<Queue<Job>>,
+    quick: Arc<Queue<Job>>,
+    /// For guests whose last run took long: their threads stop as soon as anybody else wants the processor. Others'
+    /// threads do not, for that costs a run that is over in 20 µs as much again.
+    slow: Arc<Queue<Job>>,
     workers: Vec<JoinHandle<()>>,
     wait_max: Duration,
 }
@@ -97,18 +100,32 @@ impl Pool {
     /// When the operating system does not give them.
     pub fn new(options: &PoolOptions) -> io::Result<Self> {
         let workers = options.workers.max(1);
-        let share = (workers / 2).max(1);
-        let queue = Arc::new(Queue::new(share, options.tenant_queue_max, options.queue_max));
+        let queue = |workers: usize| {
+            let share = (workers / 2).max(1);
+            Arc::new(Queue::new(share, options.tenant_queue_max, options.queue_max))
+        };
+        let slow_workers = (workers / 2).max(1);
         let mut pool = Self {
-            queue: Arc::clone(&queue),
-            workers: Vec::with_capacity(workers),
+            quick: queue(workers),
+            slow: queue(slow_workers),
+            workers: Vec::with_capacity(workers + slow_workers),
             wait_max: options.wait_max,
         };
         for number in 0..workers {
-            let queue = Arc::clone(&queue);
+            let queue = Arc::clone(&pool.quick);
             let worker = thread::Builder::new().name(format!("policy-{number}"));
             // Should one fail, dropping the pool joins those before it.
             pool.workers.push(worker.spawn(move || work(&queue))?);
+        }
+        for number in 0..slow_workers {
+            let queue = Arc::clone(&pool.slow);
+            let worker = thread::Builder::new().name(format!("policy-slow-{number}"));
+            pool.workers.push(worker.spawn(move || {
+                if let Err(error) = background::step_back() {
+                    tracing::warn!(%error, "slow policies run like everything else");
+                }
+                work(&queue);
+            })?);
         }
         Ok(pool)
     }
@@ -122,8 +139,9 @@ impl Pool {
         let recorder = Arc::new(Mutex::new(Some(recorder)));
         let mut waiting = Waiting(Arc::clone(&recorder));
         let (done, mut finished) = oneshot::channel();
+        let queue = if guest.is_slow() { &self.slow } else { &self.quick };
         let job = Job { guest, recorder, done };
-        match self.queue.push(tenant, job) {
+        match queue.push(tenant, job) {
             Ok(()) => {}
             Err(Full(job)) => {
                 let recorder = take(&job.recorder);
@@ -158,7 +176,8 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.queue.close();
+        self.quick.close();
+        self.slow.close();
         for worker in self.workers.drain(..) {
             // Guests' panics are caught; there is nobody to tell of another.
             let _ = worker.join();
@@ -208,9 +227,6 @@ fn refused(recorder: Recorder, failure: Failure, asked: Instant) -> PolicyRun {
 
 /// One worker's life.
 fn work(queue: &Queue<Job>) {
-    if let Err(error) = background::step_back() {
-        tracing::warn!(%error, "policies run at the priority of everything else");
-    }
     while let Some(turn) = queue.next() {
         let Job { guest, recorder, done } = turn.job;
         // Nothing there: the waiting side gave up.
