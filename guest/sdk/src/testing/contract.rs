@@ -208,6 +208,13 @@ pub(crate) mod visitor {
     }
 
     pub(crate) fn nearest(points: &[Point]) -> Option<String> {
+        let expected =
+            "the policy asked a question that cannot be answered: points: expected at most 64, each name once";
+        let is_new = |(index, point): (usize, &Point)| points[..index].iter().all(|other| other.name != point.name);
+        assert!(
+            points.len() <= 64 && points.iter().enumerate().all(is_new),
+            "{expected}"
+        );
         for point in points {
             let is_there = point.latitude.abs() <= 90.0 && point.longitude.abs() <= 180.0;
             assert!(
