@@ -140,8 +140,13 @@ fn a_version_that_fails_is_told_as_one() {
     for (mode, kind) in [("panic", "trapped"), ("loop", "deadline")] {
         let planned = plan(&dev, "hostile", &[&format!("mode={mode}")]);
         let failed = planned["failures"][kind]["share"].as_f64().expect("a share");
+        // On a busy machine some loops are not given the time that shows them to be endless.
+        let busy = planned["untold"]["busy"].as_f64().expect("a share");
         let all = 1.0 - planned["not_remembered"].as_f64().expect("a share");
-        assert!((failed - all).abs() < 1e-9 && sums_to_one(&planned), "{planned}");
+        assert!(
+            failed > 0.0 && (failed + busy - all).abs() < 1e-9 && sums_to_one(&planned),
+            "{planned}"
+        );
         let changes = planned["changes"].as_array().expect("a list");
         assert!(
             changes.iter().all(|change| change["to"] == format!("fails: {kind}")),
