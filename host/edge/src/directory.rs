@@ -221,7 +221,11 @@ mod tests {
     }
 
     fn build(sites: Vec<EdgeSite>, previous: &Directory) -> Directory {
-        let wire = EdgeDirectory { cursor: 1, sites };
+        let wire = EdgeDirectory {
+            epoch: None,
+            cursor: 1,
+            sites,
+        };
         Directory::build(&wire, previous, &Accounts::default(), |_| GuestState::Pending)
     }
 

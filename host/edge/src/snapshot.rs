@@ -183,6 +183,7 @@ mod tests {
         let path = folder.path().join("deep/snapshot");
         assert!(read(&path).expect("no file").is_none());
         let directory = EdgeDirectory {
+            epoch: None,
             cursor: 6,
             sites: Vec::new(),
         };

@@ -147,6 +147,7 @@ pub(crate) fn router(
         .routes(routes!(tokens::list, tokens::create, tokens::revoke))
         .routes(routes!(edge::directory))
         .routes(routes!(edge::link))
+        .routes(routes!(edge::snapshot))
         .routes(routes!(edge::policy))
         .routes(routes!(feed::follow))
         .split_for_parts();

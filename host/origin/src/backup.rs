@@ -141,6 +141,13 @@ async fn start_feed_anew(path: &Path, replaced_head: i64) -> Result<(), BackupEr
             .await?;
         let mut write = connection.begin().await?;
         sqlx::query("DELETE FROM changes").execute(&mut *write).await?;
+        // A backup from before records were told apart gets its first when it is opened.
+        let knows_epochs = sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = 'record'");
+        if knows_epochs.fetch_optional(&mut *write).await?.is_some() {
+            sqlx::query("UPDATE record SET epoch = random()")
+                .execute(&mut *write)
+                .await?;
+        }
         let seq = own_head.max(replaced_head).saturating_add(FEED_GAP);
         sqlx::query("INSERT INTO changes (seq) VALUES (?)")
             .bind(seq)

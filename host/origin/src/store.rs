@@ -17,11 +17,15 @@ use wayside_decide::{
     site::{Privacy, SiteId},
     target::Target,
 };
-use wayside_upstream::protocol::{Cursor, EdgeDirectory, FeedEvent};
+use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, FeedEvent, Position, SnapshotPage};
 
 use crate::token::{Grant, TokenId};
 
 pub mod sqlite;
+
+mod snapshot;
+
+pub use snapshot::SnapshotKey;
 
 /// Why an operation did not happen. Nothing of it did.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,14 @@ pub enum StoreError {
     /// The database holds something that this version cannot read.
     #[error("the record is damaged: {0}")]
     Damaged(String),
+    /// What was asked to go on is of a record that is no longer here: restored, or another one.
+    #[error("the record is another one: expected epoch {expected}, found {found}")]
+    AnotherRecord {
+        /// Which record was asked of.
+        expected: Epoch,
+        /// Which record this is.
+        found: Epoch,
+    },
     /// The disk is full.
     #[error("the record's disk is full: {0}")]
     Full(#[source] sqlx::Error),
@@ -163,10 +175,25 @@ pub struct TokenRecord {
 /// A part of the feed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FeedPage {
-    /// The changes after a cursor, in order; perhaps not all of them.
-    Changes(Vec<FeedEvent>),
+    /// The changes of a record after a cursor, in order; perhaps not all of them.
+    Changes(Epoch, Vec<FeedEvent>),
     /// The cursor is not one of this record, or too old. The feed goes on from here.
-    Resync(Cursor),
+    Resync(Position),
+}
+
+/// How new what is read must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// All that was acknowledged is in it.
+    Newest,
+    /// All changes up to a position are in it: who was told of a change must not read what was before.
+    Since(Position),
+}
+
+impl From<Option<Position>> for Freshness {
+    fn from(known: Option<Position>) -> Self {
+        known.map_or(Self::Newest, Self::Since)
+    }
 }
 
 /// The record.
@@ -186,7 +213,7 @@ pub trait Store: Send + Sync + 'static {
     /// The links of a site whose path starts with `prefix`, from the first after `after`, by path.
     async fn links(&self, site: SiteId, prefix: &str, after: &str, limit: u32) -> Result<Vec<LinkRecord>, StoreError>;
     /// One link.
-    async fn link(&self, site: SiteId, path: &LinkPath) -> Result<LinkRecord, StoreError>;
+    async fn link(&self, site: SiteId, path: &LinkPath, freshness: Freshness) -> Result<LinkRecord, StoreError>;
     /// Writes links: all of them or none.
     async fn write_links(
         &self,
@@ -231,11 +258,19 @@ pub trait Store: Send + Sync + 'static {
     async fn revoke_token(&self, tenant: Option<&Name>, id: &TokenId) -> Result<(), StoreError>;
 
     /// Everything small about every site, as of one position of the feed.
-    async fn directory(&self) -> Result<EdgeDirectory, StoreError>;
-    /// The changes after `cursor`, at most `limit`.
-    async fn changes(&self, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError>;
+    async fn directory(&self, freshness: Freshness) -> Result<EdgeDirectory, StoreError>;
+    /// A part of all links, at most `limit`: the first, or the one after a key that an earlier part ended with. `first` is
+    /// the position of the first part.
+    async fn snapshot(
+        &self,
+        after: Option<&SnapshotKey>,
+        limit: u32,
+        first: Option<Position>,
+    ) -> Result<SnapshotPage, StoreError>;
+    /// The changes after `cursor`, at most `limit`. Without `epoch`, the cursor is taken for one of this record.
+    async fn changes(&self, epoch: Option<Epoch>, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError>;
     /// The newest position of the feed; changes when it does.
-    fn head(&self) -> watch::Receiver<Cursor>;
+    fn head(&self) -> watch::Receiver<Position>;
 
     /// Ends the use of the record: what is committed is in its own file then, and nothing beside it.
     async fn close(&self);

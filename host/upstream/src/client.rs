@@ -9,8 +9,11 @@ use serde::de::DeserializeOwned;
 use wayside_decide::{digest::Digest, limits::COMPONENT_BYTES_MAX, site::SiteId};
 
 use crate::protocol::{
-    Cursor, DIRECTORY_PATH, EdgeDirectory, EdgeLink, FEED_PATH, FeedEvent, HEARTBEAT_S, LINK_PATH, POLICY_PATH,
+    Cursor, DIRECTORY_PATH, EPOCH_HEADER, EdgeDirectory, EdgeLink, Epoch, FEED_PATH, FeedEvent, HEARTBEAT_S, LINK_PATH,
+    POLICY_PATH,
 };
+
+mod position;
 
 /// How long one request may take, the feed apart.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -125,11 +128,15 @@ impl OriginClient {
     /// # Errors
     /// [`OriginError`] when there is no usable answer.
     pub async fn link(&self, site: SiteId, path: &str) -> Result<Option<EdgeLink>, OriginError> {
-        let operation = "read a link";
         let request = self
             .http
             .get(self.url(LINK_PATH))
             .query(&[("site_id", &*site.to_string()), ("path", path)]);
+        self.read_link(request).await
+    }
+
+    async fn read_link(&self, request: reqwest::RequestBuilder) -> Result<Option<EdgeLink>, OriginError> {
+        let operation = "read a link";
         let response = self.send(operation, request).await?;
         // A 404 counts only in the origin's own words: anything between may answer one, too.
         if response.status() == StatusCode::NOT_FOUND && is_problem(&response) {
@@ -162,15 +169,22 @@ impl OriginClient {
     /// # Errors
     /// [`OriginError`] when the feed cannot be opened.
     pub async fn feed(&self, cursor: Cursor) -> Result<Feed, OriginError> {
-        let operation = "follow the feed";
         let request = self.http.get(self.url(FEED_PATH)).query(&[("cursor", cursor)]);
+        self.open_feed(request).await
+    }
+
+    async fn open_feed(&self, request: reqwest::RequestBuilder) -> Result<Feed, OriginError> {
+        let operation = "follow the feed";
         let opened = tokio::time::timeout(REQUEST_TIMEOUT, request.send())
             .await
             .map_err(|_| OriginError::Silent)?;
         let response = opened.map_err(|source| OriginError::Unreachable { operation, source })?;
-        let chunks = accept(operation, response).await?.bytes_stream();
+        let response = accept(operation, response).await?;
+        let epoch = response.headers().get(EPOCH_HEADER);
+        let epoch = epoch.and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Feed {
-            chunks: Box::pin(chunks),
+            epoch,
+            chunks: Box::pin(response.bytes_stream()),
             pending: BytesMut::new(),
         })
     }
@@ -187,11 +201,18 @@ impl OriginClient {
 
 /// The change feed of one connection.
 pub struct Feed {
+    epoch: Option<Epoch>,
     chunks: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
     pending: BytesMut,
 }
 
 impl Feed {
+    /// Which record the changes are of; none when the origin does not say.
+    #[must_use]
+    pub const fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
     /// The next event, heartbeats included; none when the origin ended the feed.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 //! Unknown fields are ignored on reading, so that an origin may be newer than its nodes. Wire types become domain
 //! types by `TryFrom`, which is where a bad value is refused and named.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use wayside_decide::{
     binding::{Binding, FailureMode, Prefix, VisitorKey},
     digest::Digest,
@@ -20,23 +20,81 @@ use wayside_decide::{
     template::Template,
 };
 
-/// `GET`: every site with its rules and bindings. Answers [`EdgeDirectory`].
+/// `GET [?epoch=E&cursor=N]`: every site with its rules and bindings. Answers [`EdgeDirectory`]; no older than that
+/// [`Position`], when one is named.
 pub const DIRECTORY_PATH: &str = "/v1/edge/directory";
-/// `GET ?site_id=N&path=/x`: one link. Answers [`EdgeLink`], or 404.
+/// `GET ?site_id=N&path=/x[&epoch=E&cursor=N]`: one link. Answers [`EdgeLink`], or 404; no older than that [`Position`],
+/// when one is named.
 pub const LINK_PATH: &str = "/v1/edge/links";
 /// `GET /{digest}`: the bytes of one policy version.
 pub const POLICY_PATH: &str = "/v1/edge/policies";
-/// `GET ?cursor=N`: the change feed, one [`FeedEvent`] a line, without end.
+/// `GET ?cursor=N[&epoch=E]`: the change feed, one [`FeedEvent`] a line, without end. [`EPOCH_HEADER`] names the record.
 pub const FEED_PATH: &str = "/v1/feed";
+/// `GET [?after=KEY][&limit=N][&epoch=E&cursor=N]`: all links, a part at a time. Answers [`SnapshotPage`]; 409 when the
+/// record is no longer that of `epoch`: what was read of it is to be forgotten.
+pub const SNAPSHOT_PATH: &str = "/v1/edge/snapshot";
+/// The field of the feed's response that holds the record's [`Epoch`].
+pub const EPOCH_HEADER: &str = "wayside-epoch";
+/// Most links of one part of a snapshot. A part may hold fewer: it is cut where it becomes long.
+pub const SNAPSHOT_LINKS_MAX: u32 = 10_000;
 /// How often an idle feed says that it lives, in seconds. A node takes three missed heartbeats for a dead origin.
 pub const HEARTBEAT_S: u64 = 5;
 
 /// The position of a change in the origin's record: changes up to and including it have been seen.
 pub type Cursor = u64;
 
+/// Which record it is: drawn at random when a record is made, and anew when it is restored or loses its newest changes,
+/// so that a [`Cursor`] of another record is never taken for one of this. Sixteen hexadecimal digits on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let is_epoch = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| is_epoch);
+        number
+            .map(Self)
+            .ok_or_else(|| Invalid::text("epoch", text, "16 hexadecimal digits"))
+    }
+}
+
+impl Serialize for Epoch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Epoch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|invalid: Invalid| D::Error::custom(invalid.to_string()))
+    }
+}
+
+/// A state of a record: all its changes up to a cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Which record.
+    pub epoch: Epoch,
+    /// Up to where.
+    pub cursor: Cursor,
+}
+
 /// Everything small about every site, at one position of the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgeDirectory {
+    /// Which record it is of; an origin that does not say has only one.
+    #[serde(default)]
+    pub epoch: Option<Epoch>,
     /// The directory holds all changes up to here.
     pub cursor: Cursor,
     /// All sites of all tenants.
@@ -130,6 +188,31 @@ pub struct EdgeLink {
     /// What else the owner says of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+}
+
+/// A part of all links.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotPage {
+    /// The part holds all changes up to here. Parts are read one after another, each at least as new as the first: the
+    /// feed is to be followed from the first part's position, and then brings whatever changed since.
+    #[serde(flatten)]
+    pub position: Position,
+    /// The links, in an order of the origin's own.
+    pub links: Vec<SnapshotLink>,
+    /// What to ask the next part with; none when this is the last.
+    pub next: Option<String>,
+}
+
+/// A link with its place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotLink {
+    /// Its site.
+    pub site_id: u64,
+    /// Its path in normal form.
+    pub path: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub link: EdgeLink,
 }
 
 /// One line of the feed.
@@ -272,8 +355,24 @@ impl From<&Link> for EdgeLink {
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, EdgeLink, FeedEvent};
+    use super::{Change, EdgeLink, Epoch, FeedEvent, Position, SnapshotLink, SnapshotPage};
     use wayside_decide::link::Link;
+
+    #[test]
+    fn a_part_of_a_snapshot_reads_as_written() {
+        let text = r#"{"epoch":"00000000000000ff","cursor":7,"links":[
+            {"site_id":1,"path":"/a","target":"https://a.example/","status":302}],"next":"x/1/a"}"#;
+        let page: SnapshotPage = serde_json::from_str(text).expect("a page");
+        let epoch = Epoch(255);
+        assert_eq!(page.position, Position { epoch, cursor: 7 });
+        assert!(matches!(&page.links[..], [SnapshotLink { site_id: 1, path, link }]
+            if path == "/a" && link.target == "https://a.example/"));
+        let again = serde_json::to_string(&page).expect("JSON");
+        assert_eq!(serde_json::from_str::<SnapshotPage>(&again).expect("a page"), page);
+        for bad in ["", "ff", "+0000000000000ff", "00000000000000fg", "000000000000000ff"] {
+            assert!(bad.parse::<Epoch>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_feed_line_reads_as_written() {

@@ -8,8 +8,8 @@ use axum::{
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
-use wayside_decide::{digest::Digest, path::LinkPath, site::SiteId};
-use wayside_upstream::protocol::EdgeLink;
+use wayside_decide::{digest::Digest, invalid::Invalid, path::LinkPath, site::SiteId};
+use wayside_upstream::protocol::{Cursor, EdgeLink, Epoch, Position, SNAPSHOT_LINKS_MAX, SnapshotPage};
 
 use super::{
     Api,
@@ -17,7 +17,7 @@ use super::{
     extract::{Parameters, Segment},
     problem::Problem,
 };
-use crate::store::StoreError;
+use crate::store::{SnapshotKey, StoreError};
 
 /// Which link.
 #[derive(Deserialize, IntoParams)]
@@ -28,13 +28,59 @@ pub(crate) struct Which {
     site_id: u64,
     /// The path in normal form.
     path: String,
+    /// Which record `cursor` is of.
+    #[param(value_type = Option<String>)]
+    epoch: Option<Epoch>,
+    /// The last change that the node was told of.
+    cursor: Option<Cursor>,
+}
+
+/// How new.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Known {
+    /// Which record `cursor` is of.
+    #[param(value_type = Option<String>)]
+    epoch: Option<Epoch>,
+    /// The last change that the node was told of.
+    cursor: Option<Cursor>,
+}
+
+/// Which part.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhichPart {
+    /// `next` of the part before.
+    after: Option<String>,
+    /// At most so many links.
+    limit: Option<u32>,
+    /// The first part's epoch.
+    #[param(value_type = Option<String>)]
+    epoch: Option<Epoch>,
+    /// The first part's cursor.
+    cursor: Option<Cursor>,
+}
+
+/// What a node knows already: a cursor says nothing without its record.
+fn position(epoch: Option<Epoch>, cursor: Option<Cursor>) -> Option<Position> {
+    let (epoch, cursor) = epoch.zip(cursor)?;
+    Some(Position { epoch, cursor })
 }
 
 /// Every site with its rules and bindings, as of one position of the feed.
-#[utoipa::path(get, path = "/v1/edge/directory", responses((status = 200), (status = 304)))]
-pub(crate) async fn directory(State(api): State<Api>, _: Node, headers: HeaderMap) -> Result<Response, Problem> {
-    let directory = api.store.directory().await?;
-    let tag = format!("\"{}\"", directory.cursor);
+#[utoipa::path(get, path = "/v1/edge/directory", params(Known), responses((status = 200), (status = 304)))]
+pub(crate) async fn directory(
+    State(api): State<Api>,
+    _: Node,
+    Parameters(known): Parameters<Known>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let known = position(known.epoch, known.cursor);
+    let directory = api.store.directory(known.into()).await?;
+    let epoch = directory.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
+    let tag = format!("\"{epoch}-{}\"", directory.cursor);
     let is_known = headers
         .get(header::IF_NONE_MATCH)
         .is_some_and(|known| known.as_bytes() == tag.as_bytes());
@@ -62,9 +108,31 @@ pub(crate) async fn link(
         name: which.path.clone(),
     };
     let path = LinkPath::parse(&which.path).map_err(missing)?;
-    Ok(Json(EdgeLink::from(
-        &api.store.link(SiteId(which.site_id), &path).await?.link,
-    )))
+    let freshness = position(which.epoch, which.cursor).into();
+    let record = api.store.link(SiteId(which.site_id), &path, freshness).await?;
+    Ok(Json(EdgeLink::from(&record.link)))
+}
+
+/// A part of all links.
+#[utoipa::path(get, path = "/v1/edge/snapshot", params(WhichPart),
+    responses((status = 200), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn snapshot(
+    State(api): State<Api>,
+    _: Node,
+    Parameters(which): Parameters<WhichPart>,
+) -> Result<Json<SnapshotPage>, Problem> {
+    let limit = which.limit.unwrap_or(SNAPSHOT_LINKS_MAX);
+    if !(1..=SNAPSHOT_LINKS_MAX).contains(&limit) {
+        let invalid = Invalid::other("limit", limit.to_string(), format!("1 to {SNAPSHOT_LINKS_MAX}"));
+        return Err(Problem::invalid("limit", invalid));
+    }
+    let read = |text: &str| {
+        let invalid = || Invalid::text("after", text, "`next` of the part before");
+        SnapshotKey::parse(text).ok_or_else(|| Problem::invalid("after", invalid()))
+    };
+    let after = which.after.as_deref().map(read).transpose()?;
+    let first = position(which.epoch, which.cursor);
+    Ok(Json(api.store.snapshot(after.as_ref(), limit, first).await?))
 }
 
 /// The bytes of one policy version.

@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::State,
-    http::header,
+    http::{HeaderName, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tracing::{Instrument as _, Span};
 use utoipa::IntoParams;
-use wayside_upstream::protocol::{Change, Cursor, FeedEvent};
+use wayside_upstream::protocol::{Change, Cursor, EPOCH_HEADER, Epoch, FeedEvent, Position};
 
 use super::{Api, auth::Node, extract::Parameters, problem::Problem};
 use crate::store::{FeedPage, Store};
@@ -32,6 +32,9 @@ const PAGE_CHANGES: u32 = 1_000;
 pub(crate) struct From {
     /// The last change already seen.
     cursor: Cursor,
+    /// Which record it is of.
+    #[param(value_type = Option<String>)]
+    epoch: Option<Epoch>,
 }
 
 /// Follows the changes after a cursor.
@@ -41,12 +44,20 @@ pub(crate) async fn follow(
     _: Node,
     Parameters(from): Parameters<From>,
 ) -> Result<Response, Problem> {
+    let head = api.store.head();
+    let page = api.store.changes(from.epoch, from.cursor, PAGE_CHANGES).await?;
+    let epoch = match &page {
+        FeedPage::Changes(epoch, _) => *epoch,
+        FeedPage::Resync(position) => position.epoch,
+    };
     let feed = Feed {
-        head: api.store.head(),
+        head,
         store: api.store,
         heartbeat: api.heartbeat,
         is_draining: api.is_draining,
+        epoch,
         cursor: from.cursor,
+        first: Some(page),
         is_greeted: false,
     };
     // The body is written after the handler has returned, and is of the same request.
@@ -58,8 +69,9 @@ pub(crate) async fn follow(
     let body = Body::from_stream(chunks);
     Ok((
         [
-            (header::CONTENT_TYPE, "application/x-ndjson"),
-            (header::CACHE_CONTROL, "no-store"),
+            (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
+            (header::CACHE_CONTROL, "no-store".to_owned()),
+            (HeaderName::from_static(EPOCH_HEADER), epoch.to_string()),
         ],
         body,
     )
@@ -68,10 +80,14 @@ pub(crate) async fn follow(
 
 struct Feed {
     store: Arc<dyn Store>,
-    head: watch::Receiver<Cursor>,
+    head: watch::Receiver<Position>,
     heartbeat: Duration,
     is_draining: watch::Receiver<bool>,
+    /// Which record the feed is of: it ends where another one begins.
+    epoch: Epoch,
     cursor: Cursor,
+    /// What was read before the response began.
+    first: Option<FeedPage>,
     /// Whether anything was said yet: the first word comes at once, so that a node knows that it is heard.
     is_greeted: bool,
 }
@@ -85,15 +101,24 @@ impl Feed {
             }
             // Marked before the record is read: what is committed meanwhile wakes the wait below.
             self.head.mark_unchanged();
-            match self.store.changes(self.cursor, PAGE_CHANGES).await {
-                Ok(FeedPage::Changes(events)) if events.is_empty() => {}
-                Ok(FeedPage::Changes(events)) => return self.say(&events),
-                Ok(FeedPage::Resync(seq)) => {
+            let page = match self.first.take() {
+                Some(page) => Ok(page),
+                None => {
+                    let epoch = Some(self.epoch);
+                    self.store.changes(epoch, self.cursor, PAGE_CHANGES).await
+                }
+            };
+            match page {
+                Ok(FeedPage::Changes(_, events)) if events.is_empty() => {}
+                Ok(FeedPage::Changes(_, events)) => return self.say(&events),
+                Ok(FeedPage::Resync(position)) if position.epoch == self.epoch => {
                     return self.say(&[FeedEvent {
-                        seq,
+                        seq: position.cursor,
                         change: Change::Resync,
                     }]);
                 }
+                // The node comes again and learns which record it is.
+                Ok(FeedPage::Resync(_)) => return None,
                 Err(error) => {
                     tracing::error!(%error, "a feed cannot read the record");
                     return None;

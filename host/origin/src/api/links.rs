@@ -26,7 +26,7 @@ use super::{
     extract::{Body, Object, Page, Parameters, page_items, read_site_name},
     problem::Problem,
 };
-use crate::store::{LinkRecord, SiteRecord, WriteMode};
+use crate::store::{Freshness, LinkRecord, SiteRecord, WriteMode};
 
 const fn found() -> u16 {
     RedirectStatus::Found.code()
@@ -163,7 +163,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let site = api.site_id(&tenant, &which.site).await?;
     if let Some(path) = &which.path {
-        let record = api.store.link(site, &read_path(path)?).await?;
+        let record = api.store.link(site, &read_path(path)?, Freshness::Newest).await?;
         return Ok(Json(show(&which.site, record)).into_response());
     }
     let limit = page_items(which.limit)?;
@@ -273,7 +273,8 @@ async fn write_one(api: &Api, tenant: &Name, new: NewLink, mode: WriteMode) -> R
         .write_links(tenant, site.id, vec![(path.clone(), link)], mode)
         .await?;
     tracing::info!(%tenant, site = name, %path, "wrote a link");
-    Ok(show(&name, api.store.link(site.id, &path).await?))
+    let written = api.store.link(site.id, &path, Freshness::Newest).await?;
+    Ok(show(&name, written))
 }
 
 fn read_path(text: &str) -> Result<LinkPath, Problem> {

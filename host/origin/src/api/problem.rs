@@ -189,6 +189,12 @@ impl From<StoreError> for Problem {
                 problem.found = Some(name.as_str().into());
                 problem
             }
+            StoreError::AnotherRecord { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "another-record",
+                "The record is another one",
+                error.to_string(),
+            ),
             StoreError::Full(_) => {
                 tracing::error!(%error, "nothing can be written");
                 let detail = "nothing was written; the origin's operator must make room";

@@ -19,10 +19,11 @@ use wayside_decide::{
     binding::Binding, digest::Digest, invalid::Invalid, link::Link, name::Name, path::LinkPath, rule::Rule,
     site::SiteId,
 };
-use wayside_upstream::protocol::{Cursor, EdgeDirectory};
+use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, Position, SnapshotPage};
 
 use super::{
-    FeedPage, LinkRecord, PolicyRecord, RuleRecord, SiteContent, SiteRecord, Store, StoreError, TokenRecord, WriteMode,
+    FeedPage, Freshness, LinkRecord, PolicyRecord, RuleRecord, SiteContent, SiteRecord, SnapshotKey, Store, StoreError,
+    TokenRecord, WriteMode,
 };
 use crate::token::TokenId;
 
@@ -70,12 +71,13 @@ pub enum OpenError {
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
-    head: watch::Sender<Cursor>,
+    head: watch::Sender<Position>,
     /// Held while the store lives.
     _lock: std::fs::File,
 }
 
 type Write<'c> = Transaction<'c, Sqlite>;
+type Read<'c> = Transaction<'c, Sqlite>;
 
 impl SqliteStore {
     /// Opens the database at `path`, making it and its folder when they are missing, and brings its tables up to date.
@@ -127,8 +129,8 @@ impl SqliteStore {
     async fn commit(&self, write: Write<'_>, seq: Cursor) -> Result<(), StoreError> {
         write.commit().await?;
         self.head.send_if_modified(|head| {
-            let is_newer = seq > *head;
-            *head = seq.max(*head);
+            let is_newer = seq > head.cursor;
+            head.cursor = seq.max(head.cursor);
             is_newer
         });
         Ok(())
@@ -227,7 +229,8 @@ impl Store for SqliteStore {
         links::list(&self.readers, site, prefix, after, limit).await
     }
 
-    async fn link(&self, site: SiteId, path: &LinkPath) -> Result<LinkRecord, StoreError> {
+    /// What is read is always the newest here.
+    async fn link(&self, site: SiteId, path: &LinkPath, _: Freshness) -> Result<LinkRecord, StoreError> {
         links::one(&self.readers, site, path).await
     }
 
@@ -301,15 +304,24 @@ impl Store for SqliteStore {
         tokens::revoke(&self.writer, tenant, id).await
     }
 
-    async fn directory(&self) -> Result<EdgeDirectory, StoreError> {
+    async fn directory(&self, _: Freshness) -> Result<EdgeDirectory, StoreError> {
         changes::directory(&self.readers).await
     }
 
-    async fn changes(&self, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError> {
-        changes::after(&self.readers, cursor, limit).await
+    async fn snapshot(
+        &self,
+        after: Option<&SnapshotKey>,
+        limit: u32,
+        first: Option<Position>,
+    ) -> Result<SnapshotPage, StoreError> {
+        links::part(&self.readers, after, limit, first).await
     }
 
-    fn head(&self) -> watch::Receiver<Cursor> {
+    async fn changes(&self, epoch: Option<Epoch>, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError> {
+        changes::after(&self.readers, epoch, cursor, limit).await
+    }
+
+    fn head(&self) -> watch::Receiver<Position> {
         self.head.subscribe()
     }
 

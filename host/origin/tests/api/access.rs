@@ -84,6 +84,7 @@ async fn a_tenants_token_is_no_nodes() {
     for path in [
         "/v1/edge/directory".to_owned(),
         "/v1/edge/links?site_id=1&path=/a".to_owned(),
+        "/v1/edge/snapshot".to_owned(),
         format!("/v1/edge/policies/{digest}"),
         "/v1/feed?cursor=0".to_owned(),
     ] {

@@ -68,7 +68,7 @@ async fn a_node_reads_directory_links_and_policies() {
         matches!(unknown, Err(OriginError::Refused { status: 404, .. })),
         "{unknown:?}"
     );
-    let tag = format!("\"{}\"", directory.cursor);
+    let tag = format!("\"{}-{}\"", directory.epoch.expect("an epoch"), directory.cursor);
     let request = running.bare("GET", "/v1/edge/directory").bearer_auth(&running.operator);
     let known = crate::harness::Reply::of(request.header("if-none-match", tag)).await;
     known.success(304);

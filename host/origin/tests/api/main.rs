@@ -13,3 +13,4 @@ mod happy;
 mod harness;
 mod record;
 mod refusals;
+mod snapshot;

@@ -1,13 +1,13 @@
 //! The record: what outlives the process, and what is no record.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use sqlx::{SqlitePool, migrate::Migrator, sqlite::SqliteConnectOptions};
 use wayside_decide::{host::HostPattern, name::Name, site::Privacy};
 use wayside_origin::{
     backup::{self, BackupError},
     origin::Origin,
-    store::{FeedPage, SiteContent, StoreError, sqlite::OpenError},
+    store::{FeedPage, Freshness, SiteContent, StoreError, sqlite::OpenError},
     token::{Scope, Token},
 };
 
@@ -19,7 +19,7 @@ async fn target_in(database: &Path) -> Option<String> {
     let name = |text| Name::parse("name", text).expect("a name");
     let site = origin.store().site(&name("acme"), &name("go")).await.expect("a site");
     let path = wayside_decide::path::LinkPath::parse("/a").expect("a path");
-    let link = origin.store().link(site.id, &path).await.ok()?;
+    let link = origin.store().link(site.id, &path, Freshness::Newest).await.ok()?;
     Some(link.link.target.as_str().to_owned())
 }
 
@@ -171,16 +171,19 @@ async fn a_restored_record_makes_nodes_begin_anew() {
     }
     backup::back_up(&running.database(), &database).await.expect("a record");
     let seen = running.node().directory().await.expect("a directory").cursor;
+    let mut epochs = HashSet::from([running.origin.store().head().borrow().epoch]);
     for is_lost in [false, true] {
         if is_lost {
             std::fs::remove_file(&database).expect("lost");
         }
         backup::restore(&database, &copy).await.expect("restored");
         let origin = Origin::open(&database, admission()).await.expect("an origin");
+        let restored = origin.store().head().borrow().epoch;
+        assert!(epochs.insert(restored), "a record of its own");
         for cursor in [0, seen - 5, seen, seen + 1000] {
-            let page = origin.store().changes(cursor, 10).await.expect("a page");
+            let page = origin.store().changes(None, cursor, 10).await.expect("a page");
             assert!(
-                matches!(page, FeedPage::Resync(head) if head > seen + 1000),
+                matches!(page, FeedPage::Resync(head) if head.cursor > seen + 1000 && head.epoch == restored),
                 "{cursor}: {page:?}"
             );
         }

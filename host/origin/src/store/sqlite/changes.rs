@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{Row as _, SqlitePool};
 use wayside_decide::{path::LinkPath, site::SiteId};
-use wayside_upstream::protocol::{Change, Cursor, EdgeBinding, EdgeDirectory, EdgeRule, EdgeSite, FeedEvent};
+use wayside_upstream::protocol::{
+    Change, Cursor, EdgeBinding, EdgeDirectory, EdgeRule, EdgeSite, Epoch, FeedEvent, Position,
+};
 
-use super::{Write, json_damaged, signed, unsigned, unsigned_or_none};
+use super::{Read, Write, json_damaged, signed, unsigned, unsigned_or_none};
 use crate::store::{FeedPage, StoreError};
 
 /// How many changes are kept for nodes that were away. A node that missed more reads everything anew.
@@ -33,20 +35,34 @@ async fn note(write: &mut Write<'_>, site: Option<i64>, path: Option<&str>) -> R
 }
 
 /// The newest position; 0 before the first change.
-pub(super) async fn head(readers: &SqlitePool) -> Result<Cursor, StoreError> {
-    let row = sqlx::query("SELECT coalesce(max(seq), 0) AS seq FROM changes")
-        .fetch_one(readers)
-        .await?;
-    unsigned(&row, "seq")
+pub(super) async fn head(readers: &SqlitePool) -> Result<Position, StoreError> {
+    position(&mut readers.begin().await?).await
 }
 
-pub(super) async fn after(readers: &SqlitePool, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError> {
+/// The position of what a transaction reads.
+pub(super) async fn position(read: &mut Read<'_>) -> Result<Position, StoreError> {
+    let query = "SELECT epoch, (SELECT coalesce(max(seq), 0) FROM changes) AS seq FROM record";
+    let row = sqlx::query(query).fetch_one(&mut **read).await?;
+    let epoch: i64 = row.try_get("epoch")?;
+    Ok(Position {
+        epoch: Epoch(epoch.cast_unsigned()),
+        cursor: unsigned(&row, "seq")?,
+    })
+}
+
+pub(super) async fn after(
+    readers: &SqlitePool,
+    epoch: Option<Epoch>,
+    cursor: Cursor,
+    limit: u32,
+) -> Result<FeedPage, StoreError> {
     let mut read = readers.begin().await?;
-    let bounds = "SELECT coalesce(min(seq), 1) AS oldest, coalesce(max(seq), 0) AS newest FROM changes";
-    let bounds = sqlx::query(bounds).fetch_one(&mut *read).await?;
-    let (oldest, newest) = (unsigned(&bounds, "oldest")?, unsigned(&bounds, "newest")?);
+    let newest = position(&mut read).await?;
+    let oldest = sqlx::query("SELECT coalesce(min(seq), 1) AS oldest FROM changes");
+    let oldest = unsigned(&oldest.fetch_one(&mut *read).await?, "oldest")?;
     // Older than what is kept, or from another database.
-    if cursor.saturating_add(1) < oldest || cursor > newest {
+    let is_another = epoch.is_some_and(|epoch| epoch != newest.epoch);
+    if is_another || cursor.saturating_add(1) < oldest || cursor > newest.cursor {
         return Ok(FeedPage::Resync(newest));
     }
     let query = sqlx::query("SELECT seq, site_id, path FROM changes WHERE seq > ? ORDER BY seq LIMIT ?");
@@ -62,16 +78,13 @@ pub(super) async fn after(readers: &SqlitePool, cursor: Cursor, limit: u32) -> R
             change,
         });
     }
-    Ok(FeedPage::Changes(events))
+    Ok(FeedPage::Changes(newest.epoch, events))
 }
 
 pub(super) async fn directory(readers: &SqlitePool) -> Result<EdgeDirectory, StoreError> {
     // One snapshot for the position and everything in it.
     let mut read = readers.begin().await?;
-    let row = sqlx::query("SELECT coalesce(max(seq), 0) AS seq FROM changes")
-        .fetch_one(&mut *read)
-        .await?;
-    let cursor = unsigned(&row, "seq")?;
+    let Position { epoch, cursor } = position(&mut read).await?;
     let mut hosts: HashMap<u64, Vec<String>> = HashMap::new();
     for row in sqlx::query("SELECT site_id, pattern FROM site_hosts ORDER BY position")
         .fetch_all(&mut *read)
@@ -112,10 +125,14 @@ pub(super) async fn directory(readers: &SqlitePool) -> Result<EdgeDirectory, Sto
             bindings: bindings.remove(&id).unwrap_or_default(),
         });
     }
-    Ok(EdgeDirectory { cursor, sites })
+    Ok(EdgeDirectory {
+        epoch: Some(epoch),
+        cursor,
+        sites,
+    })
 }
 
-async fn read_bindings(read: &mut Write<'_>) -> Result<HashMap<u64, Vec<EdgeBinding>>, StoreError> {
+async fn read_bindings(read: &mut Read<'_>) -> Result<HashMap<u64, Vec<EdgeBinding>>, StoreError> {
     let mut bindings: HashMap<u64, Vec<EdgeBinding>> = HashMap::new();
     let query =
         "SELECT site_id, prefix, policy, digest, settings, on_failure, visitor_key FROM bindings ORDER BY prefix";

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::TryStreamExt as _;
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 use wayside_decide::{link::Link, name::Name, path::LinkPath, site::SiteId, status::RedirectStatus, target::Target};
+use wayside_upstream::protocol::{Position, SnapshotPage};
 
 use super::{SqliteStore, changes, damaged, json, json_damaged, missing, now_s, signed, unsigned, unsigned_or_none};
-use crate::store::{LinkRecord, StoreError, WriteMode};
+use crate::store::{LinkRecord, SnapshotKey, StoreError, WriteMode, snapshot::Part};
 
 const COLUMNS: &str = "SELECT path, target, status, forward_query, starts_at, expires_at, fallback, tags, attributes,
     created_at, updated_at FROM links WHERE site_id = ?";
@@ -38,6 +40,39 @@ pub(super) async fn one(readers: &SqlitePool, site: SiteId, path: &LinkPath) -> 
         .fetch_optional(readers)
         .await?;
     record(&row.ok_or_else(|| missing("link", path))?)
+}
+
+pub(super) async fn part(
+    readers: &SqlitePool,
+    after: Option<&SnapshotKey>,
+    limit: u32,
+    first: Option<Position>,
+) -> Result<SnapshotPage, StoreError> {
+    // One snapshot for the position and the links.
+    let mut read = readers.begin().await?;
+    let position = changes::position(&mut read).await?;
+    if let Some(first) = first.filter(|first| first.epoch != position.epoch) {
+        return Err(StoreError::AnotherRecord {
+            expected: first.epoch,
+            found: position.epoch,
+        });
+    }
+    let query = "SELECT tenant, site_id, path, target, status, forward_query, starts_at, expires_at, fallback, tags,
+        attributes, created_at, updated_at FROM links WHERE (site_id, path) > (?, ?) ORDER BY site_id, path LIMIT ?";
+    let mut part = Part::of_at_most(limit);
+    let mut rows = sqlx::query(query)
+        .bind(after.map_or(-1, |key| signed(key.site.0)))
+        .bind(after.map_or("", |key| key.path.as_str()))
+        .bind(limit)
+        .fetch(&mut *read);
+    while let Some(row) = rows.try_next().await? {
+        let tenant: String = row.try_get("tenant")?;
+        let tenant = Name::parse("tenant", &tenant).map_err(damaged)?;
+        if !part.add(tenant, SiteId(unsigned(&row, "site_id")?), &record(&row)?) {
+            break;
+        }
+    }
+    Ok(part.finish(position))
 }
 
 pub(super) async fn write(
