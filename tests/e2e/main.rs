@@ -18,6 +18,7 @@ mod bad_requests;
 mod bindings;
 mod cli;
 mod demo;
+mod evasions;
 mod eyes;
 mod full_disk;
 mod geo;

@@ -20,14 +20,15 @@ pub fn host() -> String {
     contract::host()
 }
 
-/// The path as it was sent, escapes included. Costly: one remembered decision for each path. To pass the path on,
-/// write `{path}` in the redirect's location instead.
+/// The path in normal form, however the visitor wrote it: no escape where none is needed, `%2F` in upper case, UTF-8
+/// escaped. Costly: one remembered decision for each path. To pass the path on, write `{path}` in the redirect's
+/// location instead.
 #[must_use]
 pub fn path() -> String {
     contract::path()
 }
 
-/// The path's segment at this index, counted from 0, escapes included.
+/// The segment of that path at this index, counted from 0.
 #[must_use]
 pub fn segment(index: u32) -> Option<String> {
     contract::segment(index)

@@ -35,7 +35,7 @@ impl LinkPath {
         if !escapes_are_whole(text) {
             return refuse("`%` only before two hexadecimal digits");
         }
-        Ok(Self(normalise(&escape_non_ascii(text)).into()))
+        Ok(Self(normalise(text).into()))
     }
 
     /// The path in its normal form.
@@ -65,10 +65,13 @@ pub fn is_reserved(path: &str) -> bool {
     path == "/.wayside" || path.starts_with("/.wayside/")
 }
 
-/// Brings the path of a request into the normal form of [`LinkPath`]. Borrows when it is in it already; a broken
-/// escape is left as it is and so meets no link.
+/// Brings the path of a request into the normal form of [`LinkPath`], so that one path has one form however a visitor
+/// writes it. Borrows when it is in it already; a broken escape is left as it is and so meets no link.
 #[must_use]
 pub fn normalise(path: &str) -> Cow<'_, str> {
+    if !path.is_ascii() {
+        return Cow::Owned(normalise(&escape_non_ascii(path)).into_owned());
+    }
     let Some(first) = path.find('%') else {
         return Cow::Borrowed(path);
     };
@@ -169,6 +172,7 @@ mod tests {
             normalise("/Gr%c3%b6%C3%9Fe"),
             LinkPath::parse("/Größe").expect("path").as_str()
         );
+        assert_eq!(normalise("/Größe"), LinkPath::parse("/Größe").expect("path").as_str());
         assert_eq!(normalise("/a%zz%4"), "/a%zz%4");
         assert_eq!(normalise("/plain"), "/plain");
     }

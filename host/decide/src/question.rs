@@ -20,9 +20,9 @@ pub enum Question {
     Scheme,
     /// The request's host in normal form, without port. Text.
     Host,
-    /// The request's path as it was sent, escapes included. Text.
+    /// The request's path in the normal form of links ([`crate::path::normalise`]), however it was written. Text.
     Path,
-    /// The path's segment at this index, counted from 0, escapes included. Text or absent.
+    /// That path's segment at this index, counted from 0. Text or absent.
     Segment(u32),
     /// The whole query without its `?`, as it was sent. Text or absent. Costly: many different answers.
     RawQuery,

@@ -19,7 +19,7 @@ const COUNTRY_UNKNOWN: &str = "zz";
 ///
 /// | placeholder | becomes |
 /// |---|---|
-/// | `{path}` | the request's path, `/` first |
+/// | `{path}` | the request's path in normal form, `/` first |
 /// | `{?query}` | the request's query with `?`, or `&` after a query of the template's own; nothing when there is none |
 /// | `{host}` | the request's host; it is one of the site's own |
 /// | `{country}` | the visitor's country in lower case, `zz` when unknown |

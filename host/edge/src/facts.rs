@@ -233,9 +233,11 @@ impl<T: RequestText> RequestFacts<T> {
             Question::Method => text(self.text.method()),
             Question::Scheme => text(self.scheme),
             Question::Host => text(self.text.host()),
-            Question::Path => text(self.text.path()),
+            // One form for one path, the form that bindings, links and rules go by: another would let a visitor past the
+            // policy by writing the path differently.
+            Question::Path => text(self.text.key()),
             Question::Segment(index) => {
-                let segments = self.text.path().split('/').skip(1);
+                let segments = self.text.key().split('/').skip(1);
                 Answer::text(
                     segments
                         .clone()
@@ -320,3 +322,6 @@ impl<T: RequestText> Facts for RequestFacts<T> {
         !(question.is_about_link() && matches!(self.link, LinkKnown::NotYet))
     }
 }
+
+#[cfg(test)]
+mod tests;

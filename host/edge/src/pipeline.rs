@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use wayside_cache::links::{Held, LinkCache, Lookup};
 use wayside_decide::{
-    binding::Binding, decision::Failure, dependence::Dependence, facts::Facts as _, rule::Rule, status::RedirectStatus,
-    target::Target,
+    binding::Binding, decision::Failure, dependence::Dependence, facts::Facts as _, path, rule::Rule,
+    status::RedirectStatus, target::Target,
 };
 use wayside_policy::pool::Pool;
 
@@ -100,7 +100,7 @@ pub(crate) async fn answer(
         "OPTIONS" => return Ok(Answer::Options),
         _ => return Err(Refusal::MethodNotAllowed),
     }
-    if wayside_decide::path::is_reserved(&visit.key) {
+    if path::is_reserved(&visit.key) {
         return Err(Refusal::NotFound);
     }
     let answer = match site.binding_for(&visit.key) {
@@ -139,9 +139,9 @@ fn follow(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, held: &Arc<Held>
     if let Some(answer) = follow_link(visit, max_age_s, held)? {
         return Ok(answer);
     }
-    if let Some((rule, splat)) = site.site.rules.first_match(visit.head.path) {
+    if let Some((rule, splat)) = site.site.rules.first_match(&visit.key) {
         let caching = Caching::of_record(max_age_s, comes_at(visit, held), visit.now.unix_s);
-        return follow_rule(visit, rule, &splat, sources(edge, visit, site, None), caching);
+        return follow_rule(visit, rule, splat, sources(edge, visit, site, None), caching);
     }
     match &site.site.not_found {
         Some(target) => Ok(Answer::Redirect {
@@ -252,10 +252,11 @@ fn is_same_url(visit: &Visit<'_>, target: &Target) -> bool {
     }
     let default_port = if visit.is_secure { 443 } else { 80 };
     let target_port = wayside_decide::host::port_of_authority(target.authority()).unwrap_or(default_port);
-    let sent = (visit.head.path, visit.head.query.unwrap_or_default());
     let (path, query) = target
         .path_and_query()
         .split_once('?')
         .unwrap_or_else(|| (target.path_and_query(), ""));
-    target_port == visit.port.unwrap_or(default_port) && sent == (path, query)
+    target_port == visit.port.unwrap_or(default_port)
+        && visit.key == path::normalise(path)
+        && visit.head.query.unwrap_or_default() == query
 }

@@ -8,7 +8,6 @@ use crate::visit::Visit;
 pub(crate) trait RequestText: Send + Sync {
     fn method(&self) -> &str;
     fn host(&self) -> &str;
-    fn path(&self) -> &str;
     /// The path in the normal form of links.
     fn key(&self) -> &str;
     fn query(&self) -> Option<&str>;
@@ -25,10 +24,6 @@ impl RequestText for &Visit<'_> {
 
     fn host(&self) -> &str {
         &self.host
-    }
-
-    fn path(&self) -> &str {
-        self.head.path
     }
 
     fn key(&self) -> &str {
@@ -52,7 +47,6 @@ impl RequestText for &Visit<'_> {
 pub(crate) struct OwnedText {
     method: Box<str>,
     host: Box<str>,
-    path: Box<str>,
     key: Box<str>,
     query: Option<Box<str>>,
     fields: Box<[Field]>,
@@ -79,7 +73,6 @@ impl OwnedText {
         Self {
             method: text.method().into(),
             host: text.host().into(),
-            path: text.path().into(),
             key: text.key().into(),
             query: query.map(Into::into),
             fields: fields.collect(),
@@ -90,7 +83,7 @@ impl OwnedText {
     pub(crate) fn bytes(&self) -> usize {
         let fields = self.fields.iter();
         let fields = fields.map(|field| size_of::<Field>() + field.name.len() + field.value.len());
-        let line = self.method.len() + self.host.len() + self.path.len() + self.key.len();
+        let line = self.method.len() + self.host.len() + self.key.len();
         size_of::<Self>() + line + self.query.as_ref().map_or(0, |query| query.len()) + fields.sum::<usize>()
     }
 }
@@ -102,10 +95,6 @@ impl RequestText for OwnedText {
 
     fn host(&self) -> &str {
         &self.host
-    }
-
-    fn path(&self) -> &str {
-        &self.path
     }
 
     fn key(&self) -> &str {
@@ -134,10 +123,6 @@ impl RequestText for Arc<OwnedText> {
 
     fn host(&self) -> &str {
         (**self).host()
-    }
-
-    fn path(&self) -> &str {
-        (**self).path()
     }
 
     fn key(&self) -> &str {
