@@ -1,6 +1,9 @@
 //! What a binding and its site say beside the policy: who counts as one visitor, and how long caches keep what it decides.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::harness::{Dev, eventually, repository, text};
 
@@ -141,4 +144,59 @@ fn a_link_that_ends_says_so_to_caches() {
     dev.wait_for("/soon", Some("https://a.example/"));
     let control = dev.process.get("/soon").header("cache-control");
     assert_eq!(control.as_deref(), Some("public, max-age=60"));
+}
+
+/// How long caches may keep a response, in seconds.
+fn max_age_s(dev: &Dev, path: &str) -> Option<u64> {
+    let control = dev.process.get(path).header("cache-control")?;
+    control.strip_prefix("public, max-age=")?.parse().ok()
+}
+
+fn now_s() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("after 1970").as_secs()
+}
+
+/// A policy that lets visitors pass until an instant, before a redirect that browsers keep for ever.
+#[test]
+fn what_a_policy_lets_pass_until_an_instant_is_kept_no_longer() {
+    let dev = Dev::start();
+    dev.ok(&["policy", "push", "interpreter", &component("interpreter")]);
+    let closes = now_s() + 45;
+    let program = format!("program=ask after {closes} 2 decide 0 decide 1");
+    dev.ok(&[
+        "link",
+        "add",
+        "localhost",
+        "/p",
+        "https://a.example/",
+        "--status",
+        "301",
+    ]);
+    let bind = [
+        "policy",
+        "bind",
+        "localhost",
+        "/p",
+        "interpreter",
+        "--on-failure",
+        "closed",
+        "--set",
+        &program,
+    ];
+    dev.ok(&bind);
+    eventually("the policy's horizon is told", || max_age_s(&dev, "/p").is_some());
+    // Once by a run, and from then on from memory.
+    for _ in 0..3 {
+        let response = dev.process.get("/p");
+        assert_eq!(
+            (response.status, response.location().as_deref()),
+            (301, Some("https://a.example/"))
+        );
+        let (rest, told) = (closes.saturating_sub(now_s()), max_age_s(&dev, "/p"));
+        assert!(
+            told.is_some_and(|told| told <= rest.max(1)),
+            "{told:?}, {rest} s before it closes"
+        );
+    }
 }

@@ -39,6 +39,13 @@ impl Keeping {
             Self::Shared(most.min(rest))
         }
     }
+
+    fn recorded(max_age_s: Option<u32>, holds_until: Option<u64>, now_s: u64) -> Self {
+        match (max_age_s, holds_until) {
+            (None, None) => Self::Unsaid,
+            _ => Self::shared(max_age_s, holds_until, now_s),
+        }
+    }
 }
 
 impl Caching {
@@ -53,9 +60,26 @@ impl Caching {
         vary: None,
     };
 
-    /// What follows from a decision's dependence. `max_age_s` is the site's own limit; `holds_until` and `now_s` are
-    /// seconds since 1970 UTC.
+    /// What follows from the dependence of a decision that is the answer. `max_age_s` is the site's own limit;
+    /// `holds_until` and `now_s` are seconds since 1970 UTC.
     pub(crate) fn of(dependence: &Dependence, max_age_s: Option<u32>, holds_until: Option<u64>, now_s: u64) -> Self {
+        Self::by(dependence, max_age_s, || Keeping::shared(max_age_s, holds_until, now_s))
+    }
+
+    /// What follows from the dependence of a decision to go on: as [`Caching::of_record`], it says nothing of what comes
+    /// then unless there is a reason to. Same units as above.
+    pub(crate) fn of_going_on(
+        dependence: &Dependence,
+        max_age_s: Option<u32>,
+        holds_until: Option<u64>,
+        now_s: u64,
+    ) -> Self {
+        Self::by(dependence, max_age_s, || {
+            Keeping::recorded(max_age_s, holds_until, now_s)
+        })
+    }
+
+    fn by(dependence: &Dependence, max_age_s: Option<u32>, keeping: impl FnOnce() -> Keeping) -> Self {
         if dependence.is_fallback() || max_age_s == Some(0) {
             return Self::NOT_KEPT;
         }
@@ -64,7 +88,7 @@ impl Caching {
         }
         let fields: Vec<&str> = dependence.fields().collect();
         Self {
-            keeping: Keeping::shared(max_age_s, holds_until, now_s),
+            keeping: keeping(),
             vary: (!fields.is_empty()).then(|| fields.join(", ")),
         }
     }
@@ -72,11 +96,10 @@ impl Caching {
     /// For a response that depends on nothing but what the site's owner recorded. Nothing is said unless there is a
     /// reason to: the site's own limit, or that it will change. Same units as above.
     pub(crate) fn of_record(max_age_s: Option<u32>, holds_until: Option<u64>, now_s: u64) -> Self {
-        let keeping = match (max_age_s, holds_until) {
-            (None, None) => Keeping::Unsaid,
-            _ => Keeping::shared(max_age_s, holds_until, now_s),
-        };
-        Self { keeping, vary: None }
+        Self {
+            keeping: Keeping::recorded(max_age_s, holds_until, now_s),
+            vary: None,
+        }
     }
 
     /// For a response of another step that this decision led to: its own caching, made as strict as the decision's.
@@ -85,9 +108,10 @@ impl Caching {
             (Keeping::Nobody, _) | (_, Keeping::Nobody) => Keeping::Nobody,
             (Keeping::Private, _) | (_, Keeping::Private) => Keeping::Private,
             (Keeping::Shared(one), Keeping::Shared(other)) => Keeping::Shared(one.min(other)),
-            // The step itself says nothing of how long it holds.
-            (_, Keeping::Unsaid) => Keeping::Unsaid,
-            (Keeping::Unsaid, Keeping::Shared(seconds)) => Keeping::Shared(seconds),
+            (Keeping::Shared(seconds), Keeping::Unsaid) | (Keeping::Unsaid, Keeping::Shared(seconds)) => {
+                Keeping::Shared(seconds)
+            }
+            (Keeping::Unsaid, Keeping::Unsaid) => Keeping::Unsaid,
         };
         let vary = match (self.vary, &then.vary) {
             (Some(one), Some(other)) => Some(format!("{one}, {other}")),
@@ -166,23 +190,33 @@ mod tests {
 
     #[test]
     fn what_a_decision_leads_to_is_kept_no_longer_than_the_decision() {
-        let shared = |field: &str| {
+        let dependence = |field: &str| {
             let mut dependence = Dependence::default();
             dependence.add(&Question::Header(field.into()));
-            Caching::of(&dependence, None, Some(1_010), 1_000)
+            dependence
         };
+        let shared = |field: &str| Caching::of(&dependence(field), None, Some(1_010), 1_000);
+        let goes_on = |holds_until| Caching::of_going_on(&dependence("x-a"), None, holds_until, 1_000);
         let told = |caching: &Caching| {
             (
                 caching.cache_control().map(String::from),
                 caching.vary().map(str::to_owned),
             )
         };
-        let both = shared("x-a").before(&shared("x-b"));
+        let both = goes_on(Some(1_005)).before(&shared("x-b"));
         assert_eq!(
             told(&both),
-            (Some("public, max-age=10".to_owned()), Some("x-a, x-b".to_owned()))
+            (Some("public, max-age=5".to_owned()), Some("x-a, x-b".to_owned()))
         );
-        let unsaid = shared("x-a").before(&Caching::default());
+        let is_over_before = goes_on(Some(1_050)).before(&shared("x-b"));
+        assert_eq!(is_over_before.cache_control().as_deref(), Some("public, max-age=10"));
+        // What says nothing by itself would be kept for as long as a cache likes (RFC 9111 §4.2.2).
+        let ends = goes_on(Some(1_007)).before(&Caching::default());
+        assert_eq!(
+            told(&ends),
+            (Some("public, max-age=7".to_owned()), Some("x-a".to_owned()))
+        );
+        let unsaid = goes_on(None).before(&Caching::default());
         assert_eq!(told(&unsaid), (None, Some("x-a".to_owned())));
         assert_eq!(
             Caching::PRIVATE.before(&shared("x-b")).cache_control().as_deref(),

@@ -69,13 +69,16 @@ pub(super) async fn decide(
     };
     let (verdict, caching) = match step.decided().await? {
         Ok(hit) => {
-            let caching = Caching::of(
-                hit.leaf.decided().dependence(),
-                site.site.max_age_s,
-                hit.horizon,
-                visit.now.unix_s,
-            );
-            (step.carry_out(&hit.leaf).await?, caching)
+            let verdict = step.carry_out(&hit.leaf).await?;
+            let told = match &verdict {
+                Ok(Verdict::GoOn) => Caching::of_going_on,
+                _ => Caching::of,
+            };
+            let dependence = hit.leaf.decided().dependence();
+            (
+                verdict,
+                told(dependence, site.site.max_age_s, hit.horizon, visit.now.unix_s),
+            )
         }
         Err(failure) => (Err(failure), Caching::NOT_KEPT),
     };
