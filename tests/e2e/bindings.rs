@@ -200,3 +200,44 @@ fn what_a_policy_lets_pass_until_an_instant_is_kept_no_longer() {
         );
     }
 }
+
+/// A decision made of a link is over when the link is, whatever the site's own limit.
+#[test]
+fn what_a_policy_makes_of_a_link_that_ends_is_kept_no_longer() {
+    let dev = Dev::start();
+    for name in ["interpreter", "language"] {
+        dev.ok(&["policy", "push", name, &component(name)]);
+    }
+    dev.ok(&["site", "set", "localhost", "--max-age", "3600"]);
+    let ends = now_s() + 50;
+    let at = jiff::Timestamp::from_second(i64::try_from(ends).expect("small")).expect("an instant");
+    let asks = ("/asks", "interpreter", "program=ask target 2 decide 3 decide 3");
+    // The query tells the policy's answer from the link's own.
+    let fills = ("/fills?x", "language", "default={link.target}{?query}");
+    for ((path, policy, setting), place) in [(asks, "https://3.example/"), (fills, "https://link.example/?x")] {
+        let (prefix, at) = (path.split('?').next().expect("a path"), at.to_string());
+        dev.ok(&[
+            "link",
+            "add",
+            "localhost",
+            prefix,
+            "https://link.example/",
+            "--expires-at",
+            &at,
+        ]);
+        let mut bind = vec!["policy", "bind", "localhost", prefix, policy, "--on-failure", "closed"];
+        bind.extend(["--set", "languages=de", "--set", setting]);
+        dev.ok(&bind);
+        dev.wait_for(path, Some(place));
+        // Once by a run, and from then on from memory.
+        for _ in 0..3 {
+            let (rest, told) = (ends - now_s(), max_age_s(&dev, path));
+            assert!(
+                told.is_some_and(|told| told <= rest),
+                "{path}: {told:?}, {rest} s before it ends"
+            );
+        }
+    }
+    let remembered = dev.process.metric("wayside_policy_remembered_total");
+    assert!(remembered >= 6.0, "{remembered}");
+}

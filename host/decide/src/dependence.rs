@@ -12,6 +12,8 @@ pub struct Dependence {
     is_private: bool,
     /// The request fields it depends on, in lower case.
     fields: BTreeSet<Box<str>>,
+    /// Whether it depends on the link at the path, and so on its window.
+    is_of_link: bool,
     /// Whether it is no decision but what holds without one.
     is_fallback: bool,
 }
@@ -39,6 +41,7 @@ impl Dependence {
     pub fn add(&mut self, question: &Question) {
         match question.source() {
             Source::Url | Source::Record => {}
+            Source::Link => self.is_of_link = true,
             Source::Field(name) => {
                 self.fields.insert(name.into());
             }
@@ -54,6 +57,13 @@ impl Dependence {
     #[must_use]
     pub const fn is_private(&self) -> bool {
         self.is_private
+    }
+
+    /// Whether it may change when the link at the path begins or ends: see [`crate::link::Link::changes_at`]. That
+    /// belongs to the link, not to the question, so that no horizon of a walk accounts for it.
+    #[must_use]
+    pub const fn is_of_link(&self) -> bool {
+        self.is_of_link
     }
 
     /// Whether nothing was decided, so that nobody may keep the response.
@@ -73,8 +83,10 @@ impl Dependence {
 pub enum Source<'q> {
     /// The request's URL and method, which are every cache's key.
     Url,
-    /// What the owner recorded (link, settings) and the clock: a response's lifetime accounts for them.
+    /// What the owner set, and the clock: a response's lifetime accounts for them.
     Record,
+    /// The link at the path.
+    Link,
     /// One request field.
     Field(&'q str),
     /// The fields that tell what the visitor's program is.
@@ -95,15 +107,10 @@ impl Question {
             | Self::Segment(_)
             | Self::RawQuery
             | Self::Query(_) => Source::Url,
-            Self::LinkExists
-            | Self::LinkKey
-            | Self::LinkTarget
-            | Self::LinkTags
-            | Self::LinkAttribute(_)
-            | Self::AtOrAfter(_)
-            | Self::Weekday(_)
-            | Self::Hour(_)
-            | Self::Setting(_) => Source::Record,
+            Self::LinkExists | Self::LinkKey | Self::LinkTarget | Self::LinkTags | Self::LinkAttribute(_) => {
+                Source::Link
+            }
+            Self::AtOrAfter(_) | Self::Weekday(_) | Self::Hour(_) | Self::Setting(_) => Source::Record,
             // The address a proxy vouches for, and what only this visitor sends.
             Self::Header(name) if matches!(&**name, "cookie" | "authorization" | "x-forwarded-for") => Source::Visitor,
             Self::Header(name) => Source::Field(name),
@@ -128,8 +135,31 @@ impl Question {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::Dependence;
-    use crate::{point::Points, question::Question, zone::Zone};
+    use crate::{
+        decision::Decision,
+        facts::Facts,
+        point::Points,
+        question::{Answer, Question},
+        status::RedirectStatus,
+        template::Template,
+        trace::{Recorder, Trace},
+        zone::Zone,
+    };
+
+    struct Nothing;
+
+    impl Facts for Nothing {
+        fn answer(&self, _: &Question) -> Answer {
+            Answer::Absent
+        }
+
+        fn now_s(&self) -> u64 {
+            0
+        }
+    }
 
     fn of(questions: &[Question]) -> (bool, Vec<String>) {
         let mut dependence = Dependence::default();
@@ -140,6 +170,27 @@ mod tests {
             dependence.is_private(),
             dependence.fields().map(str::to_owned).collect(),
         )
+    }
+
+    #[test]
+    fn what_was_asked_about_the_link_or_is_filled_in_from_it_is_of_the_link() {
+        let outcome = |location: &str| {
+            Ok(Decision::Redirect {
+                status: RedirectStatus::Found,
+                location: Template::parse(location).expect("a template"),
+            })
+        };
+        let mut asked = Recorder::new(Arc::new(Nothing));
+        asked.ask(Question::LinkTags).expect("an answer");
+        for (trace, location, expected) in [
+            (Trace::default(), "https://a.example/", false),
+            (Trace::default(), "{link.target}", true),
+            (Trace::default(), "https://a.example{link.key}", true),
+            (asked.into_trace(), "https://a.example/", true),
+        ] {
+            let dependence = Dependence::of(&trace, &outcome(location));
+            assert_eq!(dependence.is_of_link(), expected, "{location}");
+        }
     }
 
     #[test]

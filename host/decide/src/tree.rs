@@ -356,7 +356,9 @@ impl Tree {
     }
 }
 
-const fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+/// The earlier of two instants, where never is the latest.
+#[must_use]
+pub const fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if one < other { one } else { other }),
         (Some(one), None) => Some(one),

@@ -153,7 +153,7 @@ fn follow(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, held: &Arc<Held>
     }
 }
 
-/// When the link at the path begins or ends, from which on it, and not what stands behind it, may answer.
+/// When the link at the path begins or ends: from then on another answer may hold than now.
 fn comes_at(visit: &Visit<'_>, held: &Held) -> Option<u64> {
     held.link.as_ref()?.changes_at(visit.now.unix_s)
 }

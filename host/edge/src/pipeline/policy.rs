@@ -13,10 +13,10 @@ use wayside_decide::{
     invalid::Invalid,
     status::{DenyStatus, RedirectStatus},
     target::Target,
-    tree::{Hit, Leaf, Walk},
+    tree::{Hit, Leaf, Walk, earlier},
 };
 
-use super::{Answer, Edge, follow, is_same_url, look_up, sources};
+use super::{Answer, Edge, comes_at, follow, is_same_url, look_up, sources};
 use crate::{
     caching::Caching,
     directory::{LiveBinding, LiveSite},
@@ -75,9 +75,10 @@ pub(super) async fn decide(
                 _ => Caching::of,
             };
             let dependence = hit.leaf.decided().dependence();
+            let holds_until = step.holds_until(&hit);
             (
                 verdict,
-                told(dependence, site.site.max_age_s, hit.horizon, visit.now.unix_s),
+                told(dependence, site.site.max_age_s, holds_until, visit.now.unix_s),
             )
         }
         Err(failure) => (Err(failure), Caching::NOT_KEPT),
@@ -173,6 +174,18 @@ impl Step<'_> {
             }
             Ok(Verdict::Redirect(status, target))
         }))
+    }
+
+    /// Until when the decision holds, in seconds since 1970 UTC: as far as the walk asked the clock, and until the link
+    /// begins or ends where that was asked about or filled in.
+    fn holds_until(&self, hit: &Hit) -> Option<u64> {
+        if !hit.leaf.decided().dependence().is_of_link() {
+            return hit.horizon;
+        }
+        earlier(
+            hit.horizon,
+            self.held.as_ref().and_then(|held| comes_at(self.visit, held)),
+        )
     }
 
     /// As if the policy were not there, but that nobody keeps the answer longer than what led to it.
