@@ -241,6 +241,22 @@ pub(crate) struct Response {
 }
 
 impl Response {
+    /// All that a connection has answered.
+    pub(crate) fn read(answer: &[u8]) -> Self {
+        let answer = text(answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok())
+            .unwrap_or(0);
+        Self {
+            status,
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.head.lines().skip(1).find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -272,16 +288,5 @@ pub(crate) fn raw(address: SocketAddr, bytes: &str) -> Response {
     let _ = stream.write_all(bytes.as_bytes());
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    let answer = text(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-        .unwrap_or(0);
-    Response {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    Response::read(&answer)
 }

@@ -7,6 +7,10 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpSocket,
+};
 
 use crate::harness::{Dev, Response, eventually, request};
 
@@ -50,6 +54,24 @@ impl Cache {
         let status = response.header("x-cache").unwrap_or_default();
         (response, status)
     }
+
+    /// As a visitor of this machine who comes from another of its addresses.
+    fn get_from(&self, source: &str, path: &str) -> Response {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let answer = runtime.expect("a runtime").block_on(async {
+            let socket = TcpSocket::new_v4().expect("a socket");
+            socket
+                .bind(SocketAddr::new(source.parse().expect("an address"), 0))
+                .expect("bind");
+            let mut stream = socket.connect(self.address).await.expect("connect");
+            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.expect("write");
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.expect("read");
+            answer
+        });
+        Response::read(&answer)
+    }
 }
 
 impl Drop for Cache {
@@ -86,6 +108,7 @@ http {{
         location / {{
             proxy_pass http://{edge};
             proxy_set_header Host $host;
+            proxy_set_header X-Real-IP $remote_addr;
             proxy_cache shared;
             proxy_cache_key $scheme$host$request_uri;
             add_header X-Cache $upstream_cache_status always;
@@ -121,6 +144,40 @@ fn a_shared_cache_never_mixes_up_visitors() {
         for _ in 0..3 {
             assert_ne!(cache.get(path, &[]).1, "HIT", "{path}");
         }
+    }
+}
+
+/// The cache writes the field, so that it cannot tell visitors apart by it: their requests come without.
+#[test]
+fn what_the_cache_itself_tells_of_a_visitor_chooses_nobody_elses_answer() {
+    let dev = Dev::start();
+    let component = crate::harness::repository().join("guest/components/interpreter.wasm");
+    dev.ok(&["policy", "push", "address", component.to_str().expect("path")]);
+    let program = "program=ask header x-real-ip 2 decide 3 decide 4";
+    let bind = [
+        "policy",
+        "bind",
+        "localhost",
+        "/who",
+        "address",
+        "--on-failure",
+        "closed",
+        "--set",
+        program,
+    ];
+    dev.ok(&bind);
+    eventually("the policy is bound", || dev.process.get("/who").status == 302);
+    let cache = Cache::before(dev.process.edge());
+    // It goes by the length of the address.
+    for (visitor, place) in [
+        ("127.0.0.1", "https://3.example/"),
+        ("127.0.0.15", "https://4.example/"),
+        ("127.0.0.1", "https://3.example/"),
+        ("127.0.0.15", "https://4.example/"),
+    ] {
+        let response = cache.get_from(visitor, "/who");
+        assert_eq!(response.location().as_deref(), Some(place), "{visitor}: {response:?}");
+        assert_eq!(response.header("cache-control").as_deref(), Some("private, no-cache"));
     }
 }
 

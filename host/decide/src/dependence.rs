@@ -87,11 +87,11 @@ pub enum Source<'q> {
     Record,
     /// The link at the path.
     Link,
-    /// One request field.
+    /// One request field that visitors send themselves.
     Field(&'q str),
     /// The fields that tell what the visitor's program is.
     Agent,
-    /// The visitor's address, cookies or the node that answers.
+    /// The visitor's address, cookies, the node that answers, or a field that may not be the visitor's.
     Visitor,
 }
 
@@ -111,9 +111,8 @@ impl Question {
                 Source::Link
             }
             Self::AtOrAfter(_) | Self::Weekday(_) | Self::Hour(_) | Self::Setting(_) => Source::Record,
-            // The address a proxy vouches for, and what only this visitor sends.
-            Self::Header(name) if matches!(&**name, "cookie" | "authorization" | "x-forwarded-for") => Source::Visitor,
-            Self::Header(name) => Source::Field(name),
+            Self::Header(name) if is_sent_by_browsers(name) => Source::Field(name),
+            Self::Header(_) => Source::Visitor,
             Self::Prefers(_) => Source::Field("accept-language"),
             Self::Device | Self::Os | Self::Browser | Self::Bot => Source::Agent,
             Self::Cookie(_)
@@ -131,6 +130,43 @@ impl Question {
             | Self::Pop => Source::Visitor,
         }
     }
+}
+
+/// Fields that browsers send for everybody to read, so that a cache before this node has them as this node has.
+///
+/// Any other may be written by a proxy on the way: addresses, countries, users, certificates, under names that each maker
+/// chooses. A cache that does so itself looks for the field of `Vary` in what the visitor sent (RFC 9111 §4.1), finds it
+/// missing with everybody, and gives one visitor another's answer.
+const SENT_BY_BROWSERS: [&str; 22] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "device-memory",
+    "dnt",
+    "downlink",
+    "dpr",
+    "ect",
+    "origin",
+    "pragma",
+    "priority",
+    "purpose",
+    "range",
+    "referer",
+    "rtt",
+    "save-data",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "viewport-width",
+    "width",
+];
+
+/// Client hints, fetch metadata and the like: no page may set them, and no proxy has a reason to.
+const SENT_BY_BROWSERS_PREFIX: &str = "sec-";
+
+fn is_sent_by_browsers(name: &str) -> bool {
+    name.starts_with(SENT_BY_BROWSERS_PREFIX) || SENT_BY_BROWSERS.contains(&name)
 }
 
 #[cfg(test)]
@@ -212,7 +248,9 @@ mod tests {
             of(&[Question::Prefers(Box::default())]),
             (false, vec!["accept-language".to_owned()])
         );
-        assert_eq!(of(&[Question::Header("x-a".into())]), (false, vec!["x-a".to_owned()]));
+        for field in ["accept", "referer", "sec-ch-ua-model", "save-data"] {
+            assert_eq!(of(&[Question::Header(field.into())]), (false, vec![field.to_owned()]));
+        }
         let (is_private, fields) = of(&[Question::Device, Question::Os]);
         assert!(!is_private && fields.contains(&"user-agent".to_owned()), "{fields:?}");
         for question in [
@@ -220,6 +258,12 @@ mod tests {
             Question::Cookie("a".into()),
             Question::Header("cookie".into()),
             Question::Header("authorization".into()),
+            Question::Header("x-forwarded-for".into()),
+            Question::Header("x-real-ip".into()),
+            Question::Header("forwarded".into()),
+            Question::Header("cf-ipcountry".into()),
+            Question::Header("cloudfront-viewer-country".into()),
+            Question::Header("x-chosen-by-somebody".into()),
             Question::Bucket {
                 salt: "s".into(),
                 count: 2,
