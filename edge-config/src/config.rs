@@ -77,6 +77,11 @@ pub struct Origin {
     pub listen: Listen,
     /// Folder of the database and the policies.
     pub data: FilePath,
+    /// File of the certificate to serve the API with and those between it and the root, in PEM; read again when it
+    /// changes. Without it the API is plain HTTP: for this machine, or behind a proxy.
+    pub certificate_file: Option<FilePath>,
+    /// File of the certificate's private key, in PEM.
+    pub key_file: Option<FilePath>,
 }
 
 /// `[upstream]`
@@ -89,6 +94,8 @@ pub struct Upstream {
     pub token: Option<Secret>,
     /// File that holds the token, in place of `token`.
     pub token_file: Option<FilePath>,
+    /// File of the authorities whose certificates an origin may have, in PEM; those of the system unless named.
+    pub ca_file: Option<FilePath>,
 }
 
 /// `[geo]`
@@ -232,6 +239,8 @@ impl Default for Origin {
         Self {
             listen: local(7070),
             data: FilePath::of_origin(),
+            certificate_file: None,
+            key_file: None,
         }
     }
 }
@@ -242,6 +251,7 @@ impl Default for Upstream {
             url: ServiceUrl::local(),
             token: None,
             token_file: None,
+            ca_file: None,
         }
     }
 }

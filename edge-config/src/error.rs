@@ -35,6 +35,14 @@ pub enum ConfigError {
         /// The other.
         other: &'static str,
     },
+    /// Two settings that mean nothing without each other.
+    #[error("only one of {one} and {other} is set, expected both or neither")]
+    Apart {
+        /// The one, as `section.key`.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
 }
 
 impl ConfigError {

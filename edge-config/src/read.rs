@@ -64,6 +64,12 @@ impl Config {
                 other: "upstream.token_file",
             });
         }
+        if self.origin.certificate_file.is_some() != self.origin.key_file.is_some() {
+            return Err(ConfigError::Apart {
+                one: "origin.certificate_file",
+                other: "origin.key_file",
+            });
+        }
         Ok(())
     }
 }

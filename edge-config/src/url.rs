@@ -8,21 +8,21 @@ use url::Url;
 
 use crate::text::parsed;
 
-/// The URL of an HTTP service: scheme, host and port, nothing after them. The scheme is `http`: clients here do not
-/// speak TLS.
+/// The URL of an HTTP service: scheme (`http` or `https`), host and port, nothing after them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ServiceUrl(String);
 
 impl ServiceUrl {
     /// What [`Self::new`] reads, in words for an error.
-    pub const EXPECTED: &str = "a URL such as `http://127.0.0.1:7070`: `http`, with nothing after the port";
+    pub const EXPECTED: &str =
+        "a URL such as `https://origin.example:7070`: `http` or `https`, with nothing after the port";
 
     /// The URL, when it is one of a service. Credentials are refused: a token travels in its own field.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
-        let is_plain = url.scheme() == "http"
+        let is_plain = matches!(url.scheme(), "http" | "https")
             && url.username().is_empty()
             && url.password().is_none()
             && url.path() == "/"
@@ -72,9 +72,9 @@ mod tests {
         let read = |text| ServiceUrl::new(text).map(|url| url.as_str().to_owned());
         assert_eq!(read("http://127.0.0.1:7070/").as_deref(), Some("http://127.0.0.1:7070"));
         assert_eq!(read("http://Origin.example").as_deref(), Some("http://origin.example"));
+        assert_eq!(read("https://a.example:443").as_deref(), Some("https://a.example"));
         for bad in [
             "",
-            "https://a.example",
             "127.0.0.1:7070",
             "ftp://a.example",
             "http://",

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use wayside_upstream::http::{Roots, client};
+
 use crate::harness::{Dev, raw, request};
 
 /// What is wrong, the head of the request, and the status it gets.
@@ -127,14 +129,12 @@ fn http2_without_tls_answers_the_same() {
         .build()
         .expect("runtime");
     runtime.block_on(async {
-        let redirects = reqwest::redirect::Policy::none();
-        let client = reqwest::Client::builder()
+        let own = client("http:", &Roots::System)
             .http2_prior_knowledge()
-            .redirect(redirects)
             .build()
             .expect("client");
         let url = |path: &str| format!("http://localhost:{}{path}", dev.process.edge().port());
-        let hello = client.get(url("/hello")).send().await.expect("response");
+        let hello = own.get(url("/hello")).send().await.expect("response");
         assert_eq!(
             (hello.version(), hello.status().as_u16()),
             (reqwest::Version::HTTP_2, 302)
@@ -142,7 +142,7 @@ fn http2_without_tls_answers_the_same() {
         let misdirected = format!("http://127.0.0.2:{}/hello", dev.process.edge().port());
         // Nobody listens on 127.0.0.2; the authority is what counts, so the address is fixed.
         let address = dev.process.edge();
-        let other = reqwest::Client::builder()
+        let other = client("http:", &Roots::System)
             .http2_prior_knowledge()
             .resolve("other.example", address)
             .build()

@@ -48,7 +48,7 @@ impl Process {
         };
         for line in lines.by_ref() {
             let line = line.expect("a line");
-            let address = || line.split("http://").nth(1).and_then(|address| address.parse().ok());
+            let address = || line.split("://").nth(1).and_then(|address| address.parse().ok());
             match line.split_whitespace().next() {
                 Some("edge") => process.edge = address(),
                 Some("admin") => process.admin = address(),

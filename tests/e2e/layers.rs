@@ -3,21 +3,31 @@
 use std::collections::BTreeSet;
 
 /// Each crate, and all it may import of the workspace outside its tests.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     (
         "wayside",
-        &["cache", "decide", "edge", "edge-config", "origin", "policy", "upstream"],
+        &[
+            "cache",
+            "decide",
+            "edge",
+            "edge-config",
+            "origin",
+            "policy",
+            "serve",
+            "upstream",
+        ],
     ),
     (
         "wayside-edge",
-        &["cache", "decide", "edge-config", "policy", "upstream"],
+        &["cache", "decide", "edge-config", "policy", "serve", "upstream"],
     ),
     (
         "wayside-origin",
-        &["cache", "decide", "edge-config", "policy", "upstream"],
+        &["cache", "decide", "edge-config", "policy", "serve", "upstream"],
     ),
     ("wayside-upstream", &["balance", "decide", "edge-config"]),
     ("wayside-cache", &["decide", "edge-config"]),
+    ("wayside-serve", &["edge-config"]),
     ("wayside-policy", &["decide", "edge-config"]),
     ("wayside-decide", &["edge-config"]),
     ("wayside-balance", &["edge-config"]),

@@ -31,3 +31,4 @@ mod plans;
 mod policies;
 mod remembered;
 mod shared_cache;
+mod tls;

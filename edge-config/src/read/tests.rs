@@ -102,8 +102,8 @@ fn a_value_of_the_wrong_type_or_out_of_range_is_named() {
     );
     refuses(
         "[upstream]\nurl = \"127.0.0.1:7070\"",
-        "w.toml:2:7: invalid value: string \"127.0.0.1:7070\", expected a URL such as `http://127.0.0.1:7070`: \
-         `http`, with nothing after the port",
+        "w.toml:2:7: invalid value: string \"127.0.0.1:7070\", expected a URL such as \
+         `https://origin.example:7070`: `http` or `https`, with nothing after the port",
     );
     refuses(
         "[geo]\ncity = \"\"",
@@ -219,6 +219,14 @@ fn two_tokens_are_one_too_many() {
     refuses(
         "[upstream]\ntoken = \"a\"\ntoken_file = \"b\"\n",
         "upstream.token and upstream.token_file are both set, expected only one of them",
+    );
+}
+
+#[test]
+fn a_certificate_needs_its_key() {
+    refuses(
+        "[origin]\ncertificate_file = \"a\"\n",
+        "only one of origin.certificate_file and origin.key_file is set, expected both or neither",
     );
 }
 

@@ -24,7 +24,11 @@ use wayside_policy::{
     engine::{Engine, EngineError, EngineOptions},
     pool::{Pool, PoolOptions},
 };
-use wayside_upstream::client::{OriginClient, OriginError};
+use wayside_serve::server;
+use wayside_upstream::{
+    access::Access,
+    client::{OriginClient, OriginError},
+};
 
 use crate::{
     admin::{self, Admin},
@@ -58,8 +62,8 @@ pub struct Settings {
     pub threads: usize,
     /// The origin's URL.
     pub origin_url: String,
-    /// An operator's token for it.
-    pub origin_token: String,
+    /// How the node shows it who it is, and whom the node believes.
+    pub origin_access: Access,
     /// Where the node stands.
     pub place: Place,
     /// The networks whose `X-Forwarded-*` fields are believed.
@@ -122,7 +126,7 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let stamp = settings.geo.stamp();
         let geo = settings.geo.open()?;
-        let origin = OriginClient::new(&settings.origin_url, &settings.origin_token)?;
+        let origin = OriginClient::new(&settings.origin_url, &settings.origin_access)?;
         let admin_socket = listen_admin(settings.admin).await?;
         let admin_address = admin_socket.local_addr().unwrap_or(settings.admin);
         let engine = Engine::new(&settings.engine)?;
@@ -214,11 +218,8 @@ impl Node {
         }
         // The admin endpoint goes last, so that whoever watches sees the drain. Whoever holds it open is cut off.
         let _ = self.admin_stop.send(());
-        let mut admin_task = self.admin_task;
-        match tokio::time::timeout(ADMIN_DRAIN_MAX, &mut admin_task).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => tracing::error!("the admin endpoint had panicked"),
-            Err(_) => admin_task.abort(),
+        if self.admin_task.await.is_err() {
+            tracing::error!("the admin endpoint had panicked");
         }
     }
 }
@@ -234,9 +235,7 @@ fn serve_admin(socket: TcpListener, admin: Arc<Admin>) -> (oneshot::Sender<()>, 
     let task = tokio::spawn(async move {
         let router = admin::router(admin);
         let stopped = async { stopped.await.unwrap_or_default() };
-        if let Err(error) = axum::serve(socket, router).with_graceful_shutdown(stopped).await {
-            tracing::error!(%error, "the admin endpoint ended");
-        }
+        server::serve(socket, router, None, stopped, ADMIN_DRAIN_MAX).await;
     });
     (stop, task)
 }

@@ -196,6 +196,8 @@ mod tests {
     use tokio::net::TcpListener;
     use tracing_subscriber::filter::LevelFilter;
 
+    use wayside_upstream::http::{Roots, client};
+
     use super::finish_writes;
 
     #[tokio::test]
@@ -210,7 +212,7 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let url = format!("http://{}/", socket.local_addr().expect("an address"));
         tokio::spawn(async { axum::serve(socket, router).await });
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let client = client(&url, &Roots::System).build().expect("a client");
         let request = client.get(url).header("x-request-id", "find-me.2");
         let response = request.send().await.expect("a response");
         assert_eq!(response.status(), 500);

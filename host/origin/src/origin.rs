@@ -10,6 +10,7 @@ use std::{
 use tokio::{net::TcpListener, sync::watch};
 use wayside_decide::name::Name;
 use wayside_policy::admission::Admission;
+use wayside_serve::{server, tls::Tls};
 use wayside_upstream::protocol::HEARTBEAT_S;
 
 use crate::{
@@ -89,43 +90,16 @@ impl Origin {
             .is_some_and(|record| token.fits(&record)))
     }
 
-    /// Serves the API on `socket` until `stop` resolves; feeds end then, other requests have a while to finish, and the
-    /// record is closed.
-    ///
-    /// # Errors
-    /// What the system says when the socket breaks.
-    pub async fn serve(
-        self,
-        socket: TcpListener,
-        stop: impl Future<Output = ()> + Send + 'static,
-    ) -> std::io::Result<()> {
+    /// Serves the API on `socket`, over TLS when there is a certificate, until `stop` resolves; feeds end then, other
+    /// requests have a while to finish, and the record is closed.
+    pub async fn serve(self, socket: TcpListener, tls: Option<Tls>, stop: impl Future<Output = ()>) {
         let (draining, is_draining) = watch::channel(false);
-        let router = api::router(
-            Arc::clone(&self.store),
-            self.admission,
-            self.heartbeat,
-            is_draining.clone(),
-        );
-        let stopped = async move {
+        let router = api::router(Arc::clone(&self.store), self.admission, self.heartbeat, is_draining);
+        let stopped = async {
             stop.await;
             draining.send_replace(true);
         };
-        let serving = axum::serve(socket, router)
-            .with_graceful_shutdown(stopped)
-            .into_future();
-        let mut is_draining = is_draining;
-        let given_up = async move {
-            // The sender lives in the future beside this one.
-            if is_draining.wait_for(|draining| *draining).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(DRAIN_MAX).await;
-        };
-        let served = tokio::select! {
-            served = serving => served,
-            () = given_up => Ok(()),
-        };
+        server::serve(socket, router, tls, stopped, DRAIN_MAX).await;
         self.store.close().await;
-        served
     }
 }

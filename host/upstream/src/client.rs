@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
-use reqwest::{Response, StatusCode, header};
+use reqwest::{RequestBuilder, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use wayside_decide::{digest::Digest, limits::COMPONENT_BYTES_MAX, site::SiteId};
 
-use crate::protocol::{
-    Cursor, DIRECTORY_PATH, EPOCH_HEADER, EdgeDirectory, EdgeLink, Epoch, FEED_PATH, FeedEvent, HEARTBEAT_S, LINK_PATH,
-    POLICY_PATH,
+use crate::{
+    access::Access,
+    http,
+    protocol::{
+        Cursor, DIRECTORY_PATH, EPOCH_HEADER, EdgeDirectory, EdgeLink, Epoch, FEED_PATH, FeedEvent, HEARTBEAT_S,
+        LINK_PATH, POLICY_PATH,
+    },
 };
 
 mod position;
@@ -77,39 +81,36 @@ pub enum OriginError {
 pub struct OriginClient {
     http: reqwest::Client,
     base: String,
+    access: Access,
 }
 
 impl OriginClient {
-    /// A client for the origin at `base` (`http://127.0.0.1:7070`), with an operator's token.
+    /// A client for the origin at `base` (`https://origin.example:7070`).
     ///
     /// # Errors
-    /// [`OriginError::Unusable`] when the URL or the token cannot be.
-    pub fn new(base: &str, token: &str) -> Result<Self, OriginError> {
+    /// [`OriginError::Unusable`] when the URL or the certificates to believe cannot be used.
+    pub fn new(base: &str, access: &Access) -> Result<Self, OriginError> {
         let unusable = |reason: String| OriginError::Unusable {
             url: base.to_owned(),
             reason,
         };
         let base_url = reqwest::Url::parse(base).map_err(|error| unusable(error.to_string()))?;
-        if base_url.scheme() != "http" || base_url.host_str().is_none_or(str::is_empty) {
-            return Err(unusable("expected `http://HOST[:PORT]`".to_owned()));
+        if !matches!(base_url.scheme(), "http" | "https") || base_url.host_str().is_none_or(str::is_empty) {
+            return Err(unusable(
+                "expected `http://HOST[:PORT]` or `https://HOST[:PORT]`".to_owned(),
+            ));
         }
-        let mut authorization = header::HeaderValue::from_str(&format!("Bearer {token}"))
-            .map_err(|_| unusable("the token holds characters that no token has".to_owned()))?;
-        authorization.set_sensitive(true);
-        let headers = header::HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
-        let http = reqwest::Client::builder()
-            .default_headers(headers)
+        let http = http::client(base, &access.roots)
             .http2_prior_knowledge()
             .http2_keep_alive_interval(Duration::from_secs(10))
             .http2_keep_alive_timeout(Duration::from_secs(5))
             .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
             .build()
             .map_err(|error| unusable(error.to_string()))?;
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
+            access: access.clone(),
         })
     }
 
@@ -119,7 +120,7 @@ impl OriginClient {
     /// [`OriginError`] when there is no usable answer.
     pub async fn directory(&self) -> Result<EdgeDirectory, OriginError> {
         let operation = "read the directory";
-        let response = self.send(operation, self.http.get(self.url(DIRECTORY_PATH))).await?;
+        let response = self.send(operation, self.ask(DIRECTORY_PATH)).await?;
         read_json(operation, accept(operation, response).await?, DIRECTORY_BYTES_MAX).await
     }
 
@@ -129,13 +130,12 @@ impl OriginClient {
     /// [`OriginError`] when there is no usable answer.
     pub async fn link(&self, site: SiteId, path: &str) -> Result<Option<EdgeLink>, OriginError> {
         let request = self
-            .http
-            .get(self.url(LINK_PATH))
+            .ask(LINK_PATH)
             .query(&[("site_id", &*site.to_string()), ("path", path)]);
         self.read_link(request).await
     }
 
-    async fn read_link(&self, request: reqwest::RequestBuilder) -> Result<Option<EdgeLink>, OriginError> {
+    async fn read_link(&self, request: RequestBuilder) -> Result<Option<EdgeLink>, OriginError> {
         let operation = "read a link";
         let response = self.send(operation, request).await?;
         // A 404 counts only in the origin's own words: anything between may answer one, too.
@@ -153,7 +153,7 @@ impl OriginClient {
     /// [`OriginError`] when there is no usable answer, or the bytes are others.
     pub async fn policy(&self, digest: Digest) -> Result<Bytes, OriginError> {
         let operation = "read a policy";
-        let request = self.http.get(format!("{}{POLICY_PATH}/{digest}", self.base));
+        let request = self.ask(&format!("{POLICY_PATH}/{digest}"));
         let response = accept(operation, self.send(operation, request).await?).await?;
         let bytes = read_body(operation, response, COMPONENT_BYTES_MAX).await?;
         let found = Digest::of(&bytes);
@@ -169,16 +169,15 @@ impl OriginClient {
     /// # Errors
     /// [`OriginError`] when the feed cannot be opened.
     pub async fn feed(&self, cursor: Cursor) -> Result<Feed, OriginError> {
-        let request = self.http.get(self.url(FEED_PATH)).query(&[("cursor", cursor)]);
+        let request = self.get(FEED_PATH).query(&[("cursor", cursor)]);
         self.open_feed(request).await
     }
 
-    async fn open_feed(&self, request: reqwest::RequestBuilder) -> Result<Feed, OriginError> {
+    async fn open_feed(&self, request: RequestBuilder) -> Result<Feed, OriginError> {
         let operation = "follow the feed";
-        let opened = tokio::time::timeout(REQUEST_TIMEOUT, request.send())
-            .await
-            .map_err(|_| OriginError::Silent)?;
-        let response = opened.map_err(|source| OriginError::Unreachable { operation, source })?;
+        // The answer has no end, so that the client's own timeout would cut it off.
+        let opened = tokio::time::timeout(REQUEST_TIMEOUT, self.send(operation, request)).await;
+        let response = opened.map_err(|_| OriginError::Silent)??;
         let response = accept(operation, response).await?;
         let epoch = response.headers().get(EPOCH_HEADER);
         let epoch = epoch.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -189,12 +188,36 @@ impl OriginClient {
         })
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+    /// A request whose answer has an end.
+    fn ask(&self, path: &str) -> RequestBuilder {
+        self.get(path).timeout(REQUEST_TIMEOUT)
     }
 
-    async fn send(&self, operation: &'static str, request: reqwest::RequestBuilder) -> Result<Response, OriginError> {
-        let sent = request.timeout(REQUEST_TIMEOUT).send().await;
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.base))
+    }
+
+    /// Sends a request and shows who asks. Once more, when the origin's clock turns out to be another.
+    async fn send(&self, operation: &'static str, request: RequestBuilder) -> Result<Response, OriginError> {
+        let again = request.try_clone();
+        let response = self.send_once(operation, request).await?;
+        match again {
+            Some(again)
+                if response.status() == StatusCode::UNAUTHORIZED
+                    && self.access.learn_clock(response.headers().get(header::DATE)) =>
+            {
+                self.send_once(operation, again).await
+            }
+            _ => Ok(response),
+        }
+    }
+
+    async fn send_once(&self, operation: &'static str, request: RequestBuilder) -> Result<Response, OriginError> {
+        let request = match self.access.authorization() {
+            Some(field) => request.header(header::AUTHORIZATION, field),
+            None => request,
+        };
+        let sent = request.send().await;
         sent.map_err(|source| OriginError::Unreachable { operation, source })
     }
 }

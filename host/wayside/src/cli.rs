@@ -66,6 +66,9 @@ pub(crate) struct Globals {
     /// The file that holds the token, when there is no --token; for an origin on this machine, .wayside/token
     #[arg(long, global = true, env = "WAYSIDE_TOKEN_FILE", value_name = "FILE", help_heading = ORIGIN)]
     pub(crate) token_file: Option<PathBuf>,
+    /// The file of the authorities whose certificate the origin may have, in PEM; the system's unless named
+    #[arg(long, global = true, env = "WAYSIDE_CA_FILE", value_name = "FILE", help_heading = ORIGIN)]
+    pub(crate) ca_file: Option<PathBuf>,
     /// The tenant to act in; unless named, `default`, or the one whose token it is
     #[arg(
         long,
@@ -257,7 +260,7 @@ mod tests {
             "wayside policy bind localhost /geo geo-redirect --on-failure open --set de",
             "wayside geo lookup nowhere --geo a.mmdb",
             "wayside geo lookup 1.2.3.4 --geo a.mmdb --config a.toml",
-            "wayside site list --origin-url https://origin.example",
+            "wayside site list --origin-url ftp://origin.example",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).err();
             let is_usage = |error: &clap::Error| error.exit_code() == 2 && error.kind() != ErrorKind::DisplayHelp;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wayside_decide::limits::PAGE_ITEMS_MAX;
 use wayside_edge_config::url::ServiceUrl;
+use wayside_upstream::http::Roots;
 
 use crate::{
     cli::Globals,
@@ -102,17 +103,25 @@ impl Client {
         token.set_sensitive(true);
         Ok(Self {
             token: Some(token),
-            ..Self::anonymous("origin", globals.origin_url.clone())?
+            ..Self::anonymous_origin(globals)?
         })
+    }
+
+    /// The origin, without a token.
+    pub(crate) fn anonymous_origin(globals: &Globals) -> anyhow::Result<Self> {
+        // A variable that is set to nothing counts as not set.
+        let file = globals.ca_file.as_deref().filter(|file| !file.as_os_str().is_empty());
+        let roots = file.map(Roots::read).transpose()?.unwrap_or_default();
+        Self::believing("origin", globals.origin_url.clone(), &roots)
     }
 
     /// Whoever answers at `base`, without a token.
     pub(crate) fn anonymous(name: &'static str, base: ServiceUrl) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder()
-            // A proxy from the environment would see the token, and does not lead to 127.0.0.1.
-            .no_proxy()
-            // The API redirects nowhere; the token must not be led astray.
-            .redirect(reqwest::redirect::Policy::none())
+        Self::believing(name, base, &Roots::System)
+    }
+
+    fn believing(name: &'static str, base: ServiceUrl, roots: &Roots) -> anyhow::Result<Self> {
+        let http = wayside_upstream::http::client(base.as_str(), roots)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .user_agent(concat!("wayside/", env!("CARGO_PKG_VERSION")))
@@ -295,10 +304,15 @@ impl Client {
         if error.is_timeout() {
             return anyhow!("the {name} at {url} did not answer in time");
         }
+        let error = error.without_url();
+        // Nobody there, and nobody to be believed there, are different troubles.
+        if error.is_connect() && self.base.as_str().starts_with("https:") {
+            return anyhow::Error::new(error).context(format!("connect to the {name} at {url}"));
+        }
         if error.is_connect() {
             return anyhow!("no {name} answers at {url}; start one with `wayside dev`");
         }
-        anyhow::Error::new(error.without_url()).context(format!("ask the {name} at {url}"))
+        anyhow::Error::new(error).context(format!("ask the {name} at {url}"))
     }
 }
 

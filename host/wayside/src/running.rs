@@ -8,6 +8,7 @@ use wayside_cache::links::Settings as CacheSettings;
 use wayside_edge::{facts::Place, geo_watch::GeoFiles, node::Settings};
 use wayside_edge_config::config::{self, Config};
 use wayside_policy::{compiler::Compiler, engine::EngineOptions, pool::PoolOptions};
+use wayside_upstream::access::Access;
 
 /// Threads of the runtime beside the listening threads: the feed, loads, the origin, the admin endpoint.
 const CONTROL_THREADS: usize = 2;
@@ -56,8 +57,8 @@ impl End {
     }
 }
 
-/// What a node is told, from the configuration and the origin's URL and token.
-pub(crate) fn node_settings(config: &Config, origin_url: String, origin_token: String) -> Settings {
+/// What a node is told, from the configuration, the origin's URL and the way to show it who asks.
+pub(crate) fn node_settings(config: &Config, origin_url: String, origin_access: Access) -> Settings {
     let edge = &config.edge;
     let seconds = |seconds: u64| Duration::from_secs(seconds);
     Settings {
@@ -65,7 +66,7 @@ pub(crate) fn node_settings(config: &Config, origin_url: String, origin_token: S
         admin: config.admin.listen.0,
         threads: threads(edge.threads.as_usize()),
         origin_url,
-        origin_token,
+        origin_access,
         place: Place {
             region: Some(edge.region.as_str())
                 .filter(|name| !name.is_empty())

@@ -218,10 +218,10 @@ async fn feeds_end_when_the_origin_stops() {
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
     let base = format!("http://{}", socket.local_addr().expect("an address"));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(running.origin.clone().serve(socket, async move {
+    let serving = tokio::spawn(running.origin.clone().serve(socket, None, async move {
         let _ = stopped.await;
     }));
-    let node = wayside_upstream::client::OriginClient::new(&base, &running.operator).expect("a client");
+    let node = crate::harness::node(&base, &running.operator);
     let mut feed = node.feed(0).await.expect("a feed");
     next(&mut feed).await;
     stop.send(()).expect("it listens");
@@ -231,5 +231,5 @@ async fn feeds_end_when_the_origin_stops() {
         .expect("in time");
     drop((feed, node));
     let served = tokio::time::timeout(Duration::from_secs(5), serving).await;
-    served.expect("in time").expect("no panic").expect("a good end");
+    served.expect("in time").expect("no panic");
 }

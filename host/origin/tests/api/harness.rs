@@ -12,7 +12,11 @@ use wayside_policy::{
     compiler::Compiler,
     engine::{Engine, EngineOptions},
 };
-use wayside_upstream::client::OriginClient;
+use wayside_upstream::{
+    access::Access,
+    client::OriginClient,
+    http::{self, Roots},
+};
 
 pub(crate) const GEO: &[u8] = include_bytes!("../../../../guest/components/geo-redirect.wasm");
 
@@ -87,7 +91,7 @@ pub(crate) struct Running {
     pub(crate) operator: String,
     pub(crate) folder: tempfile::TempDir,
     http: reqwest::Client,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<()>,
 }
 
 impl Drop for Running {
@@ -105,11 +109,11 @@ impl Running {
             .with_heartbeat(Duration::from_millis(50));
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let base = format!("http://{}", socket.local_addr().expect("an address"));
-        let serving = tokio::spawn(origin.clone().serve(socket, std::future::pending()));
+        let serving = tokio::spawn(origin.clone().serve(socket, None, std::future::pending()));
         Self {
             acme: mint(&origin, Some("acme"), Scope::Write).await,
             operator: mint(&origin, None, Scope::Admin).await,
-            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            http: http::client(&base, &Roots::System).build().expect("a client"),
             origin,
             base,
             folder,
@@ -172,8 +176,14 @@ impl Running {
     }
 
     pub(crate) fn node(&self) -> OriginClient {
-        OriginClient::new(&self.base, &self.operator).expect("a client")
+        node(&self.base, &self.operator)
     }
+}
+
+/// A node at `base` with an operator's token.
+pub(crate) fn node(base: &str, token: &str) -> OriginClient {
+    let access = Access::by_token(token, Roots::System).expect("a token");
+    OriginClient::new(base, &access).expect("a client")
 }
 
 async fn mint(origin: &Origin, tenant: Option<&str>, scope: Scope) -> String {

@@ -27,7 +27,7 @@ impl OriginClient {
     /// [`OriginError`] when there is no usable answer.
     pub async fn directory_since(&self, position: Position) -> Result<EdgeDirectory, OriginError> {
         let operation = "read the directory";
-        let request = self.http.get(self.url(DIRECTORY_PATH)).query(&position);
+        let request = self.ask(DIRECTORY_PATH).query(&position);
         let response = self.send(operation, request).await?;
         read_json(operation, accept(operation, response).await?, DIRECTORY_BYTES_MAX).await
     }
@@ -42,7 +42,7 @@ impl OriginClient {
         path: &str,
         position: Position,
     ) -> Result<Option<EdgeLink>, OriginError> {
-        let request = self.http.get(self.url(LINK_PATH));
+        let request = self.ask(LINK_PATH);
         let request = request.query(&[("site_id", &*site.to_string()), ("path", path)]);
         self.read_link(request.query(&position)).await
     }
@@ -52,8 +52,7 @@ impl OriginClient {
     /// # Errors
     /// [`OriginError`] when the feed cannot be opened.
     pub async fn feed_from(&self, position: Position) -> Result<Feed, OriginError> {
-        self.open_feed(self.http.get(self.url(FEED_PATH)).query(&position))
-            .await
+        self.open_feed(self.get(FEED_PATH).query(&position)).await
     }
 
     /// A part of all links: the first, or the one that `after` (the `next` of the part before) names. `first` is the
@@ -64,7 +63,7 @@ impl OriginClient {
     /// anew.
     pub async fn snapshot(&self, after: Option<&str>, first: Option<Position>) -> Result<SnapshotPage, OriginError> {
         let operation = "read a snapshot";
-        let request = self.http.get(self.url(SNAPSHOT_PATH));
+        let request = self.ask(SNAPSHOT_PATH);
         let request = request.query(&[("limit", SNAPSHOT_LINKS_MAX)]);
         let request = request.query(&after.map(|key| [("after", key)])).query(&first);
         let response = self.send(operation, request).await?;

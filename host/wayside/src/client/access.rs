@@ -65,6 +65,7 @@ mod tests {
             origin_url: service_url("http://127.0.0.1:1").expect("URL"),
             token: token.map(str::to_owned),
             token_file: token_file.map(Path::to_owned),
+            ca_file: None,
             tenant: None,
             admin_url: service_url("http://127.0.0.1:2").expect("URL"),
         }

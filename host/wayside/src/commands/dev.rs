@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use wayside_edge::node::Node;
 use wayside_edge_config::{address::Cidr, config::Config, number::Within, path::FilePath};
 use wayside_origin::token::Scope;
+use wayside_upstream::{access::Access, http::Roots};
 
 use super::origin;
 use crate::{
@@ -80,8 +81,9 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
         let socket = origin::listen(args.origin).await?;
         let origin_address = socket.local_addr().context("read the port")?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(origin.serve(socket, async { stopped.await.unwrap_or_default() }));
-        let mut settings = running::node_settings(&config, format!("http://{origin_address}"), node_token);
+        let serving = tokio::spawn(origin.serve(socket, None, async { stopped.await.unwrap_or_default() }));
+        let access = Access::by_token(&node_token, Roots::System)?;
+        let mut settings = running::node_settings(&config, format!("http://{origin_address}"), access);
         settings.threads = if args.threads > 0 {
             args.threads
         } else {
@@ -93,7 +95,7 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
         end.asked().await;
         node.drain().await;
         let _ = stop.send(());
-        serving.await.context("stop the origin")?.context("serve the API")
+        serving.await.context("stop the origin")
     })
 }
 

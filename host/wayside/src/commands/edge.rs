@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use wayside_edge::node::Node;
+use wayside_upstream::{access::Access, http::Roots};
 
 use crate::{
     cli::Globals,
@@ -29,7 +30,9 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let config = settings::load(args.config.as_deref())?;
     logging::start(&config.log);
     let token = access::token(globals, Some(&config.upstream), None)?.context(NO_TOKEN)?;
-    let node_settings = running::node_settings(&config, config.upstream.url.as_str().to_owned(), token);
+    let roots = config.upstream.ca_file.as_deref().map(Roots::read).transpose();
+    let access = Access::by_token(&token, roots.context("upstream.ca_file")?.unwrap_or_default())?;
+    let node_settings = running::node_settings(&config, config.upstream.url.as_str().to_owned(), access);
     running::block_on(async {
         let end = End::listen()?;
         let node = Node::start(node_settings).await?;

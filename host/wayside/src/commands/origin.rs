@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::oneshot};
-use wayside_edge_config::config::Config;
+use wayside_edge_config::config::{self, Config};
 use wayside_origin::{backup, origin::Origin, token::Scope};
 use wayside_policy::{admission::Admission, engine::Engine};
+use wayside_serve::tls::{CertificateFiles, Tls};
 
 use crate::{
     cli::Globals,
@@ -119,6 +120,18 @@ pub(super) async fn listen(address: std::net::SocketAddr) -> anyhow::Result<TcpL
     })
 }
 
+/// Takes the API's certificate into use, when there is one.
+fn certificate(origin: &config::Origin) -> anyhow::Result<Option<Tls>> {
+    let (Some(certificate), Some(key)) = (&origin.certificate_file, &origin.key_file) else {
+        return Ok(None);
+    };
+    let files = CertificateFiles {
+        certificate: certificate.to_path_buf(),
+        key: key.to_path_buf(),
+    };
+    Ok(Some(Tls::watch(files)?))
+}
+
 fn serve(arguments: &Serve) -> anyhow::Result<()> {
     let config = settings::load(arguments.config.as_deref())?;
     logging::start(&config.log);
@@ -127,14 +140,16 @@ fn serve(arguments: &Serve) -> anyhow::Result<()> {
         let origin = open(&config).await?;
         first_token::keep(&origin, &config.origin.data.join(TOKEN), Scope::Admin, "first").await?;
         let socket = listen(config.origin.listen.0).await?;
+        let tls = certificate(&config.origin)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         output::line(&format!(
-            "origin  http://{}",
+            "origin  {scheme}://{}",
             socket.local_addr().context("read the port")?
         ))?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(origin.serve(socket, async { stopped.await.unwrap_or_default() }));
+        let serving = tokio::spawn(origin.serve(socket, tls, async { stopped.await.unwrap_or_default() }));
         end.asked().await;
         let _ = stop.send(());
-        serving.await.context("stop the origin")?.context("serve the API")
+        serving.await.context("stop the origin")
     })
 }

@@ -22,7 +22,7 @@ pub(crate) struct Args {}
 /// Fails when the edge does not answer; an origin that does not is part of how things are.
 pub(crate) fn run(_: Args, globals: &Globals) -> anyhow::Result<()> {
     let edge = Client::anonymous("edge", globals.admin_url.clone())?;
-    let origin = Client::anonymous("origin", globals.origin_url.clone())?;
+    let origin = Client::anonymous_origin(globals)?;
     let document = block_on(async {
         let status = edge.get(&["status"], &[]).await.context("show the status")?;
         let is_healthy = origin.check(&["healthz"]).await.is_ok();

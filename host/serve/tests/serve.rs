@@ -1,0 +1,199 @@
+//! A server, asked over real sockets.
+
+#![allow(clippy::expect_used, reason = "a test says what it expects by failing")]
+
+use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+
+use axum::{Router, routing::get};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+use wayside_serve::{
+    server::serve,
+    tls::{CertificateFiles, Tls, TlsError},
+};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// An authority and what it signs, made by the tool that an operator would use.
+struct Authority(TempDir);
+
+impl Authority {
+    fn new() -> Self {
+        let authority = Self(tempfile::tempdir().expect("a folder"));
+        authority.run(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=authority \
+                -keyout authority.key -out authority.pem",
+        );
+        authority
+    }
+
+    /// Writes a certificate for `127.0.0.1` and its key.
+    fn issue(&self, folder: &Path) -> CertificateFiles {
+        self.run(
+            "set -e
+            openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=server \
+                -keyout key.pem -out request.pem
+            printf 'subjectAltName=IP:127.0.0.1' > names
+            openssl x509 -req -in request.pem -CA authority.pem -CAkey authority.key -days 1 -extfile names \
+                -out certificate.pem",
+        );
+        let copy = |name: &str| {
+            let to = folder.join(name);
+            fs::copy(self.0.path().join(name), &to).expect("copy");
+            to
+        };
+        CertificateFiles {
+            certificate: copy("certificate.pem"),
+            key: copy("key.pem"),
+        }
+    }
+
+    fn run(&self, script: &str) {
+        let run = Command::new("sh")
+            .args(["-c", script])
+            .current_dir(self.0.path())
+            .output();
+        let run = run.expect("run openssl");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    }
+
+    /// Somebody who believes this authority alone, on a new connection.
+    fn client(&self) -> reqwest::Client {
+        let root = reqwest::Certificate::from_pem(&fs::read(self.0.path().join("authority.pem")).expect("read"))
+            .expect("a certificate");
+        builder().tls_certs_only([root]).build().expect("a client")
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy()
+}
+
+async fn ask(url: String) -> reqwest::Result<String> {
+    let client = builder().build()?;
+    client.get(url).send().await?.text().await
+}
+
+struct Running {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+async fn start(tls: Option<Tls>) -> Running {
+    let slow = get(|| async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        "late"
+    });
+    let router = Router::new().route("/", get(|| async { "here" })).route("/slow", slow);
+    let socket = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    let address = socket.local_addr().expect("an address");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { stopped.await.unwrap_or_default() };
+    let task = tokio::spawn(serve(socket, router, tls, stopped, SOON));
+    Running { address, stop, task }
+}
+
+#[tokio::test]
+async fn http2_goes_over_tls_to_those_who_believe_the_authority() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let tls = Tls::watch(authority.issue(folder.path())).expect("a certificate");
+    let running = start(Some(tls)).await;
+    let url = format!("https://{}/", running.address);
+    let response = authority.client().get(&url).send().await.expect("a response");
+    assert_eq!(response.version(), reqwest::Version::HTTP_2);
+    assert_eq!(response.text().await.expect("a body"), "here");
+    let stranger = Authority::new().client().get(&url).send().await;
+    assert!(stranger.is_err_and(|error| error.is_connect()));
+    let plain = ask(format!("http://{}/", running.address)).await;
+    assert!(plain.is_err(), "nothing is said in the clear");
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = old.issue(folder.path());
+    let tls = Tls::watch(files.clone()).expect("a certificate");
+    let running = start(Some(tls)).await;
+    let url = format!("https://{}/", running.address);
+    fs::write(&files.certificate, "no certificate").expect("write");
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(
+        old.client().get(&url).send().await.is_ok(),
+        "the old one is still there"
+    );
+    new.issue(folder.path());
+    let give_up = Instant::now() + SOON;
+    while new.client().get(&url).send().await.is_err() {
+        assert!(Instant::now() < give_up, "the new one is not taken");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = Authority::new().issue(folder.path());
+    let wrong = |certificate: &Path, key: &Path| {
+        let (certificate, key) = (certificate.to_owned(), key.to_owned());
+        let error = Tls::watch(CertificateFiles { certificate, key })
+            .err()
+            .expect("unusable");
+        (matches!(error, TlsError::Pair { .. }), error.to_string())
+    };
+    let missing = folder.path().join("missing.pem");
+    for (certificate, key, names) in [
+        (&missing, &good.key, "missing.pem"),
+        (&good.certificate, &missing, "missing.pem"),
+        (&good.key, &good.key, "key.pem"),
+        (&good.certificate, &good.certificate, "certificate.pem"),
+    ] {
+        let (is_pair, said) = wrong(certificate, key);
+        assert!(!is_pair && said.contains(names) && said.contains("expected"), "{said}");
+    }
+    let other = tempfile::tempdir().expect("a folder");
+    let other = Authority::new().issue(other.path());
+    let (is_pair, said) = wrong(&good.certificate, &other.key);
+    assert!(
+        is_pair && said.contains("certificate.pem") && said.contains("key.pem"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn who_is_slow_with_a_head_or_a_handshake_is_cut_off() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
+    let tls = Tls::watch(authority.issue(folder.path())).expect("a certificate");
+    let (plain, secure) = (start(None).await, start(Some(tls)).await);
+    let half = async |address, bytes: &[u8]| {
+        let mut stream = TcpStream::connect(address).await.expect("connect");
+        stream.write_all(bytes).await.expect("write");
+        let ended = timeout(SOON, stream.read_to_end(&mut Vec::new())).await;
+        ended.expect("cut off in time")
+    };
+    let (head, handshake) = tokio::join!(
+        half(plain.address, b"GET / HTTP/1.1\r\nHost: a"),
+        half(secure.address, b"\x16\x03\x01"),
+    );
+    assert!(head.is_ok() && handshake.is_ok());
+}
+
+#[tokio::test]
+async fn what_has_begun_is_finished_when_the_server_stops() {
+    let running = start(None).await;
+    let url = format!("http://{}/slow", running.address);
+    let asked = tokio::spawn(ask(url));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.stop.send(()).expect("it runs");
+    assert_eq!(asked.await.expect("no panic").expect("an answer"), "late");
+    timeout(SOON, running.task).await.expect("in time").expect("no panic");
+    assert!(TcpStream::connect(running.address).await.is_err());
+}

@@ -1,0 +1,104 @@
+//! An origin with a certificate, and who believes it.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::{
+    harness::{BINARY, Process, eventually, request, text},
+    outages::edge_command,
+};
+
+/// Makes an authority and a certificate of its for this machine, by the tool that an operator would use.
+fn issue(folder: &Path) {
+    let script = "
+        set -e
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=authority \
+            -keyout authority.key -out authority.pem
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=origin -keyout origin.key -out origin.csr
+        printf 'subjectAltName=IP:127.0.0.1' > names
+        openssl x509 -req -in origin.csr -CA authority.pem -CAkey authority.key -days 1 -extfile names -out origin.pem";
+    let made = Command::new("sh").args(["-c", script]).current_dir(folder).output();
+    let made = made.expect("run openssl");
+    assert!(made.status.success(), "{}", text(&made.stderr));
+}
+
+#[test]
+fn edges_and_commands_speak_to_an_origin_whose_authority_they_believe() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    issue(folder);
+    let file = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
+    let origin = Process::start(
+        &["origin"],
+        "origin",
+        &[
+            ("WAYSIDE__ORIGIN__DATA", &file("origin")),
+            ("WAYSIDE__ORIGIN__LISTEN", "127.0.0.1:0"),
+            ("WAYSIDE__ORIGIN__CERTIFICATE_FILE", &file("origin.pem")),
+            ("WAYSIDE__ORIGIN__KEY_FILE", &file("origin.key")),
+        ],
+    );
+    let url = format!("https://{}", origin.origin.expect("an origin"));
+    let cli = |authority: &str, arguments: &[&str]| {
+        Command::new(BINARY)
+            .args(["--origin-url", &url, "--ca-file", authority])
+            .args(arguments)
+            .env("WAYSIDE_TOKEN_FILE", folder.join("origin/token"))
+            .output()
+            .expect("run")
+    };
+    let authority = file("authority.pem");
+    for command in [
+        &["site", "add", "safe", "--host", "safe.example"][..],
+        &["link", "add", "safe", "/x", "https://there.example/"],
+    ] {
+        let output = cli(&authority, command);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    issue(folder);
+    let stranger = cli(&file("authority.pem"), &["site", "list"]);
+    let said = text(&stranger.stderr);
+    assert!(!stranger.status.success() && said.contains("certificate"), "{said}");
+    fs::write(folder.join("empty.pem"), "").expect("write");
+    let said = text(&cli(&file("empty.pem"), &["site", "list"]).stderr);
+    assert!(said.contains("empty.pem") && said.contains("expected"), "{said}");
+}
+
+#[test]
+fn an_edge_follows_an_origin_over_tls() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    issue(folder);
+    let file = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
+    let origin = Process::start(
+        &["origin"],
+        "origin",
+        &[
+            ("WAYSIDE__ORIGIN__DATA", &file("origin")),
+            ("WAYSIDE__ORIGIN__LISTEN", "127.0.0.1:0"),
+            ("WAYSIDE__ORIGIN__CERTIFICATE_FILE", &file("origin.pem")),
+            ("WAYSIDE__ORIGIN__KEY_FILE", &file("origin.key")),
+        ],
+    );
+    let url = format!("https://{}", origin.origin.expect("an origin"));
+    let mut command = edge_command(folder, &url);
+    command.env("WAYSIDE__UPSTREAM__CA_FILE", file("authority.pem"));
+    let edge = Process::run(command, "admin");
+    let add = |arguments: &[&str]| {
+        let output = Command::new(BINARY)
+            .args(arguments)
+            .env("WAYSIDE_ORIGIN", &url)
+            .env("WAYSIDE_CA_FILE", file("authority.pem"))
+            .env("WAYSIDE_TOKEN_FILE", folder.join("origin/token"))
+            .output()
+            .expect("run");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    add(&["site", "add", "safe", "--host", "safe.example"]);
+    add(&["link", "add", "safe", "/x", "https://there.example/"]);
+    eventually("the link arrives", || {
+        request(edge.edge(), "GET", "safe.example", "/x", &[])
+            .location()
+            .as_deref()
+            == Some("https://there.example/")
+    });
+}
