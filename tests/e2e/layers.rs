@@ -32,6 +32,7 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ("wayside-decide", &["edge-config"]),
     ("wayside-balance", &["edge-config"]),
     ("wayside-edge-config", &[]),
+    ("wayside-test-postgres", &[]),
 ];
 
 /// The crates that are pure.

@@ -16,7 +16,8 @@ use wayside_upstream::protocol::HEARTBEAT_S;
 use crate::{
     api,
     store::{
-        Store, StoreError,
+        Freshness, Store, StoreError,
+        postgres::{PostgresOpenError, PostgresSettings, PostgresStore},
         sqlite::{OpenError, SqliteStore},
     },
     token::{Grant, Scope, Token},
@@ -40,11 +41,24 @@ impl Origin {
     /// [`OpenError`], which names the file.
     pub async fn open(database: &Path, admission: Admission) -> Result<Self, OpenError> {
         let store = Arc::new(SqliteStore::open(database).await?);
-        Ok(Self {
+        Ok(Self::over(store, admission))
+    }
+
+    /// An origin whose record is in Postgres, where others may use it too.
+    ///
+    /// # Errors
+    /// [`PostgresOpenError`], which names the server.
+    pub async fn open_postgres(settings: &PostgresSettings, admission: Admission) -> Result<Self, PostgresOpenError> {
+        let store = Arc::new(PostgresStore::open(settings).await?);
+        Ok(Self::over(store, admission))
+    }
+
+    fn over(store: Arc<dyn Store>, admission: Admission) -> Self {
+        Self {
             store,
             admission,
             heartbeat: Duration::from_secs(HEARTBEAT_S),
-        })
+        }
     }
 
     /// The same origin whose idle feeds speak every `heartbeat`.
@@ -85,7 +99,7 @@ impl Origin {
     pub async fn knows(&self, token: &Token) -> Result<bool, StoreError> {
         Ok(self
             .store
-            .token(token.id())
+            .token(token.id(), Freshness::Newest)
             .await?
             .is_some_and(|record| token.fits(&record)))
     }

@@ -1,15 +1,17 @@
-//! The record of everything that is configured, behind one trait.
+//! The record of everything that is configured, behind one trait: in a file of SQLite's, or in Postgres.
 //!
 //! Each method is one operation of the domain and, where it changes something, one transaction that also notes the
 //! change for the feed: when it returns, the change is durable and will be told. Stores know domain types only; what
 //! is given to them has been checked.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 use wayside_decide::{
     binding::Binding,
     digest::Digest,
-    host::HostPattern,
+    host::{HostName, HostPattern},
     link::Link,
     name::Name,
     path::LinkPath,
@@ -21,8 +23,11 @@ use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, FeedEvent, Positi
 
 use crate::token::{Grant, TokenId};
 
+pub mod postgres;
 pub mod sqlite;
 
+mod directory;
+mod rows;
 mod snapshot;
 
 pub use snapshot::SnapshotKey;
@@ -62,6 +67,9 @@ pub enum StoreError {
     /// The disk is full.
     #[error("the record's disk is full: {0}")]
     Full(#[source] sqlx::Error),
+    /// The database cannot do this now: it is away, restarts, is overloaded or took too long.
+    #[error("the database cannot be used now: {0}")]
+    Unavailable(#[source] sqlx::Error),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[source] sqlx::Error),
@@ -69,14 +77,46 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // SQLITE_FULL, <https://sqlite.org/rescode.html#full>.
-        let is_full = error.as_database_error().and_then(|error| error.code()).as_deref() == Some("13");
-        if is_full {
-            Self::Full(error)
-        } else {
-            Self::Database(error)
+        let code = error.as_database_error().and_then(|error| error.code());
+        match (code.as_deref(), &error) {
+            // SQLITE_FULL, <https://sqlite.org/rescode.html#full>, and disk_full of Postgres.
+            (Some("13" | "53100"), _) => Self::Full(error),
+            (Some(code), _) if passes(code) => Self::Unavailable(error),
+            (None, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => Self::Unavailable(error),
+            _ => Self::Database(error),
         }
     }
+}
+
+/// Whether an error of Postgres's is about its state and not about what was asked of it: tried again, the same may go well.
+/// <https://www.postgresql.org/docs/15/errcodes-appendix.html>
+fn passes(code: &str) -> bool {
+    // Connections that break, end or are refused; memory and locks that run out; what is cut off after a time or to
+    // untie transactions; a server that became a standby.
+    let classes = ["08", "53"];
+    let codes = [
+        "25006", "25P03", "40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "57P05",
+    ];
+    code.len() == 5 && (classes.iter().any(|class| code.starts_with(class)) || codes.contains(&code))
+}
+
+fn now_s() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    i64::try_from(since).unwrap_or(i64::MAX)
+}
+
+fn missing(what: &'static str, name: impl ToString) -> StoreError {
+    StoreError::Missing {
+        what,
+        name: name.to_string(),
+    }
+}
+
+/// A host's name from its end: what is below a domain is then one range.
+fn backwards(name: &HostName) -> String {
+    name.as_str().chars().rev().collect()
 }
 
 /// What a site is made or remade of.
@@ -188,6 +228,8 @@ pub enum Freshness {
     Newest,
     /// All changes up to a position are in it: who was told of a change must not read what was before.
     Since(Position),
+    /// As it is where it is read soonest.
+    Any,
 }
 
 impl From<Option<Position>> for Freshness {
@@ -251,7 +293,7 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps a new token.
     async fn create_token(&self, token: TokenRecord) -> Result<(), StoreError>;
     /// One token.
-    async fn token(&self, id: &TokenId) -> Result<Option<TokenRecord>, StoreError>;
+    async fn token(&self, id: &TokenId, freshness: Freshness) -> Result<Option<TokenRecord>, StoreError>;
     /// The tokens of a tenant, or the operators'.
     async fn tokens(&self, tenant: Option<&Name>) -> Result<Vec<TokenRecord>, StoreError>;
     /// Ends a token of a tenant, or an operator's.

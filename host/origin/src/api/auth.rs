@@ -7,7 +7,10 @@ use axum::{
 use wayside_decide::{invalid::Invalid, name::Name};
 
 use super::{Api, problem::Problem};
-use crate::token::{Grant, Scope, Token};
+use crate::{
+    store::Freshness,
+    token::{Grant, Scope, Token},
+};
 
 /// In which tenant an operator's token acts.
 const TENANT_HEADER: &str = "wayside-tenant";
@@ -28,7 +31,7 @@ impl FromRequestParts<Api> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let grant = authenticate(parts, api, Scope::Read).await?;
+        let grant = authenticate(parts, api, Scope::Read, Freshness::Newest).await?;
         tenant_of(parts, grant).map(Self)
     }
 }
@@ -37,7 +40,7 @@ impl FromRequestParts<Api> for Writer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let grant = authenticate(parts, api, Scope::Write).await?;
+        let grant = authenticate(parts, api, Scope::Write, Freshness::Newest).await?;
         tenant_of(parts, grant).map(Self)
     }
 }
@@ -46,7 +49,7 @@ impl FromRequestParts<Api> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let grant = authenticate(parts, api, Scope::Admin).await?;
+        let grant = authenticate(parts, api, Scope::Admin, Freshness::Newest).await?;
         let is_operator = grant.tenant.is_none();
         let tenant = if is_operator && !parts.headers.contains_key(TENANT_HEADER) {
             None
@@ -61,7 +64,8 @@ impl FromRequestParts<Api> for Node {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        match authenticate(parts, api, Scope::Read).await?.tenant {
+        // Nodes go on while the primary is away; a revoked token is refused as soon as a replica knows.
+        match authenticate(parts, api, Scope::Read, Freshness::Any).await?.tenant {
             None => Ok(Self),
             Some(_) => Err(Problem::forbidden(
                 "edge nodes need an operator's token; this one is a tenant's",
@@ -70,7 +74,7 @@ impl FromRequestParts<Api> for Node {
     }
 }
 
-async fn authenticate(parts: &Parts, api: &Api, scope: Scope) -> Result<Grant, Problem> {
+async fn authenticate(parts: &Parts, api: &Api, scope: Scope, freshness: Freshness) -> Result<Grant, Problem> {
     let field = parts
         .headers
         .get(header::AUTHORIZATION)
@@ -82,7 +86,8 @@ async fn authenticate(parts: &Parts, api: &Api, scope: Scope) -> Result<Grant, P
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = bearer.and_then(|(_, token)| Token::parse(token.trim()));
     let token = token.ok_or_else(|| Problem::unauthorized("the token has not the form of one: ws_…"))?;
-    let record = api.store.token(token.id()).await?.filter(|record| token.fits(record));
+    let record = api.store.token(token.id(), freshness).await?;
+    let record = record.filter(|record| token.fits(record));
     let grant = record
         .ok_or_else(|| Problem::unauthorized("the token is unknown or revoked"))?
         .grant;

@@ -12,6 +12,9 @@ use wayside_decide::invalid::Invalid;
 
 use crate::store::StoreError;
 
+/// When to try again what cannot be done now, in seconds.
+const RETRY_AFTER_S: &str = "1";
+
 /// An error as the API tells it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -151,6 +154,16 @@ impl Problem {
     /// The origin cannot do this right now.
     pub(crate) fn unavailable(error: &impl Display) -> Self {
         tracing::error!(%error, "the origin cannot do this now");
+        Self::not_now()
+    }
+
+    /// The record is away for a while. The store says so once in the log, not for each request.
+    fn busy(error: &impl Display) -> Self {
+        tracing::debug!(%error, "the record is away");
+        Self::not_now()
+    }
+
+    fn not_now() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
@@ -205,6 +218,7 @@ impl From<StoreError> for Problem {
                     detail,
                 )
             }
+            StoreError::Unavailable(_) => Self::busy(&error),
             StoreError::Damaged(_) | StoreError::Database(_) => Self::internal(&error),
         }
     }
@@ -218,6 +232,13 @@ impl IntoResponse for Problem {
         let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
         if status.is_server_error() {
             response.extensions_mut().insert(self);
+        }
+        if matches!(
+            status,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE
+        ) {
+            let wait = HeaderValue::from_static(RETRY_AFTER_S);
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
         }
         if status == StatusCode::UNAUTHORIZED {
             response

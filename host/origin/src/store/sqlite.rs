@@ -6,18 +6,17 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use sqlx::{
-    Connection as _, Row as _, Sqlite, SqlitePool, Transaction,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    Connection as _, Sqlite, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::watch;
 use wayside_decide::{
-    binding::Binding, digest::Digest, invalid::Invalid, link::Link, name::Name, path::LinkPath, rule::Rule,
-    site::SiteId,
+    binding::Binding, digest::Digest, link::Link, name::Name, path::LinkPath, rule::Rule, site::SiteId,
 };
 use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, Position, SnapshotPage};
 
@@ -161,48 +160,6 @@ pub(crate) fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
     }
 }
 
-fn now_s() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    i64::try_from(since).unwrap_or(i64::MAX)
-}
-
-/// A recorded number of seconds, sizes and sequences: never negative as we write them.
-fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
-    let value: i64 = row.try_get(column)?;
-    u64::try_from(value).map_err(|_| StoreError::Damaged(format!("{column} is {value}, expected no negative number")))
-}
-
-fn unsigned_or_none(row: &SqliteRow, column: &str) -> Result<Option<u64>, StoreError> {
-    let value: Option<i64> = row.try_get(column)?;
-    Ok(value.and_then(|value| u64::try_from(value).ok()))
-}
-
-fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// What was checked before it was written must read back.
-fn damaged(invalid: Invalid) -> StoreError {
-    StoreError::Damaged(invalid.to_string())
-}
-
-fn json_damaged(error: serde_json::Error) -> StoreError {
-    StoreError::Damaged(error.to_string())
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(json_damaged)
-}
-
-fn missing(what: &'static str, name: impl ToString) -> StoreError {
-    StoreError::Missing {
-        what,
-        name: name.to_string(),
-    }
-}
-
 #[async_trait]
 impl Store for SqliteStore {
     async fn create_site(&self, tenant: &Name, name: &Name, content: SiteContent) -> Result<SiteRecord, StoreError> {
@@ -292,7 +249,7 @@ impl Store for SqliteStore {
         tokens::create(&self.writer, &token).await
     }
 
-    async fn token(&self, id: &TokenId) -> Result<Option<TokenRecord>, StoreError> {
+    async fn token(&self, id: &TokenId, _: Freshness) -> Result<Option<TokenRecord>, StoreError> {
         tokens::one(&self.readers, id).await
     }
 

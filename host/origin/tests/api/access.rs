@@ -5,7 +5,6 @@ use wayside_origin::token::Scope;
 
 use crate::harness::{Reply, Running, link};
 
-#[tokio::test]
 async fn without_a_good_token_nobody_gets_in() {
     let running = Running::with_site().await;
     let (start, _) = running.acme.rsplit_once('_').expect("a token");
@@ -38,7 +37,6 @@ async fn without_a_good_token_nobody_gets_in() {
     Reply::of(request).await.success(200);
 }
 
-#[tokio::test]
 async fn a_revoked_token_ends_at_once() {
     let running = Running::with_site().await;
     let id = running.acme.split('_').nth(1).expect("an id").to_owned();
@@ -56,7 +54,6 @@ async fn a_revoked_token_ends_at_once() {
     malformed.invalid("id");
 }
 
-#[tokio::test]
 async fn a_scope_goes_no_further_than_it_says() {
     let running = Running::with_site().await;
     let reader = running.mint(Some("acme"), Scope::Read).await;
@@ -76,7 +73,6 @@ async fn a_scope_goes_no_further_than_it_says() {
     grab.problem(403, "forbidden");
 }
 
-#[tokio::test]
 async fn a_tenants_token_is_no_nodes() {
     let running = Running::with_site().await;
     let admin = running.mint(Some("acme"), Scope::Admin).await;
@@ -92,7 +88,6 @@ async fn a_tenants_token_is_no_nodes() {
     }
 }
 
-#[tokio::test]
 async fn tenants_do_not_see_each_other() {
     let running = Running::with_site().await;
     running
@@ -131,7 +126,6 @@ async fn tenants_do_not_see_each_other() {
     assert_eq!(read["target"], "https://a.example/");
 }
 
-#[tokio::test]
 async fn an_operator_names_the_tenant() {
     let running = Running::with_site().await;
     let operator = running.operator.clone();
@@ -148,7 +142,6 @@ async fn an_operator_names_the_tenant() {
     request("no name").await.invalid("Wayside-Tenant");
 }
 
-#[tokio::test]
 async fn every_response_says_under_which_id_the_log_knows_it() {
     let running = Running::start().await;
     let id = |reply: &Reply| {
@@ -171,4 +164,14 @@ async fn every_response_says_under_which_id_the_log_knows_it() {
         let reply = Reply::of(running.bare("GET", "/v1/sites").header("x-request-id", own)).await;
         assert_eq!(id(&reply).as_deref() == Some(own), is_kept, "{own:?}");
     }
+}
+
+crate::on_both_engines! {
+    without_a_good_token_nobody_gets_in,
+    a_revoked_token_ends_at_once,
+    a_scope_goes_no_further_than_it_says,
+    a_tenants_token_is_no_nodes,
+    tenants_do_not_see_each_other,
+    an_operator_names_the_tenant,
+    every_response_says_under_which_id_the_log_knows_it,
 }

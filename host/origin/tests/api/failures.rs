@@ -6,7 +6,6 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::harness::{Reply, Running};
 
-#[tokio::test]
 async fn a_failure_and_its_line_in_the_log_name_the_same_request() {
     let running = Running::start().await;
     let log = running.folder.path().join("log");
@@ -27,4 +26,8 @@ async fn a_failure_and_its_line_in_the_log_name_the_same_request() {
     let told: Vec<_> = log.lines().filter(|line| line.contains("find-me.1")).collect();
     assert_eq!(told.len(), 1, "{log}");
     assert!(told[0].contains("the origin failed"), "{log}");
+}
+
+crate::on_both_engines! {
+    a_failure_and_its_line_in_the_log_name_the_same_request,
 }

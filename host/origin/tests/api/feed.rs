@@ -33,7 +33,6 @@ fn link_change(seq: u64, path: &str) -> FeedEvent {
     }
 }
 
-#[tokio::test]
 async fn a_node_reads_directory_links_and_policies() {
     let running = Running::with_site().await;
     running
@@ -74,7 +73,6 @@ async fn a_node_reads_directory_links_and_policies() {
     known.success(304);
 }
 
-#[tokio::test]
 async fn a_feed_tells_changes_in_order_and_goes_on_from_a_cursor() {
     let running = Running::with_site().await;
     let node = running.node();
@@ -104,7 +102,6 @@ async fn a_feed_tells_changes_in_order_and_goes_on_from_a_cursor() {
     assert_eq!(node.directory().await.expect("a directory").cursor, 4);
 }
 
-#[tokio::test]
 async fn a_refused_request_tells_the_feed_nothing() {
     let running = Running::with_site().await;
     running
@@ -116,7 +113,6 @@ async fn a_refused_request_tells_the_feed_nothing() {
     assert_eq!(running.node().directory().await.expect("a directory").cursor, 1);
 }
 
-#[tokio::test]
 async fn a_cursor_from_the_future_means_beginning_anew() {
     let running = Running::with_site().await;
     let mut feed = running.node().feed(2).await.expect("a feed");
@@ -142,7 +138,6 @@ async fn a_cursor_from_the_future_means_beginning_anew() {
     }
 }
 
-#[tokio::test]
 async fn an_idle_feed_says_that_it_lives() {
     let running = Running::start().await;
     let mut feed = running.node().feed(0).await.expect("a feed");
@@ -158,7 +153,6 @@ async fn an_idle_feed_says_that_it_lives() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_writers_at_once_lose_nothing_in_the_feed() {
     const WRITERS: usize = 4;
     const LINKS: usize = 25;
@@ -191,7 +185,6 @@ async fn many_writers_at_once_lose_nothing_in_the_feed() {
 }
 
 /// A feed is written long after its request was answered.
-#[tokio::test]
 async fn a_feed_that_breaks_says_in_the_log_which_request_it_is() {
     let running = Running::start().await;
     let log = running.folder.path().join("log");
@@ -212,7 +205,6 @@ async fn a_feed_that_breaks_says_in_the_log_which_request_it_is() {
     assert!(line.is_some_and(|line| line.contains("my-feed.1")), "{log}");
 }
 
-#[tokio::test]
 async fn feeds_end_when_the_origin_stops() {
     let running = Running::start().await;
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
@@ -232,4 +224,15 @@ async fn feeds_end_when_the_origin_stops() {
     drop((feed, node));
     let served = tokio::time::timeout(Duration::from_secs(5), serving).await;
     served.expect("in time").expect("no panic");
+}
+
+crate::on_both_engines! {
+    a_node_reads_directory_links_and_policies,
+    a_feed_tells_changes_in_order_and_goes_on_from_a_cursor,
+    a_refused_request_tells_the_feed_nothing,
+    a_cursor_from_the_future_means_beginning_anew,
+    an_idle_feed_says_that_it_lives,
+    many_writers_at_once_lose_nothing_in_the_feed,
+    a_feed_that_breaks_says_in_the_log_which_request_it_is,
+    feeds_end_when_the_origin_stops,
 }

@@ -7,7 +7,6 @@ use wayside_decide::digest::Digest;
 
 use crate::harness::{GEO, Reply, Running, link};
 
-#[tokio::test]
 async fn a_site_is_made_listed_changed_and_ended() {
     let running = Running::with_site().await;
     let listed = running.ask("GET", "/v1/sites").await.success(200);
@@ -27,7 +26,6 @@ async fn a_site_is_made_listed_changed_and_ended() {
     assert_ne!(again["id"], read["id"], "numbers are never reused");
 }
 
-#[tokio::test]
 async fn a_link_is_made_read_replaced_and_ended() {
     let running = Running::with_site().await;
     let made = json!({"site": "go", "path": "/a", "target": "https://a.example", "status": 301, "tags": ["x"],
@@ -53,7 +51,6 @@ async fn a_link_is_made_read_replaced_and_ended() {
     gone.problem(404, "not-found");
 }
 
-#[tokio::test]
 async fn links_are_listed_in_parts_without_gaps() {
     let running = Running::with_site().await;
     let links: Vec<_> = (0..7)
@@ -86,7 +83,6 @@ async fn links_are_listed_in_parts_without_gaps() {
     }
 }
 
-#[tokio::test]
 async fn rules_are_kept_in_the_order_they_are_tried() {
     let running = Running::with_site().await;
     let late = json!({"site": "go", "pattern": "/docs/*", "target": "https://docs.example/{splat}", "status": 308});
@@ -105,7 +101,6 @@ async fn rules_are_kept_in_the_order_they_are_tried() {
     assert_eq!(listed["items"], json!([late]));
 }
 
-#[tokio::test]
 async fn a_policy_is_pushed_bound_rolled_back_and_unbound() {
     let running = Running::with_site().await;
     let pushed = running.push("geo", GEO).await.success(201);
@@ -144,7 +139,6 @@ async fn a_policy_is_pushed_bound_rolled_back_and_unbound() {
     unbound.problem(404, "not-found");
 }
 
-#[tokio::test]
 async fn a_token_is_made_used_listed_and_revoked() {
     let running = Running::with_site().await;
     let new = json!({"name": "ci", "scope": "read"});
@@ -202,7 +196,6 @@ fn check_operation(path: &str, operation: &serde_json::Value) {
     }
 }
 
-#[tokio::test]
 async fn every_documented_route_exists_and_asks_for_a_token() {
     let running = Running::start().await;
     let document = Reply::of(running.bare("GET", "/v1/openapi.json")).await.success(200);
@@ -236,7 +229,6 @@ async fn every_documented_route_exists_and_asks_for_a_token() {
 }
 
 /// They are written down twice, so that neither lets an unknown field pass and each names a wrong one.
-#[tokio::test]
 async fn a_link_by_itself_and_one_of_a_batch_say_the_same() {
     let running = Running::start().await;
     let mut document = Reply::of(running.bare("GET", "/v1/openapi.json")).await.success(200);
@@ -252,4 +244,15 @@ async fn a_link_by_itself_and_one_of_a_batch_say_the_same() {
         .expect("names")
         .retain(|name| name != "site");
     assert_eq!((alone, needed_alone), in_batch);
+}
+
+crate::on_both_engines! {
+    a_site_is_made_listed_changed_and_ended,
+    a_link_is_made_read_replaced_and_ended,
+    links_are_listed_in_parts_without_gaps,
+    rules_are_kept_in_the_order_they_are_tried,
+    a_policy_is_pushed_bound_rolled_back_and_unbound,
+    a_token_is_made_used_listed_and_revoked,
+    every_documented_route_exists_and_asks_for_a_token,
+    a_link_by_itself_and_one_of_a_batch_say_the_same,
 }

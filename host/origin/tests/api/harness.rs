@@ -6,7 +6,7 @@ use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use wayside_decide::name::Name;
-use wayside_origin::{origin::Origin, token::Scope};
+use wayside_origin::{origin::Origin, store::postgres::PostgresSettings, token::Scope};
 use wayside_policy::{
     admission::Admission,
     compiler::Compiler,
@@ -31,6 +31,17 @@ static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
 
 pub(crate) fn admission() -> Admission {
     Admission::new(ENGINE.clone(), Compiler::here())
+}
+
+/// How origins of tests use a database in Postgres.
+pub(crate) fn settings(store: String) -> PostgresSettings {
+    PostgresSettings {
+        store,
+        replica: None,
+        password: None,
+        connections: 8,
+        statement_timeout: Duration::from_secs(10),
+    }
 }
 
 /// What came back.
@@ -103,10 +114,15 @@ impl Drop for Running {
 impl Running {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let origin = Origin::open(&folder.path().join("wayside.db"), admission())
-            .await
-            .expect("an origin")
-            .with_heartbeat(Duration::from_millis(50));
+        let origin = match crate::engines::postgres() {
+            Some(url) => Origin::open_postgres(&settings(url), admission())
+                .await
+                .expect("an origin"),
+            None => Origin::open(&folder.path().join("wayside.db"), admission())
+                .await
+                .expect("an origin"),
+        };
+        let origin = origin.with_heartbeat(Duration::from_millis(50));
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let base = format!("http://{}", socket.local_addr().expect("an address"));
         let serving = tokio::spawn(origin.clone().serve(socket, None, std::future::pending()));

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Reply, Running, link};
 
-#[tokio::test]
 async fn what_no_route_takes_is_a_problem_too() {
     let running = Running::with_site().await;
     for path in ["/", "/v1", "/v1/nothing", "/v1/sites/go/more"] {
@@ -25,7 +24,6 @@ async fn what_no_route_takes_is_a_problem_too() {
     }
 }
 
-#[tokio::test]
 async fn a_query_that_cannot_be_read_says_why() {
     let running = Running::with_site().await;
     let number = "a whole number that is not negative";
@@ -53,7 +51,6 @@ async fn a_query_that_cannot_be_read_says_why() {
     }
 }
 
-#[tokio::test]
 async fn json_that_cannot_be_read_says_why() {
     let running = Running::with_site().await;
     let send = |body: &'static str| {
@@ -116,7 +113,6 @@ async fn json_that_cannot_be_read_says_why() {
         .invalid("links[0]");
 }
 
-#[tokio::test]
 async fn a_target_that_could_harm_is_refused() {
     let running = Running::with_site().await;
     let long = format!("https://a.example/{}", "x".repeat(8 * 1024));
@@ -155,7 +151,6 @@ async fn a_target_that_could_harm_is_refused() {
     running.send("POST", "/v1/rules", &template).await.invalid("target");
 }
 
-#[tokio::test]
 async fn each_wrong_field_is_named() {
     let running = Running::with_site().await;
     let with = |field: &str, value: Value| {
@@ -198,7 +193,6 @@ async fn each_wrong_field_is_named() {
     missing.problem(404, "not-found");
 }
 
-#[tokio::test]
 async fn a_host_belongs_to_one_site() {
     let running = Running::with_site().await;
     let taken = json!({"name": "two", "hosts": ["free.example.com", "GO.example.com"]});
@@ -227,7 +221,6 @@ async fn a_host_belongs_to_one_site() {
 }
 
 /// Who answers for a domain's hosts is decided once: another tenant gets nothing in, above or below it.
-#[tokio::test]
 async fn a_tenants_hosts_cannot_be_taken_over_by_another() {
     let running = Running::start().await;
     let beta = running.mint(Some("beta"), wayside_origin::token::Scope::Write).await;
@@ -286,7 +279,6 @@ async fn a_tenants_hosts_cannot_be_taken_over_by_another() {
     );
 }
 
-#[tokio::test]
 async fn a_batch_is_written_whole_or_not_at_all() {
     let running = Running::with_site().await;
     let batch = json!({"site": "go", "links": [
@@ -308,7 +300,6 @@ async fn a_batch_is_written_whole_or_not_at_all() {
     running.send("POST", "/v1/links/batch", &many).await.invalid("links");
 }
 
-#[tokio::test]
 async fn a_body_past_the_limit_is_told_the_limit() {
     let running = Running::with_site().await;
     let refused = running.push("big", &vec![0; 25 * 1024 * 1024]).await;
@@ -319,7 +310,6 @@ async fn a_body_past_the_limit_is_told_the_limit() {
     );
 }
 
-#[tokio::test]
 async fn what_is_no_policy_is_refused() {
     let running = Running::with_site().await;
     let hostile = include_bytes!("../../../../guest/components/hostile.wasm");
@@ -343,4 +333,17 @@ async fn what_is_no_policy_is_refused() {
     let prefix = json!({"site": "go", "prefix": "geo", "policy": "geo", "on_failure": "open"});
     running.send("PUT", "/v1/bindings", &prefix).await.invalid("prefix");
     running.push("no%20name", crate::harness::GEO).await.invalid("name");
+}
+
+crate::on_both_engines! {
+    what_no_route_takes_is_a_problem_too,
+    a_query_that_cannot_be_read_says_why,
+    json_that_cannot_be_read_says_why,
+    a_target_that_could_harm_is_refused,
+    each_wrong_field_is_named,
+    a_host_belongs_to_one_site,
+    a_tenants_hosts_cannot_be_taken_over_by_another,
+    a_batch_is_written_whole_or_not_at_all,
+    a_body_past_the_limit_is_told_the_limit,
+    what_is_no_policy_is_refused,
 }

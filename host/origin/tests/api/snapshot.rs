@@ -38,7 +38,6 @@ fn page(reply: Reply) -> SnapshotPage {
     serde_json::from_value(reply.success(200)).expect("a part")
 }
 
-#[tokio::test]
 async fn parts_of_a_snapshot_hold_every_link_once_and_begin_anywhere() {
     let running = two_tenants().await;
     let mut seen = BTreeSet::new();
@@ -62,16 +61,14 @@ async fn parts_of_a_snapshot_hold_every_link_once_and_begin_anywhere() {
     assert_eq!(seen.len(), 2 * LINKS);
     let whole = running.node().snapshot(None, None).await.expect("a snapshot");
     assert_eq!((whole.links.len(), whole.next), (2 * LINKS, None));
-    let none = Running::start()
-        .await
-        .node()
-        .snapshot(None, None)
-        .await
-        .expect("a snapshot");
+}
+
+async fn a_record_without_links_is_one_empty_part() {
+    let running = Running::start().await;
+    let none = running.node().snapshot(None, None).await.expect("a snapshot");
     assert_eq!((none.links.len(), none.next, none.position.cursor), (0, None, 0));
 }
 
-#[tokio::test]
 async fn a_snapshot_and_the_feed_from_its_first_part_make_the_whole() {
     let running = two_tenants().await;
     let node = running.node();
@@ -90,7 +87,6 @@ async fn a_snapshot_and_the_feed_from_its_first_part_make_the_whole() {
     assert!(matches!(event.change, Change::Link { path, .. } if path == "/0"));
 }
 
-#[tokio::test]
 async fn a_position_of_another_record_is_refused_or_begun_anew() {
     let running = two_tenants().await;
     let node = running.node();
@@ -118,7 +114,6 @@ async fn a_position_of_another_record_is_refused_or_begun_anew() {
     assert_eq!(node.link_since(SiteId(1), "/0", told).await.expect("an answer"), None);
 }
 
-#[tokio::test]
 async fn what_is_wrong_with_a_query_for_a_part_is_named() {
     let running = two_tenants().await;
     part(&running, "limit=0").await.invalid("limit");
@@ -129,7 +124,6 @@ async fn what_is_wrong_with_a_query_for_a_part_is_named() {
     part(&running, "page=2").await.invalid("page");
 }
 
-#[tokio::test]
 async fn a_part_with_long_links_ends_early() {
     let running = Running::with_site().await;
     let target = format!("https://a.example/{}", "x".repeat(1_900));
@@ -148,4 +142,13 @@ async fn a_part_with_long_links_ends_early() {
         .await
         .expect("a part");
     assert_eq!(first.links.len() + rest.links.len(), 3_000);
+}
+
+crate::on_both_engines! {
+    parts_of_a_snapshot_hold_every_link_once_and_begin_anywhere,
+    a_record_without_links_is_one_empty_part,
+    a_snapshot_and_the_feed_from_its_first_part_make_the_whole,
+    a_position_of_another_record_is_refused_or_begun_anew,
+    what_is_wrong_with_a_query_for_a_part_is_named,
+    a_part_with_long_links_ends_early,
 }

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
-use wayside_decide::{
-    binding::{Binding, FailureMode, Prefix, VisitorKey},
-    digest::Digest,
-    name::Name,
-    site::SiteId,
+use sqlx::SqlitePool;
+use wayside_decide::{binding::Binding, name::Name, site::SiteId};
+
+use super::{SqliteStore, Write, changes};
+use crate::store::{
+    StoreError,
+    StoreError::Conflict,
+    missing, now_s,
+    rows::{BindingRow, json, signed},
 };
 
-use super::{SqliteStore, Write, changes, damaged, json, json_damaged, missing, now_s, signed};
-use crate::store::{StoreError, StoreError::Conflict};
-
 pub(super) async fn list(readers: &SqlitePool, site: SiteId) -> Result<Vec<Binding>, StoreError> {
-    let query = "SELECT prefix, policy, digest, settings, on_failure, visitor_key FROM bindings WHERE site_id = ? ORDER BY prefix";
-    let rows = sqlx::query(query).bind(signed(site.0)).fetch_all(readers).await?;
-    rows.iter().map(record).collect()
+    let query =
+        "SELECT site_id, prefix, policy, digest, settings, on_failure, visitor_key FROM bindings WHERE site_id = ?
+        ORDER BY prefix";
+    let query = sqlx::query_as(query).bind(signed(site.0));
+    let rows: Vec<BindingRow> = query.fetch_all(readers).await?;
+    rows.into_iter().map(BindingRow::binding).collect()
 }
 
 pub(super) async fn bind(
@@ -70,12 +73,9 @@ pub(super) async fn roll_back(
     is_bound.ok_or_else(|| missing("binding", prefix))?;
     let newest = "DELETE FROM binding_history WHERE number =
         (SELECT max(number) FROM binding_history WHERE site_id = ? AND prefix = ?)
-        RETURNING prefix, policy, digest, settings, on_failure, visitor_key";
-    let row = sqlx::query(newest)
-        .bind(signed(site.0))
-        .bind(prefix)
-        .fetch_optional(&mut *write)
-        .await?;
+        RETURNING site_id, prefix, policy, digest, settings, on_failure, visitor_key";
+    let newest = sqlx::query_as(newest).bind(signed(site.0)).bind(prefix);
+    let row: Option<BindingRow> = newest.fetch_optional(&mut *write).await?;
     let Some(row) = row else {
         let reason = "has nothing before it to roll back to".to_owned();
         return Err(Conflict {
@@ -84,7 +84,7 @@ pub(super) async fn roll_back(
             reason,
         });
     };
-    let binding = record(&row)?;
+    let binding = row.binding()?;
     put(&mut write, tenant, site, &binding).await?;
     let seq = changes::note_directory(&mut write).await?;
     store.commit(write, seq).await?;
@@ -124,20 +124,4 @@ async fn put(write: &mut Write<'_>, tenant: &Name, site: SiteId, binding: &Bindi
         .execute(&mut **write)
         .await?;
     Ok(())
-}
-
-fn record(row: &SqliteRow) -> Result<Binding, StoreError> {
-    let (prefix, policy): (String, String) = (row.try_get("prefix")?, row.try_get("policy")?);
-    let (digest, on_failure): (String, String) = (row.try_get("digest")?, row.try_get("on_failure")?);
-    let visitor_key: String = row.try_get("visitor_key")?;
-    let settings: BTreeMap<Box<str>, Box<str>> =
-        serde_json::from_str(row.try_get("settings")?).map_err(json_damaged)?;
-    Ok(Binding {
-        prefix: Prefix::parse(&prefix).map_err(damaged)?,
-        policy: Name::parse("policy name", &policy).map_err(damaged)?,
-        digest: Digest::parse(&digest).map_err(damaged)?,
-        settings,
-        on_failure: FailureMode::parse(&on_failure).map_err(damaged)?,
-        visitor_key: VisitorKey::parse(&visitor_key).map_err(damaged)?,
-    })
 }

@@ -3,15 +3,20 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
-use wayside_decide::{link::Link, name::Name, path::LinkPath, site::SiteId, status::RedirectStatus, target::Target};
+use sqlx::SqlitePool;
+use wayside_decide::{link::Link, name::Name, path::LinkPath, site::SiteId, target::Target};
 use wayside_upstream::protocol::{Position, SnapshotPage};
 
-use super::{SqliteStore, changes, damaged, json, json_damaged, missing, now_s, signed, unsigned, unsigned_or_none};
-use crate::store::{LinkRecord, SnapshotKey, StoreError, WriteMode, snapshot::Part};
+use super::{SqliteStore, changes};
+use crate::store::{
+    LinkRecord, SnapshotKey, StoreError, WriteMode, missing, now_s,
+    rows::{LinkRow, json, signed},
+    snapshot::Part,
+};
 
-const COLUMNS: &str = "SELECT path, target, status, forward_query, starts_at, expires_at, fallback, tags, attributes,
-    created_at, updated_at FROM links WHERE site_id = ?";
+const COLUMNS: &str =
+    "SELECT tenant, site_id, path, target, status, forward_query, starts_at, expires_at, fallback, tags,
+    attributes, created_at, updated_at FROM links WHERE";
 
 pub(super) async fn list(
     readers: &SqlitePool,
@@ -22,24 +27,22 @@ pub(super) async fn list(
 ) -> Result<Vec<LinkRecord>, StoreError> {
     // A range on the primary key: the first path that no longer starts with the prefix ends it.
     let query = sqlx::AssertSqlSafe(format!(
-        "{COLUMNS} AND path >= ?2 AND path > ?3 AND substr(path, 1, length(?2)) = ?2 ORDER BY path LIMIT ?4"
+        "{COLUMNS} site_id = ?1 AND path >= ?2 AND path > ?3 AND substr(path, 1, length(?2)) = ?2 ORDER BY path LIMIT ?4"
     ));
-    let query = sqlx::query(query)
+    let query = sqlx::query_as(query)
         .bind(signed(site.0))
         .bind(prefix)
         .bind(after)
         .bind(limit);
-    query.fetch_all(readers).await?.iter().map(record).collect()
+    let rows: Vec<LinkRow> = query.fetch_all(readers).await?;
+    rows.into_iter().map(LinkRow::record).collect()
 }
 
 pub(super) async fn one(readers: &SqlitePool, site: SiteId, path: &LinkPath) -> Result<LinkRecord, StoreError> {
-    let query = sqlx::AssertSqlSafe(format!("{COLUMNS} AND path = ?"));
-    let row = sqlx::query(query)
-        .bind(signed(site.0))
-        .bind(path.as_str())
-        .fetch_optional(readers)
-        .await?;
-    record(&row.ok_or_else(|| missing("link", path))?)
+    let query = sqlx::AssertSqlSafe(format!("{COLUMNS} site_id = ? AND path = ?"));
+    let query = sqlx::query_as(query).bind(signed(site.0)).bind(path.as_str());
+    let row: Option<LinkRow> = query.fetch_optional(readers).await?;
+    row.ok_or_else(|| missing("link", path))?.record()
 }
 
 pub(super) async fn part(
@@ -57,18 +60,16 @@ pub(super) async fn part(
             found: position.epoch,
         });
     }
-    let query = "SELECT tenant, site_id, path, target, status, forward_query, starts_at, expires_at, fallback, tags,
-        attributes, created_at, updated_at FROM links WHERE (site_id, path) > (?, ?) ORDER BY site_id, path LIMIT ?";
+    let query = format!("{COLUMNS} (site_id, path) > (?, ?) ORDER BY site_id, path LIMIT ?");
     let mut part = Part::of_at_most(limit);
-    let mut rows = sqlx::query(query)
+    let mut rows = sqlx::query_as::<_, LinkRow>(sqlx::AssertSqlSafe(query))
         .bind(after.map_or(-1, |key| signed(key.site.0)))
         .bind(after.map_or("", |key| key.path.as_str()))
         .bind(limit)
         .fetch(&mut *read);
     while let Some(row) = rows.try_next().await? {
-        let tenant: String = row.try_get("tenant")?;
-        let tenant = Name::parse("tenant", &tenant).map_err(damaged)?;
-        if !part.add(tenant, SiteId(unsigned(&row, "site_id")?), &record(&row)?) {
+        let (tenant, site, record) = row.read()?;
+        if !part.add(tenant, site, &record) {
             break;
         }
     }
@@ -140,31 +141,4 @@ pub(super) async fn delete(store: &SqliteStore, site: SiteId, path: &LinkPath) -
     }
     let seq = changes::note_link(&mut write, site, path).await?;
     store.commit(write, seq).await
-}
-
-fn record(row: &SqliteRow) -> Result<LinkRecord, StoreError> {
-    let (path, target): (String, String) = (row.try_get("path")?, row.try_get("target")?);
-    let fallback: Option<String> = row.try_get("fallback")?;
-    let tags: Vec<Box<str>> = serde_json::from_str(row.try_get("tags")?).map_err(json_damaged)?;
-    // A map, so that they come in the order of their names, which a link relies on.
-    let attributes: BTreeMap<Box<str>, Box<str>> =
-        serde_json::from_str(row.try_get("attributes")?).map_err(json_damaged)?;
-    Ok(LinkRecord {
-        path: LinkPath::parse(&path).map_err(damaged)?,
-        link: Link {
-            target: Target::parse_at_edge(&target).map_err(damaged)?,
-            status: RedirectStatus::from_code(row.try_get("status")?).map_err(damaged)?,
-            forward_query: row.try_get("forward_query")?,
-            starts_at: unsigned_or_none(row, "starts_at")?,
-            expires_at: unsigned_or_none(row, "expires_at")?,
-            fallback: fallback
-                .map(|target| Target::parse_at_edge(&target))
-                .transpose()
-                .map_err(damaged)?,
-            tags: tags.into(),
-            attributes: attributes.into_iter().collect(),
-        },
-        created_at: unsigned(row, "created_at")?,
-        updated_at: unsigned(row, "updated_at")?,
-    })
 }

@@ -1,10 +1,13 @@
 //! Policies: versions by digest, and their bytes.
 
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use sqlx::SqlitePool;
 use wayside_decide::{digest::Digest, name::Name};
 
-use super::{SqliteStore, damaged, json, json_damaged, missing, now_s, signed, unsigned};
-use crate::store::{PolicyRecord, StoreError};
+use super::SqliteStore;
+use crate::store::{
+    PolicyRecord, StoreError, missing, now_s,
+    rows::{PolicyRow, json, signed},
+};
 
 /// A policy that no binding names changes nothing at the edges, so no change is noted.
 pub(super) async fn push(
@@ -44,24 +47,13 @@ pub(super) async fn list(
 ) -> Result<Vec<PolicyRecord>, StoreError> {
     let query = "SELECT name, digest, size, world, imports, created_at FROM policy_versions
         WHERE tenant = ?1 AND (?2 IS NULL OR name = ?2) ORDER BY name, number DESC";
-    let query = sqlx::query(query).bind(tenant.as_str()).bind(name.map(Name::as_str));
-    query.fetch_all(readers).await?.iter().map(record).collect()
+    let query = sqlx::query_as(query).bind(tenant.as_str()).bind(name.map(Name::as_str));
+    let rows: Vec<PolicyRow> = query.fetch_all(readers).await?;
+    rows.into_iter().map(PolicyRow::record).collect()
 }
 
 pub(super) async fn component(readers: &SqlitePool, digest: Digest) -> Result<Vec<u8>, StoreError> {
     let query = sqlx::query_scalar("SELECT bytes FROM components WHERE digest = ? LIMIT 1");
     let bytes: Option<Vec<u8>> = query.bind(digest.to_string()).fetch_optional(readers).await?;
     bytes.ok_or_else(|| missing("policy version", digest))
-}
-
-fn record(row: &SqliteRow) -> Result<PolicyRecord, StoreError> {
-    let (name, digest): (String, String) = (row.try_get("name")?, row.try_get("digest")?);
-    Ok(PolicyRecord {
-        name: Name::parse("policy name", &name).map_err(damaged)?,
-        digest: Digest::parse(&digest).map_err(damaged)?,
-        size: unsigned(row, "size")?,
-        world: row.try_get("world")?,
-        imports: serde_json::from_str(row.try_get("imports")?).map_err(json_damaged)?,
-        created_at: unsigned(row, "created_at")?,
-    })
 }

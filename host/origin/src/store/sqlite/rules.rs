@@ -1,21 +1,19 @@
 //! Rules.
 
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
-use wayside_decide::{
-    name::Name,
-    rule::{Pattern, Rule},
-    site::SiteId,
-    status::RedirectStatus,
-    template::Template,
-};
+use sqlx::SqlitePool;
+use wayside_decide::{name::Name, rule::Rule, site::SiteId};
 
-use super::{SqliteStore, changes, damaged, missing, signed, unsigned};
-use crate::store::{RuleRecord, StoreError};
+use super::{SqliteStore, changes};
+use crate::store::{
+    RuleRecord, StoreError, missing,
+    rows::{RuleRow, signed, unsigned},
+};
 
 pub(super) async fn list(readers: &SqlitePool, site: SiteId) -> Result<Vec<RuleRecord>, StoreError> {
     let query = "SELECT id, priority, pattern, target, status FROM rules WHERE site_id = ? ORDER BY priority, pattern";
-    let rows = sqlx::query(query).bind(signed(site.0)).fetch_all(readers).await?;
-    rows.iter().map(record).collect()
+    let query = sqlx::query_as(query).bind(signed(site.0));
+    let rows: Vec<RuleRow> = query.fetch_all(readers).await?;
+    rows.into_iter().map(RuleRow::record).collect()
 }
 
 pub(super) async fn create(
@@ -27,7 +25,7 @@ pub(super) async fn create(
     let mut write = store.writer.begin().await?;
     let insert = "INSERT INTO rules (tenant, site_id, priority, pattern, target, status) VALUES (?, ?, ?, ?, ?, ?)
         ON CONFLICT DO NOTHING RETURNING id";
-    let inserted = sqlx::query(insert)
+    let inserted: Option<i64> = sqlx::query_scalar(insert)
         .bind(tenant.as_str())
         .bind(signed(site.0))
         .bind(rule.priority)
@@ -36,7 +34,7 @@ pub(super) async fn create(
         .bind(rule.status.code())
         .fetch_optional(&mut *write)
         .await?;
-    let Some(row) = inserted else {
+    let Some(id) = inserted else {
         let reason = "has a rule already".to_owned();
         return Err(StoreError::Conflict {
             what: "pattern",
@@ -44,7 +42,7 @@ pub(super) async fn create(
             reason,
         });
     };
-    let id = unsigned(&row, "id")?;
+    let id = unsigned("id", id)?;
     let seq = changes::note_directory(&mut write).await?;
     store.commit(write, seq).await?;
     Ok(RuleRecord { id, rule })
@@ -63,16 +61,4 @@ pub(super) async fn delete(store: &SqliteStore, site: SiteId, id: u64) -> Result
     }
     let seq = changes::note_directory(&mut write).await?;
     store.commit(write, seq).await
-}
-
-fn record(row: &SqliteRow) -> Result<RuleRecord, StoreError> {
-    let (pattern, target): (String, String) = (row.try_get("pattern")?, row.try_get("target")?);
-    let pattern = Pattern::parse(&pattern).map_err(damaged)?;
-    let location = Template::parse(&target).map_err(damaged)?;
-    let status = RedirectStatus::from_code(row.try_get("status")?).map_err(damaged)?;
-    let rule = Rule::new(row.try_get("priority")?, pattern, location, status).map_err(damaged)?;
-    Ok(RuleRecord {
-        id: unsigned(row, "id")?,
-        rule,
-    })
 }

@@ -1,15 +1,13 @@
 //! Sites and the hosts they answer for.
 
-use sqlx::{Executor, Row as _, Sqlite, SqlitePool, sqlite::SqliteRow};
-use wayside_decide::{
-    host::{HostName, HostPattern},
-    name::Name,
-    site::{Privacy, SiteId},
-    target::Target,
-};
+use sqlx::{Executor, Sqlite, SqlitePool};
+use wayside_decide::{host::HostPattern, name::Name, site::SiteId, target::Target};
 
-use super::{SqliteStore, Write, changes, damaged, json, missing, now_s, signed, unsigned};
-use crate::store::{SiteContent, SiteRecord, StoreError};
+use super::{SqliteStore, Write, changes};
+use crate::store::{
+    SiteContent, SiteRecord, StoreError, backwards, missing, now_s,
+    rows::{SiteRow, json, signed, unsigned},
+};
 
 const COLUMNS: &str =
     "SELECT id, name, not_found, max_age_s, privacy, created_at, updated_at FROM sites WHERE tenant = ?";
@@ -29,7 +27,7 @@ pub(super) async fn create(
     let mut write = store.writer.begin().await?;
     let insert = "INSERT INTO sites (tenant, name, not_found, max_age_s, privacy, bucket_key, created_at, updated_at)
         VALUES (?, ?, ?, ?, ?, ?, ?7, ?7) ON CONFLICT DO NOTHING RETURNING id";
-    let inserted = sqlx::query(insert)
+    let inserted: Option<i64> = sqlx::query_scalar(insert)
         .bind(tenant.as_str())
         .bind(name.as_str())
         .bind(content.not_found.as_ref().map(Target::as_str))
@@ -39,7 +37,7 @@ pub(super) async fn create(
         .bind(now_s())
         .fetch_optional(&mut *write)
         .await?;
-    let Some(row) = inserted else {
+    let Some(id) = inserted else {
         let reason = "exists already".to_owned();
         return Err(StoreError::Conflict {
             what: "site",
@@ -47,7 +45,7 @@ pub(super) async fn create(
             reason,
         });
     };
-    let id = SiteId(unsigned(&row, "id")?);
+    let id = SiteId(unsigned("id", id)?);
     insert_hosts(&mut write, tenant, id, &content.hosts).await?;
     let seq = changes::note_directory(&mut write).await?;
     store.commit(write, seq).await?;
@@ -63,7 +61,7 @@ pub(super) async fn replace(
     let mut write = store.writer.begin().await?;
     let update = "UPDATE sites SET not_found = ?, max_age_s = ?, privacy = ?, updated_at = ?
         WHERE tenant = ? AND name = ? RETURNING id";
-    let updated = sqlx::query(update)
+    let updated: Option<i64> = sqlx::query_scalar(update)
         .bind(content.not_found.as_ref().map(Target::as_str))
         .bind(content.max_age_s)
         .bind(content.privacy.as_str())
@@ -72,7 +70,7 @@ pub(super) async fn replace(
         .bind(name.as_str())
         .fetch_optional(&mut *write)
         .await?;
-    let id = SiteId(unsigned(&updated.ok_or_else(|| missing("site", name))?, "id")?);
+    let id = SiteId(unsigned("id", updated.ok_or_else(|| missing("site", name))?)?);
     sqlx::query("DELETE FROM site_hosts WHERE site_id = ?")
         .bind(signed(id.0))
         .execute(&mut *write)
@@ -102,11 +100,12 @@ pub(super) async fn list(readers: &SqlitePool, tenant: &Name) -> Result<Vec<Site
     // One snapshot for the sites and their hosts.
     let mut read = readers.begin().await?;
     let query = sqlx::AssertSqlSafe(format!("{COLUMNS} ORDER BY name"));
-    let rows = sqlx::query(query).bind(tenant.as_str()).fetch_all(&mut *read).await?;
+    let query = sqlx::query_as(query).bind(tenant.as_str());
+    let rows: Vec<SiteRow> = query.fetch_all(&mut *read).await?;
     let mut sites = Vec::with_capacity(rows.len());
     for row in rows {
-        let hosts = hosts(&mut *read, SiteId(unsigned(&row, "id")?)).await?;
-        sites.push(record(&row, hosts)?);
+        let hosts = hosts(&mut *read, row.id()?).await?;
+        sites.push(row.with_hosts(&hosts)?);
     }
     Ok(sites)
 }
@@ -114,24 +113,17 @@ pub(super) async fn list(readers: &SqlitePool, tenant: &Name) -> Result<Vec<Site
 pub(super) async fn one(readers: &SqlitePool, tenant: &Name, name: &Name) -> Result<SiteRecord, StoreError> {
     let mut read = readers.begin().await?;
     let query = sqlx::AssertSqlSafe(format!("{COLUMNS} AND name = ?"));
-    let row = sqlx::query(query)
-        .bind(tenant.as_str())
-        .bind(name.as_str())
-        .fetch_optional(&mut *read)
-        .await?;
+    let query = sqlx::query_as(query).bind(tenant.as_str()).bind(name.as_str());
+    let row: Option<SiteRow> = query.fetch_optional(&mut *read).await?;
     let row = row.ok_or_else(|| missing("site", name))?;
-    let hosts = hosts(&mut *read, SiteId(unsigned(&row, "id")?)).await?;
-    record(&row, hosts)
+    let hosts = hosts(&mut *read, row.id()?).await?;
+    row.with_hosts(&hosts)
 }
 
 /// The host patterns of a site, in the order its owner gave them.
-async fn hosts(read: impl Executor<'_, Database = Sqlite>, site: SiteId) -> Result<Vec<HostPattern>, StoreError> {
+async fn hosts(read: impl Executor<'_, Database = Sqlite>, site: SiteId) -> Result<Vec<String>, StoreError> {
     let query = sqlx::query_scalar("SELECT pattern FROM site_hosts WHERE site_id = ? ORDER BY position");
-    let patterns: Vec<String> = query.bind(signed(site.0)).fetch_all(read).await?;
-    patterns
-        .iter()
-        .map(|pattern| HostPattern::parse_published(pattern).map_err(damaged))
-        .collect()
+    Ok(query.bind(signed(site.0)).fetch_all(read).await?)
 }
 
 async fn insert_hosts(
@@ -182,31 +174,6 @@ async fn overlapping(write: &mut Write<'_>, tenant: &Name, host: &HostPattern) -
     let query = sqlx::query_scalar(OVERLAPPING);
     let query = query.bind(tenant.as_str()).bind(json(&wider)?).bind(below);
     Ok(query.fetch_optional(&mut **write).await?)
-}
-
-fn backwards(name: &HostName) -> String {
-    name.as_str().chars().rev().collect()
-}
-
-fn record(row: &SqliteRow, hosts: Vec<HostPattern>) -> Result<SiteRecord, StoreError> {
-    let name: String = row.try_get("name")?;
-    let not_found: Option<String> = row.try_get("not_found")?;
-    let privacy: String = row.try_get("privacy")?;
-    Ok(SiteRecord {
-        id: SiteId(unsigned(row, "id")?),
-        name: Name::parse("site name", &name).map_err(damaged)?,
-        content: SiteContent {
-            hosts,
-            not_found: not_found
-                .map(|target| Target::parse_at_edge(&target))
-                .transpose()
-                .map_err(damaged)?,
-            max_age_s: row.try_get("max_age_s")?,
-            privacy: Privacy::parse(&privacy).map_err(damaged)?,
-        },
-        created_at: unsigned(row, "created_at")?,
-        updated_at: unsigned(row, "updated_at")?,
-    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Tokens: hashes, never secrets.
 
-use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
+use sqlx::SqlitePool;
 use wayside_decide::name::Name;
 
-use super::{damaged, missing, now_s, signed, unsigned, unsigned_or_none};
 use crate::{
-    store::{StoreError, TokenRecord},
-    token::{Grant, Scope, TokenId},
+    store::{
+        StoreError, TokenRecord, missing, now_s,
+        rows::{TokenRow, signed},
+    },
+    token::TokenId,
 };
 
 const COLUMNS: &str = "SELECT id, tenant, scope, name, hash, created_at, revoked_at FROM tokens";
@@ -27,24 +29,16 @@ pub(super) async fn create(writer: &SqlitePool, token: &TokenRecord) -> Result<(
 
 pub(super) async fn one(readers: &SqlitePool, id: &TokenId) -> Result<Option<TokenRecord>, StoreError> {
     let query = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE id = ?"));
-    sqlx::query(query)
-        .bind(id.as_str())
-        .fetch_optional(readers)
-        .await?
-        .as_ref()
-        .map(record)
-        .transpose()
+    let query = sqlx::query_as(query).bind(id.as_str());
+    let row: Option<TokenRow> = query.fetch_optional(readers).await?;
+    row.map(TokenRow::record).transpose()
 }
 
 pub(super) async fn list(readers: &SqlitePool, tenant: Option<&Name>) -> Result<Vec<TokenRecord>, StoreError> {
     let query = sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE tenant IS ? ORDER BY created_at, id"));
-    sqlx::query(query)
-        .bind(tenant.map(Name::as_str))
-        .fetch_all(readers)
-        .await?
-        .iter()
-        .map(record)
-        .collect()
+    let query = sqlx::query_as(query).bind(tenant.map(Name::as_str));
+    let rows: Vec<TokenRow> = query.fetch_all(readers).await?;
+    rows.into_iter().map(TokenRow::record).collect()
 }
 
 pub(super) async fn revoke(writer: &SqlitePool, tenant: Option<&Name>, id: &TokenId) -> Result<(), StoreError> {
@@ -58,25 +52,4 @@ pub(super) async fn revoke(writer: &SqlitePool, tenant: Option<&Name>, id: &Toke
     } else {
         Ok(())
     }
-}
-
-fn record(row: &SqliteRow) -> Result<TokenRecord, StoreError> {
-    let (id, scope): (String, String) = (row.try_get("id")?, row.try_get("scope")?);
-    let tenant: Option<String> = row.try_get("tenant")?;
-    let hash: Vec<u8> = row.try_get("hash")?;
-    let broken = |what: &str| StoreError::Damaged(format!("token {id}: {what}"));
-    Ok(TokenRecord {
-        hash: hash.try_into().map_err(|_| broken("a hash of another length"))?,
-        grant: Grant {
-            tenant: tenant
-                .map(|tenant| Name::parse("tenant", &tenant))
-                .transpose()
-                .map_err(damaged)?,
-            scope: Scope::parse(&scope).map_err(damaged)?,
-        },
-        name: row.try_get("name")?,
-        created_at: unsigned(row, "created_at")?,
-        revoked_at: unsigned_or_none(row, "revoked_at")?,
-        id: TokenId::parse(&id).ok_or_else(|| broken("no id"))?,
-    })
 }
