@@ -11,6 +11,7 @@ use crate::{
     number::Within,
     path::FilePath,
     secret::Secret,
+    store::StoreUrl,
     url::ServiceUrl,
 };
 
@@ -75,8 +76,19 @@ pub struct Admin {
 pub struct Origin {
     /// Where the API answers.
     pub listen: Listen,
-    /// Folder of the database and the policies.
+    /// Folder of the database, when that is a file, and of the first token.
     pub data: FilePath,
+    /// The database in Postgres that the record is in, `postgres://user@host/database`; several origins may share it.
+    /// Without it the record is a file in `data`.
+    pub store: Option<StoreUrl>,
+    /// A streaming replica of it near this origin, for what nodes read.
+    pub replica: Option<StoreUrl>,
+    /// File that holds the password of both, in place of one in the URLs.
+    pub password_file: Option<FilePath>,
+    /// Connections for requests to Postgres, to each of the two.
+    pub connections: Within<1, 1000>,
+    /// How long one statement may take in Postgres, in milliseconds.
+    pub statement_timeout_ms: Within<100, 600_000>,
     /// File of the certificate to serve the API with and those between it and the root, in PEM; read again when it
     /// changes. Without it the API is plain HTTP: for this machine, or behind a proxy.
     pub certificate_file: Option<FilePath>,
@@ -239,6 +251,11 @@ impl Default for Origin {
         Self {
             listen: local(7070),
             data: FilePath::of_origin(),
+            store: None,
+            replica: None,
+            password_file: None,
+            connections: Within::of::<16>(),
+            statement_timeout_ms: Within::of::<10_000>(),
             certificate_file: None,
             key_file: None,
         }

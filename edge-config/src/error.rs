@@ -43,6 +43,14 @@ pub enum ConfigError {
         /// The other.
         other: &'static str,
     },
+    /// A setting that means nothing without another.
+    #[error("{one} is set without {other}, expected both")]
+    Alone {
+        /// The one, as `section.key`.
+        one: &'static str,
+        /// The other.
+        other: &'static str,
+    },
 }
 
 impl ConfigError {

@@ -12,6 +12,7 @@ pub mod number;
 pub mod path;
 pub mod read;
 pub mod secret;
+pub mod store;
 pub mod url;
 
 mod suggest;

@@ -3,7 +3,7 @@
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use crate::{config::Config, error::ConfigError};
+use crate::{config::Config, error::ConfigError, store::StoreUrl};
 
 /// What the names of all overriding variables begin with: `WAYSIDE__EDGE__LISTEN` is `listen` under `[edge]`.
 pub const VARIABLE_PREFIX: &str = "WAYSIDE__";
@@ -62,6 +62,22 @@ impl Config {
             return Err(ConfigError::Conflict {
                 one: "upstream.token",
                 other: "upstream.token_file",
+            });
+        }
+        let urls = [
+            ("origin.store", &self.origin.store),
+            ("origin.replica", &self.origin.replica),
+        ];
+        for (one, url) in urls {
+            if self.origin.password_file.is_some() && url.as_ref().is_some_and(StoreUrl::has_password) {
+                let other = "origin.password_file";
+                return Err(ConfigError::Conflict { one, other });
+            }
+        }
+        if self.origin.replica.is_some() && self.origin.store.is_none() {
+            return Err(ConfigError::Alone {
+                one: "origin.replica",
+                other: "origin.store",
             });
         }
         if self.origin.certificate_file.is_some() != self.origin.key_file.is_some() {

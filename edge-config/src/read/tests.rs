@@ -223,6 +223,18 @@ fn two_tokens_are_one_too_many() {
 }
 
 #[test]
+fn a_database_has_one_password_and_a_replica_something_it_is_one_of() {
+    refuses(
+        "[origin]\nstore = \"postgres://u:p@h/d\"\npassword_file = \"b\"\n",
+        "origin.store and origin.password_file are both set, expected only one of them",
+    );
+    refuses(
+        "[origin]\nreplica = \"postgres://u@h/d\"\n",
+        "origin.replica is set without origin.store, expected both",
+    );
+}
+
+#[test]
 fn a_certificate_needs_its_key() {
     refuses(
         "[origin]\ncertificate_file = \"a\"\n",

@@ -26,7 +26,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
 use wayside_policy::admission::Admission;
 
-use crate::store::Store;
+use crate::{store::Store, tail::Following};
 
 mod auth;
 mod bindings;
@@ -61,6 +61,7 @@ pub(crate) struct Api {
     admission: Admission,
     heartbeat: Duration,
     is_draining: watch::Receiver<bool>,
+    following: Arc<Following>,
 }
 
 #[derive(OpenApi)]
@@ -164,6 +165,7 @@ pub(crate) fn router(
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(finish_writes))
         .with_state(Api {
+            following: Arc::new(Following::start(Arc::clone(&store))),
             store,
             admission,
             heartbeat,

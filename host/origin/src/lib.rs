@@ -13,3 +13,4 @@ pub mod token;
     reason = "utoipa's macros name the types of their parameters by path"
 )]
 mod api;
+mod tail;

@@ -31,9 +31,9 @@ pub(crate) fn upstream_token(upstream: &Upstream) -> anyhow::Result<Option<Strin
 
 /// The secret a file holds, without the white space around it.
 pub(crate) fn secret(file: &Path) -> anyhow::Result<String> {
-    let text = fs::read_to_string(file).with_context(|| format!("read token {}", file.display()))?;
+    let text = fs::read_to_string(file).with_context(|| format!("read secret {}", file.display()))?;
     let token = text.trim();
-    anyhow::ensure!(!token.is_empty(), "read token {}: the file is empty", file.display());
+    anyhow::ensure!(!token.is_empty(), "read secret {}: the file is empty", file.display());
     Ok(token.to_owned())
 }
 

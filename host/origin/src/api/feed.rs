@@ -1,7 +1,7 @@
 //! `/v1/feed`: what changed, as it changes, one JSON value a line, without end.
 //!
-//! A feed reads pages of the record in sequence order and waits for the head to move when it has caught up, so it
-//! skips nothing, and a slow reader costs a page of memory and no more.
+//! A feed is told in order what the tail knows, and reads the record itself while it is further behind, so it skips
+//! nothing, and a slow reader costs a page of memory and no more.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -17,13 +17,16 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tracing::{Instrument as _, Span};
 use utoipa::IntoParams;
-use wayside_upstream::protocol::{Change, Cursor, EPOCH_HEADER, Epoch, FeedEvent, Position};
+use wayside_upstream::protocol::{Change, Cursor, EPOCH_HEADER, Epoch, FeedEvent};
 
 use super::{Api, auth::Node, extract::Parameters, problem::Problem};
-use crate::store::{FeedPage, Store};
+use crate::{
+    store::{FeedPage, Store},
+    tail::{Following, Next, PAGE_CHANGES, Reach, write_line},
+};
 
-/// Changes read at once.
-const PAGE_CHANGES: u32 = 1_000;
+/// How long to wait for a replica that is behind.
+const BEHIND_WAIT: Duration = Duration::from_millis(50);
 
 /// Where to begin.
 #[derive(Deserialize, IntoParams)]
@@ -44,20 +47,21 @@ pub(crate) async fn follow(
     _: Node,
     Parameters(from): Parameters<From>,
 ) -> Result<Response, Problem> {
-    let head = api.store.head();
+    let reach = api.following.tail().reach();
     let page = api.store.changes(from.epoch, from.cursor, PAGE_CHANGES).await?;
     let epoch = match &page {
         FeedPage::Changes(epoch, _) => *epoch,
         FeedPage::Resync(position) => position.epoch,
     };
     let feed = Feed {
-        head,
+        reach,
+        following: api.following,
         store: api.store,
         heartbeat: api.heartbeat,
         is_draining: api.is_draining,
         epoch,
         cursor: from.cursor,
-        first: Some(page),
+        read: Some(page),
         is_greeted: false,
     };
     // The body is written after the handler has returned, and is of the same request.
@@ -80,14 +84,15 @@ pub(crate) async fn follow(
 
 struct Feed {
     store: Arc<dyn Store>,
-    head: watch::Receiver<Position>,
+    following: Arc<Following>,
+    reach: watch::Receiver<Reach>,
     heartbeat: Duration,
     is_draining: watch::Receiver<bool>,
     /// Which record the feed is of: it ends where another one begins.
     epoch: Epoch,
     cursor: Cursor,
-    /// What was read before the response began.
-    first: Option<FeedPage>,
+    /// What was read from the record and not told yet.
+    read: Option<FeedPage>,
     /// Whether anything was said yet: the first word comes at once, so that a node knows that it is heard.
     is_greeted: bool,
 }
@@ -99,42 +104,67 @@ impl Feed {
             if *self.is_draining.borrow() {
                 return None;
             }
-            // Marked before the record is read: what is committed meanwhile wakes the wait below.
-            self.head.mark_unchanged();
-            let page = match self.first.take() {
-                Some(page) => Ok(page),
-                None => {
-                    let epoch = Some(self.epoch);
-                    self.store.changes(epoch, self.cursor, PAGE_CHANGES).await
-                }
-            };
-            match page {
-                Ok(FeedPage::Changes(_, events)) if events.is_empty() => {}
-                Ok(FeedPage::Changes(_, events)) => return self.say(&events),
-                Ok(FeedPage::Resync(position)) if position.epoch == self.epoch => {
-                    return self.say(&[FeedEvent {
-                        seq: position.cursor,
-                        change: Change::Resync,
-                    }]);
-                }
+            if let Some(page) = self.read.take()
+                && let Some(lines) = self.say_page(page)?
+            {
+                return Some(lines);
+            }
+            // Marked before the tail is asked: what it learns meanwhile wakes the wait below.
+            match *self.reach.borrow_and_update() {
                 // The node comes again and learns which record it is.
-                Ok(FeedPage::Resync(_)) => return None,
-                Err(error) => {
-                    tracing::error!(%error, "a feed cannot read the record");
+                Reach::To(head) if head.epoch != self.epoch => return None,
+                Reach::To(_) => {}
+                Reach::Nowhere => {
+                    tracing::info!("a feed cannot read the record; its node may find an origin that can");
                     return None;
                 }
+            }
+            match self.following.tail().after(self.cursor) {
+                Next::Lines(lines, last) => {
+                    self.cursor = last;
+                    self.is_greeted = true;
+                    return Some(lines);
+                }
+                Next::InRecord => {
+                    let epoch = Some(self.epoch);
+                    match self.store.changes(epoch, self.cursor, PAGE_CHANGES).await {
+                        // A replica that has not come as far as what was told here.
+                        Ok(FeedPage::Changes(_, events)) if events.is_empty() => tokio::time::sleep(BEHIND_WAIT).await,
+                        Ok(page) => self.read = Some(page),
+                        Err(error) => {
+                            tracing::info!(%error, "a feed cannot read the record");
+                            return None;
+                        }
+                    }
+                    continue;
+                }
+                Next::Nothing => {}
             }
             if !self.is_greeted {
                 return self.say_heartbeat();
             }
             let is_silent = tokio::select! {
-                changed = self.head.changed() => { changed.ok()?; false }
+                changed = self.reach.changed() => { changed.ok()?; false }
                 () = tokio::time::sleep(self.heartbeat) => true,
                 _ = self.is_draining.wait_for(|draining| *draining) => return None,
             };
             if is_silent {
                 return self.say_heartbeat();
             }
+        }
+    }
+
+    /// What was read from the record; nothing when it has nothing newer. None when the feed ends with it.
+    fn say_page(&mut self, page: FeedPage) -> Option<Option<Bytes>> {
+        match page {
+            FeedPage::Changes(epoch, _) if epoch != self.epoch => None,
+            FeedPage::Changes(_, events) if events.is_empty() => Some(None),
+            FeedPage::Changes(_, events) => Some(Some(self.say(&events)?)),
+            FeedPage::Resync(head) if head.epoch == self.epoch => Some(Some(self.say(&[FeedEvent {
+                seq: head.cursor,
+                change: Change::Resync,
+            }])?)),
+            FeedPage::Resync(_) => None,
         }
     }
 
@@ -148,8 +178,7 @@ impl Feed {
     fn say(&mut self, events: &[FeedEvent]) -> Option<Bytes> {
         let mut lines = Vec::new();
         for event in events {
-            serde_json::to_writer(&mut lines, event).ok()?;
-            lines.push(b'\n');
+            write_line(&mut lines, event).ok()?;
             self.cursor = event.seq;
         }
         self.is_greeted = true;

@@ -1,11 +1,14 @@
 //! `wayside origin`: the control plane by itself, and its backups.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::oneshot};
 use wayside_edge_config::config::{self, Config};
-use wayside_origin::{backup, origin::Origin, token::Scope};
+use wayside_origin::{backup, origin::Origin, store::postgres::PostgresSettings, token::Scope};
 use wayside_policy::{admission::Admission, engine::Engine};
 use wayside_serve::tls::{CertificateFiles, Tls};
 
@@ -61,10 +64,12 @@ enum Command {
     /// Run the origin
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
-    /// Write a consistent copy of the database to a new file, also while an origin uses it
+    /// Write a consistent copy of the database to a new file, also while an origin uses it. A record in Postgres is backed
+    /// up by `pg_dump` and restored by `pg_restore`
     #[command(after_help = BACKUP_EXAMPLES)]
     Backup(Copy),
-    /// Replace the database by a backup, which is checked first; no origin may be using it
+    /// Replace the database by a backup, which is checked first; no origin may be using it. A record in Postgres is
+    /// restored by `pg_restore`
     #[command(after_help = RESTORE_EXAMPLES)]
     Restore(Copy),
 }
@@ -103,11 +108,21 @@ pub(super) fn database(data: &Path) -> PathBuf {
 /// Opens the origin of a configuration.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Origin> {
     let engine = Engine::new(&running::engine_options(&config.policy))?;
-    Ok(Origin::open(
-        &database(&config.origin.data),
-        Admission::new(engine, running::compiler()),
-    )
-    .await?)
+    let admission = Admission::new(engine, running::compiler());
+    let Some(store) = &config.origin.store else {
+        return Ok(Origin::open(&database(&config.origin.data), admission).await?);
+    };
+    // The first token is written there.
+    std::fs::create_dir_all(&*config.origin.data).with_context(|| format!("make {}", config.origin.data.display()))?;
+    let origin = &config.origin;
+    let settings = PostgresSettings {
+        store: store.reveal().to_owned(),
+        replica: origin.replica.as_ref().map(|url| url.reveal().to_owned()),
+        password: origin.password_file.as_deref().map(settings::secret).transpose()?,
+        connections: u32::try_from(origin.connections.get()).unwrap_or(u32::MAX),
+        statement_timeout: Duration::from_millis(origin.statement_timeout_ms.get()),
+    };
+    Ok(Origin::open_postgres(&settings, admission).await?)
 }
 
 /// Listens for the API.
