@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Each crate, and all it may import of the workspace outside its tests.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     (
         "wayside",
         &[
