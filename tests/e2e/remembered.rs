@@ -247,3 +247,47 @@ fn a_question_with_too_many_answers_is_named_with_what_to_ask_instead() {
         "{drawn}"
     );
 }
+
+/// Long places that hold an answer are another for each visitor: the tree keeps as many as it has room for.
+#[test]
+fn what_a_policy_decides_counts_as_much_as_what_it_asks() {
+    let dev = Dev::start();
+    let file = repository().join("guest/components/interpreter.wasm");
+    dev.ok(&["policy", "push", "long", file.to_str().expect("a path")]);
+    let program = "program=tell header x-visitor 8000";
+    let bind = [
+        "policy",
+        "bind",
+        "localhost",
+        "/long",
+        "long",
+        "--on-failure",
+        "closed",
+        "--set",
+        program,
+    ];
+    dev.ok(&bind);
+    eventually("the policy is bound", || dev.process.get("/long").status == 302);
+    for visitor in 0..500 {
+        let visitor = format!("v{visitor}");
+        let response = dev.process.get_with("/long", &[("X-Visitor", &visitor)]);
+        let expected = format!("https://t.example/{visitor}?{}", "x".repeat(8_000));
+        assert_eq!(response.location(), Some(expected));
+    }
+    let listed: serde_json::Value = serde_json::from_str(&dev.process.admin("/policies").body).expect("JSON");
+    let items = listed["items"].as_array().expect("items");
+    let long = items
+        .iter()
+        .find(|item| item["prefix"] == "/long")
+        .expect("the binding");
+    let (leaves, bytes) = (
+        long["leaves"].as_u64().expect("a count"),
+        long["bytes"].as_u64().expect("a count"),
+    );
+    assert!(
+        bytes <= 8 * 1024 * 1024 && bytes >= leaves * 24_000 && leaves >= 100,
+        "{long}"
+    );
+    let all = dev.process.metric("wayside_policy_remembered_memory_bytes");
+    assert!((1_000_000.0..=10_000_000.0).contains(&all), "{all}");
+}

@@ -104,6 +104,18 @@ impl Failure {
         }
     }
 
+    /// What it holds outside itself, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Trapped(text) | Self::Unavailable(text) => text.len(),
+            Self::InvalidQuestion(invalid) | Self::InvalidDecision(invalid) => {
+                invalid.found.len() + invalid.expected.len()
+            }
+            Self::DeadlineExceeded { .. } | Self::QuestionLimit | Self::Resting | Self::Overloaded => 0,
+        }
+    }
+
     /// Whether the same answers would lead to the same failure again. A run that was cut off, or never began, says
     /// nothing about the next.
     #[must_use]

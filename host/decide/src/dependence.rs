@@ -53,6 +53,14 @@ impl Dependence {
         }
     }
 
+    /// What it holds outside itself, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let texts: usize = self.fields.iter().map(|field| field.len()).sum();
+        // Nodes of the set hold up to eleven, half of them as a mean.
+        texts + self.fields.len() * 2 * size_of::<Box<str>>()
+    }
+
     /// Whether no cache that serves more than one visitor may keep the response.
     #[must_use]
     pub const fn is_private(&self) -> bool {

@@ -130,6 +130,16 @@ impl Template {
         }
     }
 
+    /// What it holds outside itself, in bytes.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let texts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            _ => 0,
+        });
+        self.source.len() + size_of_val::<[Part]>(&self.parts) + texts.sum::<usize>()
+    }
+
     /// What filling the places asks.
     pub fn asks(&self) -> impl Iterator<Item = Question> {
         self.parts.iter().filter_map(Part::asks)

@@ -26,6 +26,7 @@ use crate::{
 mod edges;
 mod eviction;
 pub mod memory;
+pub mod meter;
 mod outline;
 pub mod witnesses;
 
@@ -40,7 +41,7 @@ pub type Outcome = Result<Decision, Failure>;
 pub struct TreeLimits {
     /// Leaves.
     pub leaves_max: usize,
-    /// Memory of nodes, edges and answers, in bytes.
+    /// Memory of nodes, edges, answers and what was decided, in bytes.
     pub bytes_max: usize,
     /// Answers to one question at one place. A question with more has too many to remember; only those most in use are
     /// kept from then on.
@@ -83,6 +84,19 @@ impl Decided {
             },
             outcome,
         }
+    }
+
+    /// The memory it takes, in bytes, by estimate.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let outcome = match &self.outcome {
+            Ok(Decision::Redirect { location, .. }) => location.heap_bytes(),
+            Ok(Decision::Proceed | Decision::Deny(_)) => 0,
+            Err(failure) => failure.heap_bytes(),
+        };
+        let target = self.target.as_ref().map_or(0, |target| target.as_str().len());
+        // With the two counts before it.
+        size_of::<Self>() + 2 * size_of::<usize>() + outcome + self.dependence.heap_bytes() + target
     }
 
     /// The outcome.
@@ -238,7 +252,7 @@ pub struct Tree {
 pub struct Size {
     /// Leaves.
     pub leaves: usize,
-    /// Memory of nodes, edges and answers, in bytes, by estimate.
+    /// Memory of nodes, edges, answers and what was decided, in bytes, by estimate.
     pub bytes: usize,
 }
 
@@ -306,10 +320,16 @@ impl Tree {
         decided: Arc<Decided>,
         limits: &TreeLimits,
     ) -> Result<(Self, Arc<Leaf>), Contradiction> {
+        // What others hold too is counted where they are.
+        let decided_bytes = match Arc::strong_count(&decided) {
+            1 => decided.bytes(),
+            _ => 0,
+        };
         let leaf = Arc::new(Leaf::new(decided));
         let mut graft = Graft {
             trace,
             leaf,
+            decided_bytes,
             limits,
             added: Size::default(),
             has_pruned: false,
@@ -370,6 +390,8 @@ pub const fn earlier(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 struct Graft<'g> {
     trace: &'g Trace,
     leaf: Arc<Leaf>,
+    /// What the leaf's outcome takes that no other leaf shares.
+    decided_bytes: usize,
     limits: &'g TreeLimits,
     added: Size,
     has_pruned: bool,
@@ -408,7 +430,7 @@ impl Graft<'_> {
     fn fresh(&mut self, position: usize) -> Node {
         let Some((question, answer)) = self.trace.get(position) else {
             self.added.leaves += 1;
-            self.added.bytes += LEAF_BYTES;
+            self.added.bytes += LEAF_BYTES + self.decided_bytes;
             return Node::Leaf(Arc::clone(&self.leaf));
         };
         let below = self.fresh(position + 1);
@@ -454,7 +476,7 @@ fn described(outcome: &Outcome) -> String {
     }
 }
 
-/// A leaf with the counts before it, as allocators round it. What was decided is shared.
+/// A leaf with the counts before it, as allocators round it. What was decided is counted once for all that share it.
 const LEAF_BYTES: usize = 48;
 
 fn inner_bytes(question: &Question) -> usize {

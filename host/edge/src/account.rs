@@ -24,6 +24,8 @@ use wayside_decide::{
 };
 use wayside_policy::guest::Cost;
 
+use crate::memories::Memories;
+
 /// Policies with an account of their own. Those beyond share one: each is several series.
 const ACCOUNTS_MAX: usize = 1_000;
 /// The name of the account they share.
@@ -88,9 +90,12 @@ fn labels() -> impl Iterator<Item = &'static str> {
     std::iter::once(DECIDED).chain(Failure::LABELS)
 }
 
-/// The accounts of a node.
+/// The accounts of a node, and what is remembered of all its policies.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Accounts(Arc<Mutex<Known>>);
+pub(crate) struct Accounts {
+    known: Arc<Mutex<Known>>,
+    memories: Arc<Memories>,
+}
 
 type Known = HashMap<(String, String), Arc<Account>>;
 
@@ -105,8 +110,13 @@ impl Accounts {
         Arc::clone(known.entry(key).or_default())
     }
 
+    /// What is remembered of policies' decisions.
+    pub(crate) fn memories(&self) -> &Memories {
+        &self.memories
+    }
+
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,6 +154,10 @@ impl Collector for Accounts {
             let labels = [("tenant", tenant), ("policy", policy)];
             ConstGauge::new(account.memory_peak_bytes()).encode(memory.encode_family(&labels)?)?;
         }
+        let help = "What is remembered of all policies' decisions, and the requests kept to try other versions on";
+        let name = "wayside_policy_remembered_memory";
+        let remembered = encoder.encode_descriptor(name, help, Some(&Unit::Bytes), MetricType::Gauge)?;
+        ConstGauge::new(u64::try_from(self.memories.bytes()).unwrap_or(u64::MAX)).encode(remembered)?;
         Ok(())
     }
 }

@@ -50,19 +50,22 @@ impl LiveBinding {
         binding: &Binding,
         guest: Result<Arc<Loadable>, Arc<str>>,
         before: Option<&Self>,
-        account: impl FnOnce() -> Arc<Account>,
+        new: impl FnOnce() -> (Arc<Remembered>, Arc<Account>),
     ) -> Self {
         match before.filter(|before| *before.binding == *binding) {
             Some(before) => Self {
                 guest,
                 ..before.clone()
             },
-            None => Self {
-                binding: Arc::new(binding.clone()),
-                guest,
-                remembered: Arc::default(),
-                account: account(),
-            },
+            None => {
+                let (remembered, account) = new();
+                Self {
+                    binding: Arc::new(binding.clone()),
+                    guest,
+                    remembered,
+                    account,
+                }
+            }
         }
     }
 }
@@ -180,7 +183,7 @@ impl LiveSite {
                     true => live,
                     // What may be kept of requests has changed, and with it what was kept goes.
                     false => LiveBinding {
-                        remembered: Arc::default(),
+                        remembered: accounts.memories().begin(&site.tenant),
                         ..live
                     },
                 })
@@ -191,8 +194,10 @@ impl LiveSite {
                 (GuestState::Pending, Some(kept)) => return kept,
                 (GuestState::Pending, None) => (Err("it is still being loaded".into()), None),
             };
-            let account = || accounts.of(&site.tenant, &binding.policy);
-            LiveBinding::new(binding, guest, kept.as_ref(), account)
+            LiveBinding::new(binding, guest, kept.as_ref(), || {
+                let remembered = accounts.memories().begin(&site.tenant);
+                (remembered, accounts.of(&site.tenant, &binding.policy))
+            })
         });
         let bindings = bindings.collect();
         Self { site, bindings }

@@ -22,6 +22,7 @@ mod follow;
 mod guests;
 mod head;
 mod loader;
+mod memories;
 mod metrics;
 mod pipeline;
 mod plan;

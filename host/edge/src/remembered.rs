@@ -20,9 +20,10 @@ use wayside_decide::{
     site::Site,
     trace::{Recorder, Trace},
     tree::{
-        Hit, Leaf, Walk,
+        Hit, Leaf, TreeLimits, Walk,
         memory::{Memory, NotKept},
-        witnesses::Witnesses,
+        meter::Meter,
+        witnesses::{WitnessLimits, Witnesses},
     },
 };
 use wayside_policy::{guest::Cost, pool::PolicyRun};
@@ -46,7 +47,6 @@ const REST_FIRST: Duration = Duration::from_secs(1);
 const REST_MAX: Duration = Duration::from_secs(64);
 
 /// What a node remembers of a binding, and who is finding out more. Belongs to one version and its settings.
-#[derive(Default)]
 pub(crate) struct Remembered {
     pub(crate) memory: Memory,
     /// A few of the requests that it was asked about.
@@ -202,7 +202,9 @@ async fn run(
             lacked_link: true,
         };
     }
-    live.remembered.keep(whose, &trace, run.result, now, now_s).into()
+    let kept = live.remembered.keep(whose, &trace, run.result, now, now_s);
+    edge.metrics.accounts.memories().keep_within();
+    kept.into()
 }
 
 fn count(edge: &Edge, live: &LiveBinding, result: &Result<Decision, Failure>, cost: Cost) {
@@ -233,6 +235,29 @@ fn tell(edge: &Edge, whose: Whose<'_>, run: &PolicyRun, now_s: u64) {
 }
 
 impl Remembered {
+    /// Nothing yet. What it takes is part of what `meter` says.
+    pub(crate) fn new(meter: &Meter) -> Self {
+        Self {
+            memory: Memory::metered(TreeLimits::default(), meter.clone()),
+            witnesses: Witnesses::metered(WitnessLimits::default(), meter.clone()),
+            undecided: AtomicU64::default(),
+            runs: Mutex::default(),
+            rest: Mutex::default(),
+        }
+    }
+
+    /// The memory it takes, in bytes, by estimate.
+    pub(crate) fn bytes(&self) -> usize {
+        self.memory.tree().size().bytes + self.witnesses.size().1
+    }
+
+    /// Gives up what is used least.
+    pub(crate) fn shrink(&self) {
+        self.memory.shrink();
+        // Which of a leaf's requests go makes no difference to anybody but the estimates.
+        self.witnesses.shrink(getrandom::u64().unwrap_or(0));
+    }
+
     /// Keeps a request that was decided, so that another version can be tried on it. Comes seldom.
     #[cold]
     pub(crate) fn keep_witness<T: RequestText>(&self, leaf: &Arc<Leaf>, nth: u64, facts: &RequestFacts<T>) {

@@ -2,13 +2,14 @@
 
 use std::{
     cmp::Reverse,
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use super::{Inner, LEAF_BYTES, Leaf, Node, Size, Tree, TreeLimits, edge_bytes, edges::Edges, inner_bytes};
+use super::{Decided, Inner, LEAF_BYTES, Leaf, Node, Size, Tree, TreeLimits, edge_bytes, edges::Edges, inner_bytes};
 
 /// Which part of the leaves goes at least when there are too many, so that throwing away costs little per graft.
 const SHARE_EVICTED: usize = 8;
@@ -45,7 +46,12 @@ impl Tree {
 
     /// Counts anew.
     pub(super) fn measure(&mut self) {
-        self.size = self.root.as_ref().map(size).unwrap_or_default();
+        let mut counted = HashSet::new();
+        self.size = self
+            .root
+            .as_ref()
+            .map(|root| size(root, &mut counted))
+            .unwrap_or_default();
     }
 
     /// Every leaf.
@@ -86,19 +92,24 @@ fn kept(node: &Node, keep: &mut impl FnMut(&Leaf) -> bool) -> Option<Node> {
     }
 }
 
-fn size(node: &Node) -> Size {
+/// What a node and all below it take. `counted` are the outcomes that were counted already: leaves share them.
+fn size(node: &Node, counted: &mut HashSet<*const Decided>) -> Size {
     match node {
-        Node::Leaf(_) => Size {
-            leaves: 1,
-            bytes: LEAF_BYTES,
-        },
+        Node::Leaf(leaf) => {
+            let is_first = counted.insert(Arc::as_ptr(&leaf.decided));
+            let decided = if is_first { leaf.decided.bytes() } else { 0 };
+            Size {
+                leaves: 1,
+                bytes: LEAF_BYTES + decided,
+            }
+        }
         Node::Ask(inner) => {
             let own = Size {
                 leaves: 0,
                 bytes: inner_bytes(&inner.question),
             };
             inner.edges.iter().fold(own, |sum, (answer, node)| {
-                let below = size(node);
+                let below = size(node, counted);
                 Size {
                     leaves: sum.leaves + below.leaves,
                     bytes: sum.bytes + below.bytes + edge_bytes(answer),

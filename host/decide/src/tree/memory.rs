@@ -3,11 +3,11 @@
 //! Walks take the tree that is current when they begin, without a lock. Grafts are rare (one for each path never seen
 //! before), wait for each other, and replace it.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
-use super::{Contradiction, Decided, Leaf, Outcome, Tree, TreeLimits, Walk};
+use super::{Contradiction, Decided, Leaf, Outcome, Tree, TreeLimits, Walk, meter::Meter};
 use crate::{decision::Failure, facts::Facts, trace::Trace};
 
 /// Why a run's outcome is not remembered.
@@ -30,6 +30,7 @@ pub struct Memory {
     /// Held while a graft is made.
     grafting: Mutex<Known>,
     limits: TreeLimits,
+    meter: Meter,
     contradiction: OnceLock<Contradiction>,
 }
 
@@ -37,9 +38,18 @@ impl Memory {
     /// Remembers nothing yet.
     #[must_use]
     pub fn new(limits: TreeLimits) -> Self {
+        Self::metered(limits, Meter::default())
+    }
+
+    /// Remembers nothing yet. What it takes is part of what `meter` says.
+    #[must_use]
+    pub fn metered(limits: TreeLimits, meter: Meter) -> Self {
         Self {
+            tree: ArcSwap::default(),
+            grafting: Mutex::default(),
             limits,
-            ..Self::default()
+            meter,
+            contradiction: OnceLock::new(),
         }
     }
 
@@ -58,23 +68,44 @@ impl Memory {
             Err(failure) if !failure.is_deterministic() => return Err(NotKept::Passing(failure)),
             outcome => outcome,
         };
-        // Nothing is left half done behind this lock.
-        let mut known = self.grafting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         if let Some(contradiction) = self.contradiction.get() {
             return Err(NotKept::Contradicted(contradiction.clone()));
         }
         let decided = known.shared(Decided::new(trace, outcome));
         match self.tree.load().graft(&trace.varying(), decided, &self.limits) {
             Ok((tree, leaf)) => {
-                self.tree.store(Arc::new(tree));
+                self.replace(tree);
                 Ok(leaf)
             }
             Err(contradiction) => {
-                self.tree.store(Arc::default());
+                self.replace(Tree::default());
                 let contradiction = self.contradiction.get_or_init(|| contradiction);
                 Err(NotKept::Contradicted(contradiction.clone()))
             }
         }
+    }
+
+    /// Throws away what has not been found since the last time, and an eighth of the leaves at least, as if there was too
+    /// much.
+    pub fn shrink(&self) {
+        let _known = self.known();
+        let mut tree = Tree::clone(&self.tree.load());
+        if tree.size().leaves > 0 {
+            tree.evict(&self.limits);
+            self.replace(tree);
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing is left half done behind this lock.
+        self.grafting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Only whoever holds the lock may call this.
+    fn replace(&self, tree: Tree) {
+        self.meter.change(self.tree.load().size().bytes, tree.size().bytes);
+        self.tree.store(Arc::new(tree));
     }
 
     /// How the decider has contradicted itself, when it has.
@@ -90,27 +121,34 @@ impl Memory {
     }
 }
 
-/// What was decided before, so that leaves which decided the same share it.
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.meter.change(self.tree.load().size().bytes, 0);
+    }
+}
+
+/// What was decided before, so that leaves which decided the same share it. Keeps nothing alive that no leaf holds.
 #[derive(Debug, Default)]
-struct Known(Vec<Arc<Decided>>);
+struct Known(Vec<Weak<Decided>>);
 
 impl Known {
     /// How many are looked through: most policies decide few things.
     const MAX: usize = 256;
 
     fn shared(&mut self, decided: Decided) -> Arc<Decided> {
-        if let Some(known) = self.0.iter().find(|known| ***known == decided) {
-            return Arc::clone(known);
+        let mut living = self.0.iter().filter_map(Weak::upgrade);
+        if let Some(known) = living.find(|known| **known == decided) {
+            return known;
         }
         let decided = Arc::new(decided);
         if self.0.len() == Self::MAX {
             // Those that no leaf holds any more go, or else all: they are only found less often then.
-            self.0.retain(|known| Arc::strong_count(known) > 1);
+            self.0.retain(|known| known.strong_count() > 0);
             if self.0.len() == Self::MAX {
                 self.0.clear();
             }
         }
-        self.0.push(Arc::clone(&decided));
+        self.0.push(Arc::downgrade(&decided));
         decided
     }
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::{
     Decided, Outcome, Outline, Tree, TreeLimits, Walk,
     memory::{Memory, NotKept},
+    meter::Meter,
 };
 use crate::{
     decision::{Decision, Failure},
@@ -202,7 +203,7 @@ fn happen(world: &mut World, event: &Event) {
 }
 
 fn limits() -> impl Strategy<Value = TreeLimits> {
-    (1_usize..12, 1_usize..6, prop_oneof![Just(600_usize), Just(1 << 20)]).prop_map(
+    (1_usize..12, 1_usize..6, prop_oneof![Just(2_000_usize), Just(1 << 20)]).prop_map(
         |(leaves_max, answers_max, bytes_max)| TreeLimits {
             leaves_max,
             bytes_max,
@@ -385,6 +386,79 @@ fn a_contradiction_forgets_everything_and_stays() {
         memory.contradiction().cloned().map(NotKept::Contradicted),
         Some(contradiction)
     );
+}
+
+/// A location that holds an answer is another for each leaf: what was decided takes more than the tree that leads there.
+#[test]
+fn what_was_decided_counts_and_what_is_shared_counts_once() {
+    let limits = TreeLimits {
+        bytes_max: 1 << 20,
+        ..NO_LIMITS
+    };
+    let long = |number: usize| format!("https://a.example/{}{number:04}", "x".repeat(8_000));
+    let redirect = |number: usize| {
+        Ok(Decision::Redirect {
+            status: RedirectStatus::Found,
+            location: Template::fixed(&Target::parse(&long(number)).expect("a target")),
+        })
+    };
+    let trapped = |number: usize| Err(Failure::Trapped(long(number)));
+    let outcomes: [(&dyn Fn(usize) -> Outcome, usize); 2] = [(&redirect, 24_000), (&trapped, 8_000)];
+    for (outcome, bytes_each) in outcomes {
+        let (memory, shared) = (Memory::new(limits), Memory::new(limits));
+        for number in 0..90 {
+            let world = World {
+                answers: BTreeMap::from([(Question::Country, Answer::Number(u64::try_from(number).expect("small")))]),
+                now_s: 0,
+            };
+            let mut recorder = Recorder::new(Arc::new(world));
+            recorder.ask(Question::Country).expect("an answer");
+            memory.graft(recorder.trace(), outcome(number)).expect("a leaf");
+            shared.graft(recorder.trace(), outcome(0)).expect("a leaf");
+        }
+        let (own, shared) = (memory.tree().size(), shared.tree().size());
+        assert!(own.bytes >= own.leaves * bytes_each, "{own:?}");
+        assert!(own.bytes <= limits.bytes_max && own.leaves >= 10, "{own:?}");
+        assert_eq!(shared.leaves, 90);
+        assert!((bytes_each..3 * bytes_each).contains(&shared.bytes), "{shared:?}");
+    }
+}
+
+/// Whoever has several trees knows what all take, and can have each give something up.
+#[test]
+fn a_meter_knows_what_all_trees_take_whatever_becomes_of_them() {
+    let meter = Meter::default();
+    let memories: Vec<_> = (0..3).map(|_| Memory::metered(NO_LIMITS, meter.clone())).collect();
+    let sum = |memories: &[Memory]| memories.iter().map(|memory| memory.tree().size().bytes).sum::<usize>();
+    for number in 0..300 {
+        let world = World {
+            answers: BTreeMap::from([(Question::Segment(0), Answer::Number(number))]),
+            now_s: 0,
+        };
+        let mut recorder = Recorder::new(Arc::new(world));
+        recorder.ask(Question::Segment(0)).expect("an answer");
+        let memory = &memories[usize::try_from(number % 3).expect("small")];
+        memory
+            .graft(recorder.trace(), Ok(decision(u8::try_from(number % 5).expect("small"))))
+            .expect("a leaf");
+        assert_eq!(meter.bytes(), sum(&memories));
+    }
+    let (bytes, leaves) = (meter.bytes(), memories[0].tree().size().leaves);
+    memories[0].shrink();
+    assert!(memories[0].tree().size().leaves < leaves && meter.bytes() < bytes);
+    assert_eq!(meter.bytes(), sum(&memories));
+    (0..100).for_each(|_| memories[0].shrink());
+    assert_eq!(memories[0].tree().size().leaves, 0);
+    let recorder = Recorder::new(Arc::new(World {
+        answers: BTreeMap::new(),
+        now_s: 0,
+    }));
+    memories[1]
+        .graft(recorder.trace(), Ok(decision(0)))
+        .expect_err("a contradiction");
+    assert_eq!(meter.bytes(), sum(&memories));
+    drop(memories);
+    assert_eq!(meter.bytes(), 0);
 }
 
 /// A raw user agent as a question: what is useful stays, memory stays small, and the question is named.

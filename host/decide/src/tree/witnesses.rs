@@ -9,7 +9,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{Leaf, Tree};
+use super::{Leaf, Tree, meter::Meter};
 
 /// Among how many leaves one is looked for that gives a witness up.
 const ASKED_FOR_ROOM: usize = 16;
@@ -42,6 +42,7 @@ pub struct Witnesses<W> {
     /// Whether there was no room for the last that came for the first time.
     is_full: AtomicBool,
     limits: WitnessLimits,
+    meter: Meter,
 }
 
 #[derive(Debug)]
@@ -49,6 +50,8 @@ struct Kept<W> {
     samples: Vec<Sample<W>>,
     count: usize,
     bytes: usize,
+    /// What the meter knows of.
+    bytes_metered: usize,
 }
 
 /// The witnesses of one leaf: a uniform sample of the requests that have ended there.
@@ -76,16 +79,24 @@ impl<W> Default for Witnesses<W> {
 impl<W> Witnesses<W> {
     /// Keeps nothing yet.
     #[must_use]
-    pub const fn new(limits: WitnessLimits) -> Self {
+    pub fn new(limits: WitnessLimits) -> Self {
+        Self::metered(limits, Meter::default())
+    }
+
+    /// Keeps nothing yet. What it takes is part of what `meter` says.
+    #[must_use]
+    pub const fn metered(limits: WitnessLimits, meter: Meter) -> Self {
         let kept = Kept {
             samples: Vec::new(),
             count: 0,
             bytes: 0,
+            bytes_metered: 0,
         };
         Self {
             kept: Mutex::new(kept),
             is_full: AtomicBool::new(false),
             limits,
+            meter,
         }
     }
 
@@ -116,6 +127,21 @@ impl<W> Witnesses<W> {
             None => nth.saturating_mul(2),
         };
         leaf.next_witness.store(next, Ordering::Relaxed);
+        self.tell(&mut kept);
+    }
+
+    /// Forgets the witnesses of leaves that are no more, and half of those of each other leaf, as if there was too much;
+    /// the last of a leaf stays. `random` must be random.
+    pub fn shrink(&self, random: u64) {
+        let (mut kept, mut random) = (self.kept(), Random(random));
+        kept.sweep();
+        for at in 0..kept.samples.len() {
+            for _ in 0..kept.samples[at].witnesses.len() / 2 {
+                kept.remove_one(at, &mut random);
+            }
+            kept.samples[at].shrink();
+        }
+        self.tell(&mut kept);
     }
 
     /// Every leaf of `tree`, with its witnesses.
@@ -140,12 +166,24 @@ impl<W> Witnesses<W> {
     pub fn size(&self) -> (usize, usize) {
         let mut kept = self.kept();
         kept.sweep();
+        self.tell(&mut kept);
         (kept.count, kept.bytes)
+    }
+
+    fn tell(&self, kept: &mut Kept<W>) {
+        self.meter.change(kept.bytes_metered, kept.bytes);
+        kept.bytes_metered = kept.bytes;
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept<W>> {
         // Nothing is left half done behind this lock.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W> Drop for Witnesses<W> {
+    fn drop(&mut self) {
+        self.meter.change(self.kept().bytes_metered, 0);
     }
 }
 
@@ -439,8 +477,14 @@ mod tests {
                 witnesses.offer(&hit.leaf, nth, (country, bytes), bytes, random.next());
             }
             let (count, bytes) = witnesses.size();
+            assert_eq!(witnesses.meter.bytes(), bytes);
             assert!(count <= 50 && bytes <= 3_000, "{count} {bytes} after {request}");
         }
+        let before = witnesses.size();
+        witnesses.shrink(random.next());
+        let after = witnesses.size();
+        assert!(after.0 < before.0 && after.1 < before.1, "{before:?} {after:?}");
+        assert_eq!(witnesses.meter.bytes(), after.1);
         let kept = witnesses.by_leaf(&memory.tree());
         assert!(kept.len() <= 30 && kept.iter().filter(|(_, requests)| !requests.is_empty()).count() >= 5);
         for (leaf, requests) in kept {

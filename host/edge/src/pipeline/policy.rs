@@ -137,6 +137,7 @@ impl Step<'_> {
     fn witnessed(&self, hit: Hit) -> Hit {
         if let Some(nth) = hit.wanted {
             self.live.remembered.keep_witness(&hit.leaf, nth, &self.facts);
+            self.edge.metrics.accounts.memories().keep_within();
         }
         hit
     }
