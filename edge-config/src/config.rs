@@ -139,6 +139,9 @@ pub struct Policy {
 pub struct Cache {
     /// Memory for links, in MiB.
     pub memory_mib: Within<1, 1_048_576>,
+    /// Room for links in the node's folder (`edge.data`), in MiB; 0 keeps none there. What a restart begins with, and
+    /// what memory has no room for.
+    pub disk_mib: Within<0, 1_048_576>,
     /// How long a link counts as fresh, in seconds. Changes arrive by the feed; this bounds what a lost feed can hide.
     pub ttl_s: Within<1, DAY_S>,
     /// How long "there is no such link" holds, in seconds.
@@ -296,6 +299,7 @@ impl Default for Cache {
     fn default() -> Self {
         Self {
             memory_mib: Within::of::<64>(),
+            disk_mib: Within::of::<1024>(),
             ttl_s: Within::of::<300>(),
             negative_ttl_s: Within::of::<5>(),
             stale_s: Within::of::<DAY_S>(),

@@ -19,8 +19,8 @@ fn health_metrics_and_status() {
     assert!(metric("http_requests_total{status=\"302\"}") >= 3.0);
     assert!(metric("http_requests_total{status=\"404\"}") >= 1.0);
     assert!(metric("redirect_duration_seconds_count") >= 4.0);
-    assert!(metric("cache_requests_total") > metric("cache_hits_total"));
-    assert!(metric("cache_hits_total") >= 1.0);
+    assert!(metric("cache_requests_total{tier=\"memory\"}") > metric("cache_hits_total{tier=\"memory\"}"));
+    assert!(metric("cache_hits_total{tier=\"memory\"}") >= 1.0);
     assert!(metric("wayside_policy_runs_total{outcome=\"decided\"}") >= 1.0);
     assert!(metric("wayside_errors_total{kind=\"not_found\"}") >= 1.0);
     assert!(metric("wayside_feed_connected") >= 1.0);

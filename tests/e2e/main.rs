@@ -22,6 +22,7 @@ mod evasions;
 mod eyes;
 mod full_disk;
 mod geo;
+mod held;
 mod http1;
 mod javascript;
 mod layers;

@@ -13,7 +13,7 @@ pub(crate) fn start_origin(folder: &Path, listen: &str) -> Process {
     Process::start(&["origin"], "origin", &variables)
 }
 
-fn start_edge(folder: &Path, origin: &str) -> Process {
+pub(crate) fn start_edge(folder: &Path, origin: &str) -> Process {
     Process::run(edge_command(folder, origin), "admin")
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn edge_command(folder: &Path, origin: &str) -> Command {
     command
 }
 
-fn cli(folder: &Path, origin: &str, arguments: &[&str]) {
+pub(crate) fn cli(folder: &Path, origin: &str, arguments: &[&str]) {
     let output = Command::new(crate::harness::BINARY)
         .args(["--origin-url", origin])
         .args(arguments)
@@ -121,21 +121,4 @@ fn an_edge_takes_its_token_from_the_file_that_commands_take_theirs_from() {
     );
     let edge = Process::run(edge(&[("WAYSIDE_TOKEN_FILE", token.to_str().expect("path"))]), "admin");
     eventually("the edge is ready", || edge.admin("/readyz").status == 200);
-}
-
-#[test]
-fn a_torn_snapshot_is_refused_and_the_edge_starts() {
-    let folder = tempfile::tempdir().expect("folder");
-    let folder = folder.path();
-    let origin = start_origin(folder, "127.0.0.1:0");
-    let url = format!("http://{}", origin.origin.expect("an origin"));
-    cli(folder, &url, &["site", "add", "apart", "--host", "apart.example"]);
-    std::fs::create_dir_all(folder.join("node")).expect("folder");
-    std::fs::write(folder.join("node/snapshot"), "{\"format\":1,\"cur").expect("write");
-    let edge = start_edge(folder, &url);
-    eventually("the edge knows the site", || {
-        request(edge.edge(), "GET", "apart.example", "/", &[])
-            .body
-            .contains("no link")
-    });
 }

@@ -13,25 +13,30 @@ pub(crate) struct Key {
     pub(crate) path: Box<str>,
 }
 
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
+impl Key {
+    pub(crate) fn view(&self) -> KeyRef<'_> {
         KeyRef {
             site: self.site,
             path: &self.path,
         }
-        .hash(state);
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.view().hash(state);
     }
 }
 
 /// A borrowed [`Key`]; hashes as one.
-#[derive(Hash)]
+#[derive(Debug, Clone, Copy, Hash)]
 pub(crate) struct KeyRef<'p> {
     pub(crate) site: SiteId,
     pub(crate) path: &'p str,
 }
 
 impl KeyRef<'_> {
-    pub(crate) fn to_key(&self) -> Key {
+    pub(crate) fn to_key(self) -> Key {
         Key {
             site: self.site,
             path: self.path.into(),

@@ -3,7 +3,12 @@
 //! In: look-ups by site and path, invalidations from the change feed, a [`load::LoadLink`] that asks further away.
 //! Out: held links, each with its freshness. This crate must not know requests, decisions or the origin's protocol.
 
+pub mod clock;
+pub mod counts;
+pub mod disk;
 pub mod links;
 pub mod load;
 
+mod codec;
+mod epochs;
 mod key;

@@ -1,39 +1,59 @@
-//! Links in memory: look-up, single flight, freshness, invalidation.
+//! Links in memory, before the disk and whatever is further away: look-up, single flight, freshness, invalidation.
 //!
 //! An entry is *fresh* until its time to live is over. After that it is *stale*: still served while a refresh runs
 //! behind the request, for as long as the stale limit says, so that a dead origin is not noticed. That there is no
-//! such link is remembered too, but briefly and never stale.
+//! such link is remembered too, but briefly, never stale, and in memory only.
+//!
+//! An invalidation ends everything older than itself: what is in memory, what is on disk or queued for it, loads under
+//! way and reads under way. All of them come under the one lock of the flights, so each lies wholly before or wholly
+//! after it.
 
 use std::{
-    collections::HashMap,
     hash::BuildHasher as _,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use foldhash::fast::RandomState;
-use quick_cache::{Weighter, sync::Cache};
-use tokio::{runtime::Handle, sync::watch};
+use quick_cache::sync::Cache;
+use tokio::{runtime::Handle, sync::Semaphore};
 use wayside_decide::{link::Link, site::SiteId};
 
+use self::{
+    flights::{Flights, Why},
+    held::{Bytes, Lifetime},
+};
 use crate::{
+    clock::NodeClock,
+    counts::Counts,
+    disk::{Disk, Found, OnDisk},
+    epochs::Epochs,
     key::{Key, KeyRef},
     load::{LoadError, LoadLink},
 };
 
-/// What an entry costs in memory besides its link and its path: the table's own record and what the
-/// allocator rounds up.
-const ENTRY_OVERHEAD_BYTES: usize = 160;
+mod flights;
+mod held;
+mod popular;
+mod resync;
+
+pub use self::{held::Held, popular::Popular};
 
 /// What most entries take at most, in bytes: only the size of the first table follows from it.
 const TYPICAL_ENTRY_BYTES: u64 = 512;
 
 /// How long a stale link waits after a refresh that failed before the next is tried, so that a dead origin is not
-/// asked again for every visitor.
+/// asked again for every visitor; and how long all of them wait.
 const REFRESH_REST: Duration = Duration::from_secs(1);
+/// Refreshes under way at the same time: a node that comes back does not ask for everything at once.
+const REFRESHES_MAX: usize = 64;
+/// Reads that wait for the disk at the same time.
+const DISK_READS_MAX: usize = 16;
+/// Counters of invalidations; keys share them, which costs a read from disk now and then.
+const GENERATIONS: usize = 4096;
 
 /// How the cache behaves.
 #[derive(Debug, Clone)]
@@ -50,28 +70,6 @@ pub struct Settings {
     pub load_timeout: Duration,
 }
 
-/// A link, or the certainty that there is none, as of some instant.
-#[derive(Debug)]
-pub struct Held {
-    /// The link; `None` when there is none.
-    pub link: Option<Link>,
-    fresh_until: Instant,
-    stale_until: Instant,
-    /// No refresh before this, in milliseconds since the cache was made.
-    refresh_after_ms: AtomicU64,
-}
-
-impl Held {
-    const fn new(link: Option<Link>, fresh_until: Instant, stale_until: Instant) -> Self {
-        Self {
-            link,
-            fresh_until,
-            stale_until,
-            refresh_after_ms: AtomicU64::new(0),
-        }
-    }
-}
-
 /// What memory holds for a key right now.
 #[derive(Debug)]
 pub enum Lookup {
@@ -81,7 +79,7 @@ pub enum Lookup {
     Missing,
 }
 
-/// Counts since start, for metrics.
+/// How much is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Entries held, absent links included.
@@ -98,40 +96,76 @@ pub struct LinkCache {
 
 struct Shared {
     settings: Settings,
+    clock: NodeClock,
     memory: Cache<Key, Arc<Held>, Bytes, RandomState>,
-    /// The loads under way. A flight is the current one for its key only while it stands here: an invalidation takes
-    /// it out, and then its result, which may be older than the change, is not kept.
-    flights: Mutex<HashMap<Key, Arc<Flight>>>,
+    flights: Flights,
+    /// Grows with each invalidation of a key that falls on it.
+    generations: Box<[AtomicU64]>,
+    disk: Option<Arc<Disk>>,
+    disk_turns: Arc<Semaphore>,
+    epochs: Arc<Epochs>,
     loader: Arc<dyn LoadLink>,
     runtime: Handle,
     jitter: RandomState,
     started: Instant,
-    /// Counts what was put in and taken out.
-    changes: AtomicU64,
+    refreshes: AtomicUsize,
+    /// No refresh at all before this, in milliseconds since the cache was made.
+    refreshes_after_ms: AtomicU64,
 }
 
 impl Shared {
-    fn keep(&self, key: Key, held: Arc<Held>) {
-        self.changes.fetch_add(1, Ordering::Relaxed);
-        self.memory.insert(key, held);
-    }
-
     fn since_start_ms(&self, now: Instant) -> u64 {
         u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
-}
 
-type Landed = Result<Arc<Held>, LoadError>;
+    fn generation(&self, key: KeyRef<'_>) -> &AtomicU64 {
+        let hash = usize::try_from(self.jitter.hash_one(key)).unwrap_or(0);
+        &self.generations[hash % GENERATIONS]
+    }
 
-struct Flight {
-    result: watch::Sender<Option<Landed>>,
+    fn lifetime(&self, key: KeyRef<'_>, is_link: bool) -> Lifetime {
+        let Settings {
+            ttl,
+            negative_ttl,
+            stale_max,
+            ..
+        } = self.settings;
+        if !is_link {
+            return Lifetime {
+                fresh: negative_ttl,
+                stale: Duration::ZERO,
+            };
+        }
+        // 90 % to 110 % of the time to live, by the key's hash: spread evenly, and no random numbers needed.
+        let spread = u32::try_from(self.jitter.hash_one(key) % 201).unwrap_or(100);
+        Lifetime {
+            fresh: ttl * (900 + spread) / 1000,
+            stale: stale_max,
+        }
+    }
+
+    /// Keeps what was just loaded. To be called under the lock of the flights.
+    fn keep_on_disk(&self, key: &Key, held: &Held, may_be_there: bool, now: Instant) {
+        let Some(disk) = &self.disk else { return };
+        match &held.link {
+            Some(link) => disk.put(key, link, self.clock.seconds(now), held.epoch, held.hits()),
+            None if may_be_there => disk.remove(key.clone()),
+            None => {}
+        }
+    }
 }
 
 impl LinkCache {
-    /// An empty cache that loads through `loader` on `runtime`, so that a visitor who hangs up does not end a load
-    /// that others wait for.
+    /// An empty cache before `disk`, which ages by `clock`. It loads through `loader` on `runtime`, so that a visitor
+    /// who hangs up does not end a load that others wait for.
     #[must_use]
-    pub fn new(settings: Settings, loader: Arc<dyn LoadLink>, runtime: Handle) -> Self {
+    pub fn new(
+        settings: Settings,
+        clock: NodeClock,
+        disk: Option<Arc<Disk>>,
+        loader: Arc<dyn LoadLink>,
+        runtime: Handle,
+    ) -> Self {
         let memory = Cache::with(
             usize::try_from(settings.bytes_max / TYPICAL_ENTRY_BYTES).unwrap_or(usize::MAX),
             settings.bytes_max,
@@ -139,15 +173,24 @@ impl LinkCache {
             RandomState::default(),
             Default::default(),
         );
+        let epochs = disk
+            .as_ref()
+            .map_or_else(|| Arc::new(Epochs::new(1, 1)), |disk| disk.epochs());
         let shared = Shared {
             settings,
+            clock,
             memory,
-            flights: Mutex::default(),
+            flights: Flights::default(),
+            generations: (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect(),
+            disk,
+            disk_turns: Arc::new(Semaphore::new(DISK_READS_MAX)),
+            epochs,
             loader,
             runtime,
             jitter: RandomState::default(),
             started: Instant::now(),
-            changes: AtomicU64::new(0),
+            refreshes: AtomicUsize::new(0),
+            refreshes_after_ms: AtomicU64::new(0),
         };
         Self {
             shared: Arc::new(shared),
@@ -167,19 +210,22 @@ impl LinkCache {
         if now >= held.stale_until {
             return Lookup::Missing;
         }
-        if self.shared.since_start_ms(now) >= held.refresh_after_ms.load(Ordering::Relaxed) {
-            // The result goes into memory; nobody waits for it here.
-            drop(self.flight(key.to_key()));
-        }
+        self.refresh(key.to_key(), &held, now);
         Lookup::Held(held)
     }
 
-    /// Loads what [`LinkCache::look_up`] found missing. All who ask for one key at the same time share one load.
+    /// Gets what [`LinkCache::look_up`] found missing: from disk where that needs no waiting, else by a load. All who
+    /// ask for one key at the same time share one load.
     ///
     /// # Errors
     /// [`LoadError`] when the loader failed or took too long.
     pub async fn load(&self, site: SiteId, path: &str) -> Result<Arc<Held>, LoadError> {
-        let mut landing = self.flight(KeyRef { site, path }.to_key());
+        let key = KeyRef { site, path };
+        let why = match self.ask_disk_now(key, Instant::now()) {
+            Ok(held) => return Ok(held),
+            Err(why) => why,
+        };
+        let mut landing = self.flight(key.to_key(), why);
         let landed = landing
             .wait_for(Option::is_some)
             .await
@@ -190,39 +236,25 @@ impl LinkCache {
     /// Forgets the link at `path` of `site`: the next look-up loads it anew, whatever is under way now.
     pub fn invalidate(&self, site: SiteId, path: &str) {
         let key = KeyRef { site, path };
-        let mut flights = self.flights();
+        let mut flights = self.shared.flights.lock();
         flights.remove(&key.to_key());
-        self.shared.changes.fetch_add(1, Ordering::Relaxed);
+        self.shared.generation(key).fetch_add(1, Ordering::SeqCst);
+        if let Some(disk) = &self.shared.disk {
+            disk.remove(key.to_key());
+        }
         self.shared.memory.remove(&key);
     }
 
-    /// Forgets everything.
-    pub fn invalidate_all(&self) {
-        let mut flights = self.flights();
-        flights.clear();
-        self.shared.changes.fetch_add(1, Ordering::Relaxed);
-        self.shared.memory.clear();
-    }
-
-    /// Puts in a link known from a snapshot, as stale: served at once and refreshed at first use.
+    /// Puts in a link of now, as if it had been loaded.
     pub fn restore(&self, site: SiteId, path: &str, link: Link, now: Instant) {
-        let held = Held::new(Some(link), now, now + self.shared.settings.stale_max);
-        self.shared.keep(KeyRef { site, path }.to_key(), Arc::new(held));
+        let key = KeyRef { site, path };
+        let (lifetime, epoch) = (self.shared.lifetime(key, true), self.shared.epochs.current());
+        if let Some(held) = Held::aged(Some(link), lifetime, Duration::ZERO, epoch, now) {
+            self.shared.memory.insert(key.to_key(), Arc::new(held));
+        }
     }
 
-    /// Every link held at this moment, for a snapshot. Walks the whole cache.
-    pub fn links(&self) -> impl Iterator<Item = (SiteId, Box<str>, Arc<Held>)> + '_ {
-        let entries = self.shared.memory.iter().filter(|(_, held)| held.link.is_some());
-        entries.map(|(key, held)| (key.site, key.path, held))
-    }
-
-    /// A number that grows with every change of what is held.
-    #[must_use]
-    pub fn changes(&self) -> u64 {
-        self.shared.changes.load(Ordering::Relaxed)
-    }
-
-    /// How much is held.
+    /// How much is held in memory.
     #[must_use]
     pub fn size(&self) -> Size {
         let memory = &self.shared.memory;
@@ -232,116 +264,81 @@ impl LinkCache {
         }
     }
 
-    /// Joins the flight for `key`, or starts one.
-    fn flight(&self, key: Key) -> watch::Receiver<Option<Landed>> {
-        let mut flights = self.flights();
-        if let Some(flight) = flights.get(&key) {
-            return flight.result.subscribe();
-        }
-        let (result, landing) = watch::channel(None);
-        let flight = Arc::new(Flight { result });
-        flights.insert(key.clone(), Arc::clone(&flight));
-        drop(flights);
-        let cache = self.clone();
-        self.shared.runtime.spawn(async move { cache.fly(key, &flight).await });
-        landing
+    /// What the tiers behind memory have counted, by name.
+    #[must_use]
+    pub fn tiers(&self) -> Vec<(&'static str, Counts)> {
+        let disk = self.shared.disk.as_ref();
+        disk.map(|disk| ("disk", disk.counts())).into_iter().collect()
     }
 
-    async fn fly(&self, key: Key, flight: &Arc<Flight>) {
-        let Settings { load_timeout, .. } = self.shared.settings;
-        let guard = Boarded {
-            cache: self,
-            key: &key,
-            flight,
+    /// What the links on disk take there, in bytes.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.shared.disk.as_ref().map_or(0, |disk| disk.bytes())
+    }
+
+    /// What the disk has, if it says so at once; else why a load is needed.
+    fn ask_disk_now(&self, key: KeyRef<'_>, now: Instant) -> Result<Arc<Held>, Why> {
+        let missing = |asks_disk| Why::Missing { asks_disk };
+        let Some(disk) = &self.shared.disk else {
+            return Err(missing(false));
         };
-        let loaded = tokio::time::timeout(load_timeout, self.shared.loader.load(key.site, &key.path)).await;
-        let landed = loaded
-            .unwrap_or(Err(LoadError::TimedOut {
-                timeout_ms: load_timeout.as_millis(),
-            }))
-            .map(|link| Arc::new(self.held(&key, link, Instant::now())));
-        guard.land(landed);
-    }
-
-    fn held(&self, key: &Key, link: Option<Link>, now: Instant) -> Held {
-        let Settings {
-            ttl,
-            negative_ttl,
-            stale_max,
-            ..
-        } = self.shared.settings;
-        if link.is_none() {
-            return Held::new(link, now + negative_ttl, now + negative_ttl);
+        // Read before the disk is: an invalidation from here on is noticed below.
+        let generation = self.shared.generation(key).load(Ordering::SeqCst);
+        match disk.read_now(key) {
+            Found::Link(on_disk) => {
+                let held = self.adopt(key, on_disk, generation, now).ok_or_else(|| missing(true))?;
+                if held.fresh_until <= now {
+                    self.refresh(key.to_key(), &held, now);
+                }
+                Ok(held)
+            }
+            Found::Nothing => Err(missing(false)),
+            Found::Unknown => Err(missing(true)),
         }
-        // 90 % to 110 % of the time to live, by the key's hash: spread evenly, and no random numbers needed.
-        let spread = u32::try_from(self.shared.jitter.hash_one(key) % 201).unwrap_or(100);
-        let fresh_until = now + ttl * (900 + spread) / 1000;
-        Held::new(link, fresh_until, fresh_until + stale_max)
     }
 
-    /// Puts off the next refresh of what is held for `key`.
+    /// Takes into memory what was read from disk at `generation`; none when it is too old, or was invalidated meanwhile.
+    fn adopt(&self, key: KeyRef<'_>, on_disk: OnDisk, generation: u64, now: Instant) -> Option<Arc<Held>> {
+        let shared = &self.shared;
+        let held = Arc::new(self.revived(key, on_disk, now)?);
+        let flights = shared.flights.lock();
+        if let Some(newer) = shared.memory.peek(&key) {
+            return (now < newer.stale_until).then_some(newer);
+        }
+        let is_current = shared.generation(key).load(Ordering::SeqCst) == generation;
+        if !is_current || held.epoch < shared.epochs.floor() {
+            return None;
+        }
+        shared.memory.insert(key.to_key(), Arc::clone(&held));
+        drop(flights);
+        Some(held)
+    }
+
+    /// Starts a refresh of `held` behind the request, unless it or all of them are to rest.
+    fn refresh(&self, key: Key, held: &Held, now: Instant) {
+        let shared = &self.shared;
+        let now_ms = shared.since_start_ms(now);
+        if now_ms < held.refresh_after_ms.load(Ordering::Relaxed)
+            || now_ms < shared.refreshes_after_ms.load(Ordering::Relaxed)
+        {
+            return;
+        }
+        if shared.refreshes.fetch_add(1, Ordering::Relaxed) >= REFRESHES_MAX {
+            shared.refreshes.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        // The result goes into memory; nobody waits for it here.
+        drop(self.flight(key, Why::Refresh));
+    }
+
+    /// Puts off the next refresh of what is held for `key`, and of everything.
     fn rest(&self, key: &Key) {
-        if let Some(held) = self.shared.memory.get(key) {
-            let next = self.shared.since_start_ms(Instant::now() + REFRESH_REST);
+        let next = self.shared.since_start_ms(Instant::now() + REFRESH_REST);
+        if let Some(held) = self.shared.memory.peek(key) {
             held.refresh_after_ms.store(next, Ordering::Relaxed);
         }
-    }
-
-    fn flights(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight>>> {
-        // The map is never left half changed, so a panic elsewhere does not spoil it.
-        self.shared.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Takes a flight out of the list on every way out of its task, a panic of the loader included: a flight that stays
-/// would keep its key waiting for ever.
-struct Boarded<'a> {
-    cache: &'a LinkCache,
-    key: &'a Key,
-    flight: &'a Arc<Flight>,
-}
-
-impl Boarded<'_> {
-    fn land(self, landed: Landed) {
-        {
-            let flights = self.cache.flights();
-            let is_current = flights
-                .get(self.key)
-                .is_some_and(|current| Arc::ptr_eq(current, self.flight));
-            match &landed {
-                // Still under the lock: an invalidation comes wholly before (and took the flight out) or wholly after.
-                Ok(held) if is_current => self.cache.shared.keep(self.key.clone(), Arc::clone(held)),
-                Ok(_) => {}
-                Err(_) => self.cache.rest(self.key),
-            }
-        }
-        self.flight.result.send_replace(Some(landed));
-    }
-}
-
-impl Drop for Boarded<'_> {
-    fn drop(&mut self) {
-        let mut flights = self.cache.flights();
-        if flights
-            .get(self.key)
-            .is_some_and(|current| Arc::ptr_eq(current, self.flight))
-        {
-            flights.remove(self.key);
-        }
-        if self.flight.result.borrow().is_none() {
-            self.flight.result.send_replace(Some(Err(LoadError::Aborted)));
-        }
-    }
-}
-
-/// Weighs entries by what they take in memory.
-#[derive(Debug, Clone, Copy)]
-struct Bytes;
-
-impl Weighter<Key, Arc<Held>> for Bytes {
-    fn weight(&self, key: &Key, held: &Arc<Held>) -> u64 {
-        let link = held.link.as_ref().map_or(0, Link::weight);
-        u64::try_from(ENTRY_OVERHEAD_BYTES + size_of::<Held>() + key.path.len() + link).unwrap_or(u64::MAX)
+        self.shared.refreshes_after_ms.store(next, Ordering::Relaxed);
     }
 }
 

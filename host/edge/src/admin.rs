@@ -1,6 +1,7 @@
 //! The node's own endpoint: is it alive, is it ready, what does it count, what does it hold.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     sync::{
         Arc,
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::sync::{Semaphore, broadcast::error::RecvError};
+use wayside_cache::links::Size;
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
 
 use crate::{
@@ -59,6 +61,7 @@ struct Status {
     sites: usize,
     links_cached: u64,
     links_cached_bytes: u64,
+    cache_tiers: BTreeMap<&'static str, Tier>,
     feed_connected: bool,
     feed_cursor: Option<u64>,
     directory_cursor: Option<u64>,
@@ -102,6 +105,8 @@ async fn ready(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
 async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     let size = admin.edge.links.size();
     admin.edge.metrics.show_links(size.entries, size.bytes);
+    let links = &admin.edge.links;
+    admin.edge.metrics.show_tiers(links.tiers(), links.disk_bytes());
     let wide = explain::wide_questions(&admin.edge.directory.load());
     admin.edge.metrics.show_wide_questions(&wide);
     admin
@@ -134,11 +139,43 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         sites: directory.site_count(),
         links_cached: size.entries,
         links_cached_bytes: size.bytes,
+        cache_tiers: tiers(edge, size),
         feed_connected: edge.metrics.feed_is_connected(),
         feed_cursor: admin.follower.cursor(),
         directory_cursor: directory.cursor,
         geography: edge.geo.load().is_present(),
     })
+}
+
+/// A tier of the cache.
+#[derive(Serialize)]
+struct Tier {
+    hits: u64,
+    misses: u64,
+    errors: u64,
+    /// What it takes, where that is known.
+    bytes: Option<u64>,
+}
+
+/// The tiers, by name.
+fn tiers(edge: &Edge, size: Size) -> BTreeMap<&'static str, Tier> {
+    let (look_ups, hits) = edge.metrics.memory_hits();
+    let memory = Tier {
+        hits,
+        misses: look_ups.saturating_sub(hits),
+        errors: 0,
+        bytes: Some(size.bytes),
+    };
+    let behind = edge.links.tiers().into_iter().map(|(name, counts)| {
+        let tier = Tier {
+            hits: counts.hits,
+            misses: counts.misses,
+            errors: counts.errors,
+            bytes: (name == "disk").then(|| edge.links.disk_bytes()),
+        };
+        (name, tier)
+    });
+    behind.chain([("memory", memory)]).collect()
 }
 
 /// What is bound here and how much is remembered of it.

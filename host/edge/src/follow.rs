@@ -77,11 +77,14 @@ impl Follower {
         *self.cursor.borrow()
     }
 
-    /// Brings a directory and a position that a snapshot remembered to life, with the guests that are kept compiled, before
-    /// the origin is asked.
-    pub(crate) fn revive(&self, wire: EdgeDirectory, cursor: Cursor) {
-        let wire = Arc::new(wire);
+    /// Goes on from a place in the feed: what is held is forgotten where something changed since.
+    pub(crate) fn go_on_from(&self, cursor: Cursor) {
         self.cursor.send_replace(Some(cursor));
+    }
+
+    /// Brings a directory that was kept to life, with the guests that are kept compiled, before the origin is asked.
+    pub(crate) fn revive(&self, wire: EdgeDirectory) {
+        let wire = Arc::new(wire);
         self.wire.send_replace(Some(Arc::clone(&wire)));
         // What has to be compiled is, by the keeper, while visitors are served.
         let is_whole = self.guests.missing(&wire).is_empty();
@@ -161,7 +164,9 @@ impl Follower {
                 Change::Heartbeat => {}
                 Change::Resync => {
                     tracing::warn!("the origin cannot go on from where this node was; forgetting what it holds");
-                    self.edge.links.invalidate_all();
+                    if let Err(error) = self.edge.links.invalidate_all() {
+                        tracing::error!(%error, "forget the links on disk");
+                    }
                     self.directory_changed.notify_one();
                 }
             }

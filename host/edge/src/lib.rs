@@ -14,6 +14,7 @@ pub mod rehearsal;
 mod account;
 mod admin;
 mod caching;
+mod checkpoint;
 mod clock;
 mod directory;
 mod explain;

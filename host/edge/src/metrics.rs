@@ -22,7 +22,11 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use wayside_cache::counts::Counts;
+
 use crate::{account::Accounts, refusal::Refusal};
+
+mod tiers;
 
 /// Status codes the edge answers with.
 const STATUSES: [u16; 20] = [
@@ -64,10 +68,10 @@ impl Shard {
         add(&self.sum_ns, took_ns);
     }
 
-    /// Counts a look-up in memory.
-    pub(crate) fn count_look_up(&self, is_hit: bool) {
-        add(&self.look_ups, 1);
+    /// Counts a look-up in memory; how many there were before.
+    pub(crate) fn count_look_up(&self, is_hit: bool) -> u64 {
         add(&self.hits, u64::from(is_hit));
+        add(&self.look_ups, 1)
     }
 
     /// Counts a decision that needed no run.
@@ -83,9 +87,12 @@ impl Shard {
     }
 }
 
-/// A shard has one writer, so a load and a store are enough: no locked instruction on the hot path.
-fn add(counter: &AtomicU64, count: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+/// A shard has one writer, so a load and a store are enough: no locked instruction on the hot path. What it was before
+/// comes back.
+fn add(counter: &AtomicU64, count: u64) -> u64 {
+    let before = counter.load(Ordering::Relaxed);
+    counter.store(before.wrapping_add(count), Ordering::Relaxed);
+    before
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -123,6 +130,7 @@ pub(crate) struct Metrics {
     origin_requests: Family<Request, Counter>,
     links_cached: Gauge,
     links_cached_bytes: Gauge,
+    links_disk_bytes: Gauge,
     sites: Gauge,
     feed_connected: Gauge,
     wide_questions: Family<WideLabels, Gauge>,
@@ -141,6 +149,7 @@ impl Metrics {
             origin_requests: Family::default(),
             links_cached: Gauge::default(),
             links_cached_bytes: Gauge::default(),
+            links_disk_bytes: Gauge::default(),
             sites: Gauge::default(),
             feed_connected: Gauge::default(),
             wide_questions: Family::default(),
@@ -184,6 +193,11 @@ impl Metrics {
             "Memory of links",
             self.links_cached_bytes.clone(),
         );
+        registry.register(
+            "wayside_links_disk_bytes",
+            "Room that the links on disk take",
+            self.links_disk_bytes.clone(),
+        );
         registry.register("wayside_sites", "Sites in the directory", self.sites.clone());
         registry.register(
             "wayside_feed_connected",
@@ -201,7 +215,7 @@ impl Metrics {
     pub(crate) fn shard(&self) -> Arc<Shard> {
         let shard = Arc::new(Shard::default());
         self.shards
-            .0
+            .shards
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(Arc::clone(&shard));
@@ -240,6 +254,19 @@ impl Metrics {
     pub(crate) fn show_links(&self, entries: u64, bytes: u64) {
         self.links_cached.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.links_cached_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Shows what the tiers behind memory have counted, and what the links on disk take there.
+    pub(crate) fn show_tiers(&self, tiers: Vec<(&'static str, Counts)>, disk_bytes: u64) {
+        *self.shards.tiers.lock().unwrap_or_else(PoisonError::into_inner) = tiers;
+        self.links_disk_bytes.set(i64::try_from(disk_bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Look-ups in memory, and how many it answered.
+    pub(crate) fn memory_hits(&self) -> (u64, u64) {
+        let [look_ups] = self.shards.sum(|shard| std::array::from_ref(&shard.look_ups));
+        let [hits] = self.shards.sum(|shard| std::array::from_ref(&shard.hits));
+        (look_ups, hits)
     }
 
     pub(crate) fn show_resting(&self, bindings: usize) {
@@ -284,13 +311,18 @@ impl Metrics {
     }
 }
 
+/// What is counted in pieces and added up when somebody asks.
 #[derive(Debug, Clone, Default)]
-struct Shards(Arc<Mutex<Vec<Arc<Shard>>>>);
+struct Shards {
+    shards: Arc<Mutex<Vec<Arc<Shard>>>>,
+    /// The cache's tiers behind memory.
+    tiers: Arc<Mutex<Vec<(&'static str, Counts)>>>,
+}
 
 impl Shards {
     fn sum<const N: usize>(&self, counters: impl Fn(&Shard) -> &[AtomicU64; N]) -> [u64; N] {
         let mut sums = [0; N];
-        for shard in self.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for shard in self.shards.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             for (sum, counter) in sums.iter_mut().zip(counters(shard)) {
                 *sum += counter.load(Ordering::Relaxed);
             }
@@ -314,12 +346,7 @@ impl Collector for Shards {
             let labels = [("kind", *label)];
             ConstCounter::new(count).encode(errors.encode_family(&labels)?)?;
         }
-        let [look_ups] = self.sum(|shard| std::array::from_ref(&shard.look_ups));
-        let cached = encoder.encode_descriptor("cache_requests", "Look-ups of links in memory", None, kind)?;
-        ConstCounter::new(look_ups).encode(cached)?;
-        let [hits] = self.sum(|shard| std::array::from_ref(&shard.hits));
-        let cached = encoder.encode_descriptor("cache_hits", "Look-ups that memory answered", None, kind)?;
-        ConstCounter::new(hits).encode(cached)?;
+        self.encode_tiers(&mut encoder)?;
         let [remembered] = self.sum(|shard| std::array::from_ref(&shard.remembered));
         let help = "Decisions of policies that needed no run";
         let decided = encoder.encode_descriptor("wayside_policy_remembered", help, None, kind)?;
@@ -329,6 +356,20 @@ impl Collector for Shards {
 }
 
 impl Shards {
+    /// The tiers of the cache, memory first.
+    fn encode_tiers(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let [look_ups] = self.sum(|shard| std::array::from_ref(&shard.look_ups));
+        let [hits] = self.sum(|shard| std::array::from_ref(&shard.hits));
+        let memory = Counts {
+            hits,
+            misses: look_ups.saturating_sub(hits),
+            ..Counts::default()
+        };
+        let mut tiers = vec![("memory", memory)];
+        tiers.extend_from_slice(&self.tiers.lock().unwrap_or_else(PoisonError::into_inner));
+        tiers::encode(encoder, &tiers)
+    }
+
     #[allow(
         clippy::cast_precision_loss,
         reason = "a sum of latencies needs no more than 53 bits of precision"
@@ -349,6 +390,8 @@ impl Shards {
 mod tests {
     use std::time::Duration;
 
+    use wayside_cache::counts::Counts;
+
     use super::Metrics;
     use crate::refusal::Refusal;
 
@@ -363,6 +406,12 @@ mod tests {
         one.count_look_up(true);
         other.count_look_up(false);
         metrics.count_origin_request("link", false);
+        let disk = Counts {
+            hits: 7,
+            damaged: 1,
+            ..Counts::default()
+        };
+        metrics.show_tiers(vec![("disk", disk)], 4096);
         let text = metrics.text().expect("text");
         for line in [
             "http_requests_total{status=\"302\"} 2",
@@ -372,8 +421,10 @@ mod tests {
             "redirect_duration_seconds_bucket{le=\"+Inf\"} 3",
             "wayside_errors_total{kind=\"not_found\"} 1",
             "wayside_errors_total{kind=\"loop\"} 0",
-            "cache_requests_total 2",
-            "cache_hits_total 1",
+            "cache_requests_total{tier=\"memory\"} 2",
+            "cache_hits_total{tier=\"memory\"} 1",
+            "cache_hits_total{tier=\"disk\"} 7",
+            "wayside_cache_damaged_total{tier=\"disk\"} 1",
             "wayside_origin_requests_total{kind=\"link\",outcome=\"failed\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +17,11 @@ use tokio::{
     sync::{Semaphore, oneshot},
     task::JoinHandle,
 };
-use wayside_cache::links::{LinkCache, Settings as CacheSettings};
+use wayside_cache::{
+    clock::NodeClock,
+    disk::{self, Disk},
+    links::{LinkCache, Settings as CacheSettings},
+};
 use wayside_policy::{
     admission::Admission,
     compiler::Compiler,
@@ -32,6 +36,7 @@ use wayside_upstream::{
 
 use crate::{
     admin::{self, Admin},
+    checkpoint::{Checkpoint, unix_s},
     directory::Directory,
     facts::Place,
     follow::Follower,
@@ -43,11 +48,11 @@ use crate::{
     metrics::Metrics,
     pipeline::Edge,
     policy_log::PolicyLog,
-    snapshot,
+    snapshot::{Position, Snapshot},
 };
 
-/// How often what the node holds is written to disk while it runs.
-const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(30);
+/// Links taken into memory between two pauses of warming.
+const WARM_AT_ONCE: usize = 256;
 /// How long requests to the admin endpoint may finish when the node drains.
 const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -74,6 +79,8 @@ pub struct Settings {
     pub logs_requests: bool,
     /// The link cache.
     pub cache: CacheSettings,
+    /// Room for links in the folder `data`, in bytes; 0 keeps none there.
+    pub disk_bytes_max: u64,
     /// What policies run on.
     pub engine: EngineOptions,
     /// Where they are compiled.
@@ -114,7 +121,7 @@ pub struct Node {
     admin_stop: oneshot::Sender<()>,
     admin_task: JoinHandle<()>,
     tasks: Vec<JoinHandle<()>>,
-    snapshot: Option<PathBuf>,
+    checkpoint: Option<Arc<Checkpoint>>,
 }
 
 impl Node {
@@ -136,9 +143,16 @@ impl Node {
             metrics: Arc::clone(&metrics),
         };
         let runtime = tokio::runtime::Handle::current();
+        let held = Held::open(&settings).await;
         let edge = Arc::new(Edge {
             directory: ArcSwap::from_pointee(Directory::default()),
-            links: LinkCache::new(settings.cache.clone(), Arc::new(loader), runtime),
+            links: LinkCache::new(
+                settings.cache.clone(),
+                held.clock,
+                held.disk.clone(),
+                Arc::new(loader),
+                runtime,
+            ),
             policies: Pool::new(&settings.pool).map_err(StartError::Pool)?,
             geo: ArcSwap::from_pointee(geo),
             place: Arc::new(settings.place.clone()),
@@ -153,10 +167,7 @@ impl Node {
         let metrics = Arc::clone(&edge.metrics);
         let guests = Arc::new(Guests::new(admission, origin.clone(), guests_folder, metrics));
         let follower = Arc::new(Follower::new(Arc::clone(&edge), origin, Arc::clone(&guests)));
-        let snapshot = settings.data.as_ref().map(|data| data.join("snapshot"));
-        if let Some(path) = &snapshot {
-            revive(path, &edge, &follower).await;
-        }
+        let checkpoint = held.revive(&edge, &follower).await;
         let listeners = Listeners::start(&edge, settings.listen, settings.threads)?;
         let admin = Arc::new(Admin {
             edge: Arc::clone(&edge),
@@ -172,11 +183,10 @@ impl Node {
             tokio::spawn(Arc::clone(&follower).follow_feed()),
             tokio::spawn(geo_watch::watch(edge, settings.geo, stamp)),
         ];
-        tasks.extend(
-            snapshot
-                .clone()
-                .map(|path| tokio::spawn(keep_snapshot(Arc::clone(&admin), path))),
-        );
+        if let Some(checkpoint) = &checkpoint {
+            tasks.push(tokio::spawn(Arc::clone(checkpoint).keep()));
+            tasks.push(tokio::spawn(warm(Arc::clone(checkpoint))));
+        }
         Ok(Self {
             listeners,
             admin,
@@ -184,7 +194,7 @@ impl Node {
             admin_stop,
             admin_task,
             tasks,
-            snapshot,
+            checkpoint,
         })
     }
 
@@ -213,8 +223,8 @@ impl Node {
         for task in self.tasks {
             task.abort();
         }
-        if let Some(path) = self.snapshot {
-            write_snapshot(&self.admin, path).await;
+        if let Some(checkpoint) = self.checkpoint {
+            checkpoint.now(true).await;
         }
         // The admin endpoint goes last, so that whoever watches sees the drain. Whoever holds it open is cut off.
         let _ = self.admin_stop.send(());
@@ -240,56 +250,83 @@ fn serve_admin(socket: TcpListener, admin: Arc<Admin>) -> (oneshot::Sender<()>, 
     (stop, task)
 }
 
-async fn revive(path: &Path, edge: &Edge, follower: &Follower) {
-    let (file, now) = (path.to_owned(), Instant::now());
-    match tokio::task::spawn_blocking(move || snapshot::read(&file)).await {
-        Ok(Ok(Some(snapshot))) => {
-            let links = snapshot.links.len();
-            for (site, path, link) in snapshot.links {
-                edge.links.restore(site, &path, link, now);
-            }
-            follower.revive(snapshot.directory, snapshot.cursor);
-            tracing::info!(links, cursor = snapshot.cursor, "started from the snapshot");
+/// What a node finds on its disk when it starts.
+struct Held {
+    snapshot: Option<Snapshot>,
+    position: Option<Position>,
+    clock: NodeClock,
+    disk: Option<Arc<Disk>>,
+}
+
+impl Held {
+    async fn open(settings: &Settings) -> Self {
+        let (data, bytes_max) = (settings.data.clone(), settings.disk_bytes_max);
+        let read = tokio::task::spawn_blocking(move || {
+            let disk = data.as_ref().filter(|_| bytes_max > 0).and_then(|data| {
+                let folder = data.join("links");
+                Disk::open(&disk::Settings { folder, bytes_max })
+            });
+            let snapshot = data.map(Snapshot::of);
+            let position = snapshot.as_ref().and_then(Snapshot::position);
+            (snapshot, position, disk)
+        });
+        let (snapshot, position, disk) = read.await.unwrap_or_else(|_| {
+            tracing::error!("reading what the node kept panicked; starting without");
+            (None, None, None)
+        });
+        let clock = NodeClock::resume(position.as_ref().map(Position::clock), unix_s(), Instant::now());
+        Self {
+            snapshot,
+            position,
+            clock,
+            disk: disk.map(Arc::new),
         }
-        Ok(Ok(None)) => {}
-        Ok(Err(error)) => tracing::error!(path = %path.display(), %error, "started without the snapshot"),
-        Err(error) => tracing::error!(path = %path.display(), %error, "reading the snapshot panicked"),
+    }
+
+    /// Serves what was kept, and keeps it from now on.
+    async fn revive(self, edge: &Arc<Edge>, follower: &Arc<Follower>) -> Option<Arc<Checkpoint>> {
+        let snapshot = self.snapshot?;
+        let cursor = self.position.map(|position| position.cursor);
+        if let Some(cursor) = cursor {
+            follower.go_on_from(cursor);
+        } else if self.disk.as_ref().is_some_and(|disk| disk.was_there()) {
+            tracing::warn!("the node's place in the feed is lost; forgetting the links that it kept");
+            if let Err(error) = edge.links.invalidate_all() {
+                tracing::error!(%error, "forget the links on disk");
+            }
+        }
+        let reading = snapshot.clone();
+        let directory = tokio::task::spawn_blocking(move || reading.directory()).await;
+        if let Ok(Some(directory)) = directory {
+            tracing::info!(cursor, "starting with what the node kept");
+            follower.revive(directory);
+        }
+        Some(Arc::new(Checkpoint {
+            snapshot,
+            clock: self.clock,
+            disk: self.disk,
+            edge: Arc::clone(edge),
+            follower: Arc::clone(follower),
+            kept: Default::default(),
+        }))
     }
 }
 
-async fn keep_snapshot(admin: Arc<Admin>, path: PathBuf) {
-    let mut written = None;
-    loop {
-        tokio::time::sleep(SNAPSHOT_INTERVAL).await;
-        // Taken before: what changes meanwhile is written the next time.
-        let state = (admin.follower.cursor(), admin.edge.links.changes());
-        if written != Some(state) && write_snapshot(&admin, path.clone()).await {
-            written = Some(state);
-        }
-    }
-}
-
-/// Whether there was something to write and it is written.
-async fn write_snapshot(admin: &Arc<Admin>, path: PathBuf) -> bool {
-    let admin = Arc::clone(admin);
-    let written = tokio::task::spawn_blocking(move || {
-        // The cursor first: what changes while the links are written is then seen again.
-        let (Some(cursor), Some(directory)) = (admin.follower.cursor(), admin.follower.wire()) else {
-            return false;
-        };
-        match snapshot::write(&path, cursor, &directory, &admin.edge.links) {
-            Ok(links) => {
-                tracing::debug!(links, cursor, "wrote the snapshot");
-                true
+/// Takes the links that were popular before the restart into memory, behind the requests.
+async fn warm(checkpoint: Arc<Checkpoint>) {
+    let warmed = tokio::task::spawn_blocking(move || {
+        let popular = checkpoint.snapshot.popular();
+        for links in popular.chunks(WARM_AT_ONCE) {
+            let now = Instant::now();
+            if !links.iter().all(|link| checkpoint.edge.links.warm(link, now)) {
+                break;
             }
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "write the snapshot");
-                false
-            }
+            // Visitors first: they share the disk and the processor.
+            std::thread::sleep(Duration::from_millis(1));
         }
+        popular.len()
     });
-    written.await.unwrap_or_else(|_| {
-        tracing::error!("writing the snapshot panicked");
-        false
-    })
+    if let Ok(links) = warmed.await {
+        tracing::debug!(links, "took popular links into memory");
+    }
 }

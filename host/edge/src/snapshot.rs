@@ -1,52 +1,144 @@
-//! What a node keeps on disk to start from: the last directory, its place in the feed, and the links it held.
+//! What a node keeps beside its links to start from: the last directory, its place in the feed, and which links are
+//! popular.
 //!
-//! One JSON value a line: a header, the directory, one line a link, and at the end the digest of all that stands
-//! before it. A file that is torn, changed or of another format is refused whole and the node starts without it.
+//! Each is a file of JSON values, one a line: a header, what is kept, and at the end the digest of all that stands
+//! before it. A file is replaced whole, and the one before it stays beside it as the last known good: where the newer
+//! is torn, changed or of another format, it is set aside and the older one is read.
 
-use std::{fs, io, path::Path};
-
-use serde::{Deserialize, Serialize};
-use wayside_cache::links::LinkCache;
-use wayside_decide::{
-    digest::{Digest, Hasher},
-    link::Link,
-    site::SiteId,
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
 };
-use wayside_upstream::protocol::{Cursor, EdgeDirectory, EdgeLink};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use wayside_cache::{clock::Kept, links::Popular};
+use wayside_decide::{digest::Digest, site::SiteId};
+use wayside_upstream::protocol::{Cursor, EdgeDirectory};
 
 use crate::files;
 
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
-/// A snapshot read back.
-pub(crate) struct Snapshot {
+/// A node's place in the feed, as of some second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Position {
+    /// Every change up to here is forgotten in what is kept on disk.
     pub(crate) cursor: Cursor,
-    pub(crate) directory: EdgeDirectory,
-    pub(crate) links: Vec<(SiteId, String, Link)>,
+    /// The node's own seconds.
+    node_s: u64,
+    /// The calendar's, of the same instant.
+    wall_s: u64,
 }
 
-/// Why a snapshot cannot be used.
+impl Position {
+    pub(crate) const fn new(cursor: Cursor, clock: Kept) -> Self {
+        Self {
+            cursor,
+            node_s: clock.node_s,
+            wall_s: clock.wall_s,
+        }
+    }
+
+    pub(crate) const fn clock(&self) -> Kept {
+        Kept {
+            node_s: self.node_s,
+            wall_s: self.wall_s,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct PopularLine {
+    hits: u32,
+    site_id: u64,
+    path: Box<str>,
+}
+
+/// The folder in which all of it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    folder: PathBuf,
+}
+
+impl Snapshot {
+    pub(crate) const fn of(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// The last directory; none when none can be read.
+    pub(crate) fn directory(&self) -> Option<EdgeDirectory> {
+        self.read("directory").and_then(|mut values| values.pop())
+    }
+
+    pub(crate) fn keep_directory(&self, directory: &EdgeDirectory) -> io::Result<()> {
+        self.write("directory", std::iter::once(directory))
+    }
+
+    /// The place in the feed; none when none can be read.
+    pub(crate) fn position(&self) -> Option<Position> {
+        self.read("position").and_then(|mut values| values.pop())
+    }
+
+    /// Keeps the place in the feed. Everything before it must be forgotten on disk by then.
+    pub(crate) fn keep_position(&self, position: &Position) -> io::Result<()> {
+        self.write("position", std::iter::once(position))
+    }
+
+    /// The popular links, the most popular first.
+    pub(crate) fn popular(&self) -> Vec<Popular> {
+        let lines: Vec<PopularLine> = self.read("popular").unwrap_or_default();
+        let popular = lines.into_iter().map(|line| Popular {
+            hits: line.hits,
+            site: SiteId(line.site_id),
+            path: line.path,
+        });
+        popular.collect()
+    }
+
+    pub(crate) fn keep_popular(&self, popular: &[Popular]) -> io::Result<()> {
+        let lines = popular.iter().map(|popular| PopularLine {
+            hits: popular.hits,
+            site_id: popular.site.0,
+            path: popular.path.clone(),
+        });
+        self.write("popular", lines)
+    }
+
+    fn write<T: Serialize>(&self, name: &str, values: impl Iterator<Item = T>) -> io::Result<()> {
+        files::rotate(&self.folder.join(name), |out| seal(out, name, values))
+    }
+
+    /// The values of a file, else of the one before it; says what is wrong with each that is set aside.
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Option<Vec<T>> {
+        let newest = self.folder.join(name);
+        [files::previous(&newest), newest].into_iter().rev().find_map(|path| match read(&path, name) {
+            Ok(values) => values,
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "set aside what the node kept; going on with what was kept before");
+                if let Err(error) = files::set_aside(&path) {
+                    tracing::error!(path = %path.display(), %error, "set aside a file");
+                }
+                None
+            }
+        })
+    }
+}
+
+/// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SnapshotError {
-    /// The file cannot be read.
+enum SnapshotError {
+    /// It cannot be read.
     #[error("{0}")]
     File(#[from] io::Error),
     /// It is not what this version writes, or not all of it.
-    #[error("expected a snapshot of format {FORMAT}, found {0}")]
+    #[error("expected a file of format {FORMAT}, found {0}")]
     Unusable(String),
 }
 
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: u32,
-    cursor: Cursor,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Line {
-    site_id: u64,
-    path: String,
-    link: EdgeLink,
+    kind: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,53 +146,29 @@ struct Seal {
     sha256: String,
 }
 
-/// Writes the snapshot so that it is there whole or not at all. `cursor` must have been read before, so that every
-/// change after it is seen again.
-pub(crate) fn write(path: &Path, cursor: Cursor, directory: &EdgeDirectory, links: &LinkCache) -> io::Result<usize> {
-    let mut written = 0;
-    files::replace(path, |out| {
-        let mut out = Sealing {
-            out,
-            digest: Digest::hasher(),
-        };
-        out.push(&Header { format: FORMAT, cursor })?;
-        out.push(directory)?;
-        for (site, path, held) in links.links() {
-            let Some(link) = held.link.as_ref().map(EdgeLink::from) else {
-                continue;
-            };
-            out.push(&Line {
-                site_id: site.0,
-                path: path.into(),
-                link,
-            })?;
-            written += 1;
-        }
-        let seal = Seal {
-            sha256: out.digest.clone().finish().to_string(),
-        };
-        out.push(&seal)
-    })?;
-    Ok(written)
-}
-
-/// Writes lines and takes their digest on the way, so that a million links need no memory at once.
-struct Sealing<'o> {
-    out: &'o mut dyn io::Write,
-    digest: Hasher,
-}
-
-impl Sealing<'_> {
-    fn push(&mut self, value: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(value)?;
-        line.push(b'\n');
-        self.digest.update(&line);
-        self.out.write_all(&line)
+fn seal<T: Serialize>(out: &mut dyn io::Write, kind: &str, values: impl Iterator<Item = T>) -> io::Result<()> {
+    let mut digest = Digest::hasher();
+    let mut push = |line: Vec<u8>, out: &mut dyn io::Write| {
+        let line = [&line[..], b"\n"].concat();
+        digest.update(&line);
+        out.write_all(&line)
+    };
+    let header = Header {
+        format: FORMAT,
+        kind: kind.to_owned(),
+    };
+    push(serde_json::to_vec(&header)?, out)?;
+    for value in values {
+        push(serde_json::to_vec(&value)?, out)?;
     }
+    let sha256 = digest.finish().to_string();
+    let mut line = serde_json::to_vec(&Seal { sha256 })?;
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
-/// Reads a snapshot; none when there is no file.
-pub(crate) fn read(path: &Path) -> Result<Option<Snapshot>, SnapshotError> {
+/// Reads a file; none when there is none.
+fn read<T: DeserializeOwned>(path: &Path, kind: &str) -> Result<Option<Vec<T>>, SnapshotError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -116,91 +184,79 @@ pub(crate) fn read(path: &Path) -> Result<Option<Snapshot>, SnapshotError> {
     if seal.sha256 != Digest::of(sealed.as_bytes()).to_string() {
         return Err(unusable("content that its seal does not fit"));
     }
-    parse(&sealed)
-        .map(Some)
-        .map_err(|error| SnapshotError::Unusable(error.to_string()))
-}
-
-fn parse(sealed: &str) -> Result<Snapshot, Box<dyn std::error::Error>> {
+    let unreadable = |error: serde_json::Error| SnapshotError::Unusable(error.to_string());
     let mut lines = sealed.lines();
-    let header: Header = serde_json::from_str(lines.next().unwrap_or_default())?;
-    if header.format != FORMAT {
-        return Err(format!("format {}", header.format).into());
+    let header: Header = serde_json::from_str(lines.next().unwrap_or_default()).map_err(unreadable)?;
+    if (header.format, header.kind.as_str()) != (FORMAT, kind) {
+        return Err(SnapshotError::Unusable(format!(
+            "{} of format {}",
+            header.kind, header.format
+        )));
     }
-    let directory = serde_json::from_str(lines.next().unwrap_or_default())?;
-    let links = lines.map(|line| {
-        let Line { site_id, path, link } = serde_json::from_str(line)?;
-        Ok((SiteId(site_id), path, Link::try_from(link)?))
-    });
-    let links: Vec<_> = links.collect::<Result<_, Box<dyn std::error::Error>>>()?;
-    Ok(Snapshot {
-        cursor: header.cursor,
-        directory,
-        links,
-    })
+    let values = lines.map(serde_json::from_str);
+    values.collect::<Result<_, _>>().map(Some).map_err(unreadable)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        future::Future,
-        pin::Pin,
-        sync::Arc,
-        time::{Duration, Instant},
-    };
+    use std::fs;
 
-    use wayside_cache::{
-        links::{LinkCache, Settings},
-        load::{LoadLink, Loaded},
-    };
-    use wayside_decide::{link::Link, site::SiteId};
-    use wayside_upstream::protocol::{EdgeDirectory, EdgeLink};
+    use wayside_cache::clock::Kept;
 
-    use super::{read, write};
+    use super::{Position, Snapshot, read};
 
-    struct Nowhere;
-
-    impl LoadLink for Nowhere {
-        fn load<'a>(&'a self, _: SiteId, _: &'a str) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
-            Box::pin(async { Ok(None) })
-        }
+    fn position(cursor: u64) -> Position {
+        let clock = Kept { node_s: 5, wall_s: 6 };
+        Position::new(cursor, clock)
     }
 
-    #[tokio::test]
-    async fn every_flipped_byte_and_every_cut_is_refused() {
-        let settings = Settings {
-            bytes_max: 1 << 20,
-            ttl: Duration::from_secs(1),
-            negative_ttl: Duration::from_secs(1),
-            stale_max: Duration::from_secs(1),
-            load_timeout: Duration::from_secs(1),
-        };
-        let links = LinkCache::new(settings, Arc::new(Nowhere), tokio::runtime::Handle::current());
-        let wire: EdgeLink = serde_json::from_str(r#"{"target":"https://a.example/","status":302}"#).expect("JSON");
-        links.restore(SiteId(1), "/a", Link::try_from(wire).expect("link"), Instant::now());
+    #[test]
+    fn every_flipped_byte_and_every_cut_is_refused() {
         let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("deep/snapshot");
-        assert!(read(&path).expect("no file").is_none());
-        let directory = EdgeDirectory {
-            epoch: None,
-            cursor: 6,
-            sites: Vec::new(),
-        };
-        assert_eq!(write(&path, 7, &directory, &links).expect("write"), 1);
-        let snapshot = read(&path).expect("read").expect("snapshot");
-        assert_eq!(
-            (snapshot.cursor, snapshot.directory, snapshot.links.len()),
-            (7, directory, 1)
-        );
+        let snapshot = Snapshot::of(folder.path().join("deep"));
+        assert_eq!(snapshot.position(), None);
+        snapshot.keep_position(&position(7)).expect("write");
+        assert_eq!(snapshot.position(), Some(position(7)));
+        let path = folder.path().join("deep/position");
         let good = fs::read(&path).expect("bytes");
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
             fs::write(&path, &bad).expect("write");
-            assert!(read(&path).is_err(), "byte {at} flipped");
+            assert!(read::<Position>(&path, "position").is_err(), "byte {at} flipped");
             fs::write(&path, &good[..at]).expect("write");
-            assert!(read(&path).is_err(), "cut at {at}");
+            assert!(read::<Position>(&path, "position").is_err(), "cut at {at}");
         }
+        fs::write(&path, &good).expect("write");
+        assert!(read::<Position>(&path, "directory").is_err(), "of another kind");
+    }
+
+    #[test]
+    fn the_last_known_good_is_read_where_the_newest_is_damaged() {
+        let folder = tempfile::tempdir().expect("folder");
+        let snapshot = Snapshot::of(folder.path().to_owned());
+        for cursor in 1..=3 {
+            snapshot.keep_position(&position(cursor)).expect("write");
+        }
+        let path = folder.path().join("position");
+        fs::write(&path, "torn").expect("write");
+        assert_eq!(snapshot.position(), Some(position(2)));
+        assert_eq!(
+            fs::read(folder.path().join("position.unusable")).expect("aside"),
+            b"torn"
+        );
+        snapshot.keep_position(&position(4)).expect("write");
+        assert_eq!(snapshot.position(), Some(position(4)), "goes on");
+        fs::remove_file(&path).expect("remove");
+        assert_eq!(
+            snapshot.position(),
+            Some(position(2)),
+            "as after a crash between two renames"
+        );
+        // A folder in a file's place is set aside as well.
+        fs::create_dir(&path).expect("folder");
+        assert_eq!(snapshot.position(), Some(position(2)));
+        snapshot.keep_position(&position(5)).expect("write");
+        assert_eq!(snapshot.position(), Some(position(5)));
     }
 }

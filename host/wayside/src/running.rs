@@ -85,6 +85,7 @@ pub(crate) fn node_settings(config: &Config, origin_url: String, origin_access: 
             stale_max: seconds(config.cache.stale_s.get()),
             load_timeout: Duration::from_millis(config.cache.load_timeout_ms.get()),
         },
+        disk_bytes_max: config.cache.disk_mib.get() * 1024 * 1024,
         engine: engine_options(&config.policy),
         compiler: compiler(),
         pool: pool_options(&config.policy),

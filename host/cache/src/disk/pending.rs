@@ -1,0 +1,156 @@
+//! What is still to be written: a queue in which each key stands once, and which readers look into first.
+//!
+//! The last word about a key counts, and what it replaces need not be written at all. A key that is in here is never
+//! read from the disk, so an invalidation holds from the moment it comes in.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::mpsc::SyncSender,
+};
+
+use foldhash::fast::RandomState;
+
+use crate::key::{Key, KeyRef};
+
+/// Beyond this many keys nothing more is put, only removed.
+const PUTS_MAX: usize = 16 * 1024;
+/// Beyond this many the disk does not keep up with invalidations, and is given up for the time being.
+pub(super) const KEYS_MAX: usize = 256 * 1024;
+
+/// What is to be done about a key.
+#[derive(Debug, Clone)]
+pub(super) enum Op {
+    Put(Put),
+    Remove,
+}
+
+/// A link to be kept.
+#[derive(Debug, Clone)]
+pub(super) struct Put {
+    /// The encoded link.
+    pub(super) value: Box<[u8]>,
+    pub(super) loaded_s: u64,
+    pub(super) epoch: u32,
+    pub(super) hits: u16,
+    /// Whether it is only written over what is there.
+    pub(super) only_over: bool,
+}
+
+/// What the writer does next.
+pub(super) enum Step {
+    Key(Key, Op, u64),
+    /// Everything that came in before it has been written: tells so.
+    Barrier(SyncSender<io::Result<()>>),
+}
+
+enum Queued {
+    Key(Key),
+    Barrier(SyncSender<io::Result<()>>),
+}
+
+struct Entry {
+    op: Op,
+    /// The number of the last word about the key, by which the writer sees that what it wrote is not that any more.
+    word: u64,
+    is_queued: bool,
+    /// Whether an attempt to write it failed.
+    has_failed: bool,
+}
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Pending {
+    entries: HashMap<Key, Entry, RandomState>,
+    queue: VecDeque<Queued>,
+    words: u64,
+    /// Keys of which something older may still be on the disk, since the disk refused to change it.
+    pub(super) failed: usize,
+    pub(super) is_closed: bool,
+}
+
+impl Pending {
+    /// What is about to be done about a key.
+    pub(super) fn op(&self, key: KeyRef<'_>) -> Option<&Op> {
+        self.entries.get(&key.to_key()).map(|entry| &entry.op)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Queues a put, unless too much is queued: then the key is removed, for an older value must not come back. Whether
+    /// it was queued.
+    pub(super) fn put(&mut self, key: Key, put: Put) -> bool {
+        let has_room = self.entries.len() < PUTS_MAX || self.entries.contains_key(&key);
+        self.set(key, if has_room { Op::Put(put) } else { Op::Remove });
+        has_room
+    }
+
+    /// Queues a removal, always.
+    pub(super) fn remove(&mut self, key: Key) {
+        self.set(key, Op::Remove);
+    }
+
+    pub(super) fn barrier(&mut self, done: SyncSender<io::Result<()>>) {
+        self.queue.push_back(Queued::Barrier(done));
+    }
+
+    /// Forgets every key. Barriers stay.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.failed = 0;
+        self.queue.retain(|queued| matches!(queued, Queued::Barrier(_)));
+    }
+
+    /// Takes the next step. Its key stays readable until [`Pending::done`].
+    pub(super) fn next(&mut self) -> Option<Step> {
+        loop {
+            match self.queue.pop_front()? {
+                Queued::Barrier(done) => return Some(Step::Barrier(done)),
+                Queued::Key(key) => {
+                    if let Some(entry) = self.entries.get_mut(&key) {
+                        entry.is_queued = false;
+                        return Some(Step::Key(key, entry.op.clone(), entry.word));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A step was taken. Whether it could be written; else its key is queued again.
+    pub(super) fn done(&mut self, key: Key, word: u64, is_written: bool) {
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        if entry.word != word {
+            // Something newer was said meanwhile, and is queued.
+            return;
+        }
+        if is_written {
+            self.failed -= usize::from(entry.has_failed);
+            self.entries.remove(&key);
+            return;
+        }
+        self.failed += usize::from(!entry.has_failed);
+        entry.has_failed = true;
+        entry.is_queued = true;
+        self.queue.push_back(Queued::Key(key));
+    }
+
+    fn set(&mut self, key: Key, op: Op) {
+        self.words += 1;
+        let entry = self.entries.entry(key.clone()).or_insert(Entry {
+            op: Op::Remove,
+            word: 0,
+            is_queued: false,
+            has_failed: false,
+        });
+        entry.op = op;
+        entry.word = self.words;
+        if !entry.is_queued {
+            entry.is_queued = true;
+            self.queue.push_back(Queued::Key(key));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The two files, what waits to be written to them, and how a key is found and replaced in them.
+
+use std::{
+    io,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use wayside_decide::link::Link;
+
+use super::{
+    Found, OnDisk,
+    pending::{self, Op, Pending, Put},
+    record::{Kind, Record},
+    shelf::Shelf,
+};
+use crate::{
+    codec,
+    counts::Counters,
+    epochs::Epochs,
+    key::{Key, KeyRef},
+};
+
+/// The size of a usual bucket: what the kernel reads at once anyway.
+pub(super) const BUCKET_BYTES: usize = 4096;
+/// The size of a bucket for large links: more than the largest link takes.
+pub(super) const LARGE_BUCKET_BYTES: usize = 64 * 1024;
+/// The largest record of the usual size, in bytes.
+const USUAL_BYTES_MAX: usize = BUCKET_BYTES / 3;
+
+/// What readers and the writer share.
+pub(super) struct Store {
+    pub(super) usual: Shelf,
+    pub(super) large: Shelf,
+    pub(super) pending: Mutex<Pending>,
+    pub(super) wake: Condvar,
+    pub(super) epochs: Arc<Epochs>,
+    /// Whether the epochs are others than those that are kept.
+    pub(super) has_new_epochs: AtomicBool,
+    pub(super) was_there: bool,
+    pub(super) counters: Counters,
+    pub(super) has_told_reading: AtomicBool,
+}
+
+impl Store {
+    /// See [`super::Disk::read_now`].
+    pub(super) fn read_now(&self, key: KeyRef<'_>) -> Found {
+        if let Some(found) = self.queued(key) {
+            return found;
+        }
+        let bucket = self.usual.bucket_of(key);
+        let mut bytes = [0; BUCKET_BYTES];
+        match self.usual.read_now(bucket, &mut bytes) {
+            Some(()) => self.find(&self.usual, bucket, &bytes, key),
+            None => Found::Unknown,
+        }
+    }
+
+    /// See [`super::Disk::read`].
+    pub(super) fn read(&self, key: KeyRef<'_>) -> Option<OnDisk> {
+        let read = || -> io::Result<Found> {
+            if let Some(found) = self.queued(key) {
+                return Ok(found);
+            }
+            for shelf in [&self.usual, &self.large] {
+                let bucket = shelf.bucket_of(key);
+                let found = self.find(shelf, bucket, &shelf.read(bucket)?, key);
+                if !matches!(found, Found::Unknown) {
+                    return Ok(found);
+                }
+            }
+            Ok(Found::Nothing)
+        };
+        match read() {
+            Ok(Found::Link(link)) => Some(link),
+            Ok(Found::Nothing | Found::Unknown) => None,
+            Err(error) => {
+                self.counters.errors.add(1);
+                if !self.has_told_reading.swap(true, Ordering::Relaxed) {
+                    tracing::error!(%error, "read links from disk; what cannot be read is loaded anew");
+                }
+                None
+            }
+        }
+    }
+
+    /// See [`super::Disk::remove`].
+    pub(super) fn remove(&self, key: Key) {
+        let mut pending = self.pending();
+        pending.remove(key);
+        if pending.len() >= pending::KEYS_MAX {
+            tracing::error!("the disk does not keep up with changes; forgetting the links that it keeps");
+            pending.clear();
+            self.epochs.begin();
+            self.epochs.end_earlier();
+            self.has_new_epochs.store(true, Ordering::SeqCst);
+        }
+        drop(pending);
+        self.wake.notify_one();
+    }
+
+    /// Keeps the epochs as they are now.
+    pub(super) fn keep_epochs(&self) -> io::Result<()> {
+        self.usual.write_epochs(self.epochs.current(), self.epochs.floor())
+    }
+
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.usual.disk_bytes() + self.large.disk_bytes()
+    }
+
+    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
+        // Never left half changed.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the queue says about a key.
+    fn queued(&self, key: KeyRef<'_>) -> Option<Found> {
+        let pending = self.pending();
+        Some(match pending.op(key)? {
+            Op::Remove => self.missed(),
+            // Whether there is something to write over is not known yet.
+            Op::Put(put) if put.only_over => self.missed(),
+            Op::Put(put) => self.hit(&put.value, put.loaded_s, put.epoch, put.hits),
+        })
+    }
+
+    fn find(&self, shelf: &Shelf, bucket: u64, bytes: &[u8], key: KeyRef<'_>) -> Found {
+        let mut records = shelf.records(bucket, bytes);
+        let found = records.by_ref().find(|record| record.is_of(key));
+        if records.is_damaged {
+            self.counters.damaged.add(1);
+        }
+        match found {
+            None => self.missed(),
+            Some(record) if record.epoch < self.epochs.floor() => self.missed(),
+            Some(record) if record.kind == Kind::Elsewhere => Found::Unknown,
+            Some(record) => self.hit(record.value, record.loaded_s, record.epoch, record.hits),
+        }
+    }
+
+    fn hit(&self, value: &[u8], loaded_s: u64, epoch: u32, hits: u16) -> Found {
+        let Some(link) = codec::decode(value) else {
+            self.counters.damaged.add(1);
+            return self.missed();
+        };
+        self.counters.hits.add(1);
+        self.counters.bytes_read.add(value.len());
+        Found::Link(OnDisk {
+            link,
+            loaded_s,
+            epoch,
+            hits,
+        })
+    }
+
+    fn missed(&self) -> Found {
+        self.counters.misses.add(1);
+        Found::Nothing
+    }
+
+    /// See [`super::Disk::put`].
+    pub(super) fn put(&self, key: &Key, link: &Link, loaded_s: u64, epoch: u32, hits: u32, only_over: bool) {
+        let mut value = Vec::with_capacity(128);
+        let is_encoded = codec::encode(link, &mut value).is_some();
+        let mut pending = self.pending();
+        // What cannot be written must not leave something older behind.
+        if !is_encoded || value.len() + key.path.len() > LARGE_BUCKET_BYTES - USUAL_BYTES_MAX {
+            pending.remove(key.clone());
+            self.counters.dropped.add(1);
+            return;
+        }
+        let put = Put {
+            value: value.into(),
+            loaded_s,
+            epoch,
+            hits: u16::try_from(hits).unwrap_or(u16::MAX),
+            only_over,
+        };
+        if !pending.put(key.clone(), put) {
+            self.counters.dropped.add(1);
+        }
+        drop(pending);
+        self.wake.notify_one();
+    }
+
+    /// Does what is to be done about a key; how many bytes that wrote.
+    pub(super) fn write(&self, key: &Key, op: &Op) -> io::Result<usize> {
+        let Op::Put(put) = op else {
+            return self.write_over(&self.usual, key, None, false);
+        };
+        let record = Record {
+            site: key.site,
+            path: key.path.as_bytes(),
+            kind: Kind::Link,
+            epoch: put.epoch,
+            loaded_s: put.loaded_s,
+            hits: put.hits,
+            value: &put.value,
+        };
+        if record.bytes() <= USUAL_BYTES_MAX {
+            return self.write_over(&self.usual, key, Some(record), put.only_over);
+        }
+        // The link before the note that says where it is.
+        self.write_over(&self.large, key, Some(record), false)?;
+        let note = Record {
+            kind: Kind::Elsewhere,
+            value: &[],
+            ..record
+        };
+        let written = self.write_over(&self.usual, key, Some(note), put.only_over)?;
+        Ok(written + LARGE_BUCKET_BYTES)
+    }
+
+    /// Replaces the record of a key by another, or by none.
+    fn write_over(&self, shelf: &Shelf, key: &Key, new: Option<Record<'_>>, only_over: bool) -> io::Result<usize> {
+        let key = key.view();
+        let taken = shelf.take(shelf.bucket_of(key))?;
+        let mut found = taken.records();
+        let mut records: Vec<Record<'_>> = found.by_ref().collect();
+        self.counters.damaged.add(usize::from(found.is_damaged));
+        let old = records.iter().position(|record| record.is_of(key));
+        if old.is_none() && (new.is_none() || only_over) {
+            return Ok(0);
+        }
+        let old = old.map(|old| records.swap_remove(old));
+        let new = new.map(|new| Record {
+            hits: new.hits.max(old.map_or(0, |old| old.hits)),
+            ..new
+        });
+        let floor = self.epochs.floor();
+        records.retain(|record| record.epoch >= floor);
+        let room = usize::try_from(shelf.header().bucket_bytes).unwrap_or(0);
+        make_room(&mut records, room.saturating_sub(new.map_or(0, |new| new.bytes())));
+        // The newest first: what is behind a damaged record is lost.
+        records.splice(0..0, new);
+        let written = taken.replace(&records)?;
+        self.counters.bytes_written.add(written);
+        Ok(written)
+    }
+}
+
+/// Leaves of `records` what fits into `room` bytes: those asked for most, of equals the newest.
+fn make_room(records: &mut Vec<Record<'_>>, room: usize) {
+    let mut bytes: usize = records.iter().map(Record::bytes).sum();
+    if bytes <= room {
+        return;
+    }
+    records.sort_unstable_by_key(|record| std::cmp::Reverse((record.hits, record.loaded_s)));
+    while bytes > room
+        && let Some(least) = records.pop()
+    {
+        bytes -= least.bytes();
+    }
+}

@@ -1,0 +1,137 @@
+//! The thread that writes what is queued, and what it does about a disk that refuses.
+//!
+//! A link that cannot be written is given up, and what was kept for its key is removed, so that nothing older comes
+//! back. A removal that cannot be written stays queued, where readers see it, and no flush succeeds until it is done.
+
+use std::{
+    io,
+    sync::{PoisonError, atomic::Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    pending::{Op, Step},
+    store::Store,
+};
+
+/// How long the writer rests after the disk has refused a removal.
+const REST: Duration = Duration::from_millis(100);
+/// How long nothing is put after the disk has refused something.
+const PUT_REST: Duration = Duration::from_secs(1);
+/// How long the disk must have worked to be called well again.
+const WELL_AFTER: Duration = Duration::from_secs(30);
+
+/// What the writer remembers of failures.
+#[derive(Default)]
+struct Trouble {
+    last: Option<Instant>,
+    is_told: bool,
+}
+
+impl Trouble {
+    fn is_within(&self, time: Duration) -> bool {
+        self.last.is_some_and(|last| last.elapsed() < time)
+    }
+
+    fn happened(&mut self, error: &io::Error) {
+        self.last = Some(Instant::now());
+        if !self.is_told {
+            tracing::error!(%error, "write links to disk; going on without, until that works again");
+        }
+        self.is_told = true;
+    }
+
+    fn wrote(&mut self) {
+        if self.is_told && !self.is_within(WELL_AFTER) {
+            tracing::info!("links are written to disk again");
+            self.is_told = false;
+        }
+    }
+}
+
+impl Store {
+    /// Writes until the queue is closed and empty.
+    pub(super) fn write_queued(&self) {
+        let mut trouble = Trouble::default();
+        while let Some(step) = self.next_step() {
+            self.catch_up_epochs(&mut trouble);
+            match step {
+                Step::Barrier(done) => {
+                    // Who asked may have gone; the next one asks again.
+                    let _ = done.send(self.sync());
+                }
+                Step::Key(key, op, word) => {
+                    let written = self.write_or_remove(&key, op, &mut trouble);
+                    let mut pending = self.pending();
+                    let is_closed = pending.is_closed;
+                    // At the end nobody waits for a broken disk: the kept place in the feed is before this change.
+                    pending.done(key, word, written || is_closed);
+                    drop(pending);
+                    if !written && !is_closed {
+                        thread::sleep(REST);
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_step(&self) -> Option<Step> {
+        let mut pending = self.pending();
+        loop {
+            match pending.next() {
+                Some(step) => return Some(step),
+                None if pending.is_closed => return None,
+                None => pending = self.wake.wait(pending).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    /// Nothing of a new epoch may be on the disk before the disk knows the epoch.
+    fn catch_up_epochs(&self, trouble: &mut Trouble) {
+        while self.has_new_epochs.swap(false, Ordering::SeqCst) {
+            if let Err(error) = self.keep_epochs() {
+                trouble.happened(&error);
+                if self.pending().is_closed {
+                    return;
+                }
+                self.has_new_epochs.store(true, Ordering::SeqCst);
+                thread::sleep(REST);
+            }
+        }
+    }
+
+    /// Whether nothing older than `op` is left on the disk.
+    fn write_or_remove(&self, key: &crate::key::Key, op: Op, trouble: &mut Trouble) -> bool {
+        let is_put = matches!(op, Op::Put(_));
+        if !is_put || !trouble.is_within(PUT_REST) {
+            match self.write(key, &op) {
+                Ok(written) => {
+                    if written > 0 {
+                        trouble.wrote();
+                    }
+                    return true;
+                }
+                Err(error) => {
+                    self.counters.errors.add(1);
+                    trouble.happened(&error);
+                }
+            }
+        }
+        if !is_put {
+            return false;
+        }
+        self.counters.dropped.add(1);
+        self.write(key, &Op::Remove).is_ok()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.pending().failed > 0 {
+            return Err(io::Error::other(
+                "links that changed could not be removed from the disk",
+            ));
+        }
+        self.usual.sync()?;
+        self.large.sync()
+    }
+}

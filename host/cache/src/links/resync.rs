@@ -1,0 +1,95 @@
+//! Checking everything that is held, when the feed cannot go on from where the node was.
+//!
+//! What is held goes on being served meanwhile. [`LinkCache::begin_resync`] begins an epoch; the caller reads what the
+//! origin has, piece by piece, into [`LinkCache::confirm`]; [`LinkCache::end_resync`] drops what nobody confirmed.
+//! What is loaded meanwhile is of the new epoch and needs no confirmation, and the feed that the caller follows next
+//! begins before the first piece, so nothing that changes meanwhile is missed.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use wayside_decide::{link::Link, site::SiteId};
+
+use super::{Held, LinkCache};
+use crate::key::KeyRef;
+
+impl LinkCache {
+    /// From now on, what is held has to be confirmed. May wait for the disk.
+    ///
+    /// # Errors
+    /// When the disk cannot keep the epoch.
+    pub fn begin_resync(&self) -> io::Result<()> {
+        self.shared.epochs.begin();
+        self.keep_epochs()
+    }
+
+    /// The origin has this link: what is held for it is that from now on. Nothing is held that was not.
+    pub fn confirm(&self, site: SiteId, path: &str, link: &Link, now: Instant) {
+        let shared = &self.shared;
+        let key = KeyRef { site, path };
+        let epoch = shared.epochs.current();
+        let flights = shared.flights.lock();
+        let held = shared.memory.peek(&key);
+        if held.as_ref().is_some_and(|held| held.epoch >= epoch) {
+            // Loaded since: newer than what the caller has read.
+            return;
+        }
+        if let Some(before) = held
+            && let Some(held) = Held::aged(
+                Some(link.clone()),
+                shared.lifetime(key, true),
+                Duration::ZERO,
+                epoch,
+                now,
+            )
+        {
+            shared
+                .memory
+                .insert(key.to_key(), Arc::new(held.with_hits(before.hits())));
+        }
+        if let Some(disk) = &shared.disk {
+            disk.confirm(&key.to_key(), link, shared.clock.seconds(now), epoch);
+        }
+        drop(flights);
+    }
+
+    /// Whether the disk has work enough: whoever confirms should wait a little.
+    #[must_use]
+    pub fn is_disk_busy(&self) -> bool {
+        self.shared.disk.as_ref().is_some_and(|disk| disk.is_busy())
+    }
+
+    /// Drops everything that was not confirmed. May wait for the disk.
+    ///
+    /// # Errors
+    /// When the disk cannot keep the epoch.
+    pub fn end_resync(&self) -> io::Result<()> {
+        let shared = &self.shared;
+        let flights = shared.flights.lock();
+        shared.epochs.end_earlier();
+        for generation in &shared.generations {
+            generation.fetch_add(1, Ordering::SeqCst);
+        }
+        let floor = shared.epochs.floor();
+        shared.memory.retain(|_, held| held.epoch >= floor);
+        drop(flights);
+        self.keep_epochs()
+    }
+
+    /// Forgets everything. May wait for the disk.
+    ///
+    /// # Errors
+    /// When the disk cannot keep that.
+    pub fn invalidate_all(&self) -> io::Result<()> {
+        self.shared.flights.lock().clear();
+        self.shared.epochs.begin();
+        self.end_resync()
+    }
+
+    fn keep_epochs(&self) -> io::Result<()> {
+        self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.keep_epochs())
+    }
+}

@@ -1,0 +1,355 @@
+//! Memory and disk together: restarts, ages, and invalidations against everything that is under way.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Handle;
+use wayside_decide::site::SiteId;
+
+use super::{LinkCache, Loader, Lookup, SITE, Settings, held_target, link};
+use crate::{
+    clock::{Kept, NodeClock},
+    disk::{self, Disk},
+    load::{LoadError, LoadLink, Loaded},
+};
+
+fn settings() -> Settings {
+    Settings {
+        bytes_max: 1 << 20,
+        ttl: Duration::from_secs(100),
+        negative_ttl: Duration::from_secs(5),
+        stale_max: Duration::from_secs(86_400),
+        load_timeout: Duration::from_millis(500),
+    }
+}
+
+/// Opens the disk; waits until whatever is still under way on it has ended.
+async fn open(folder: &Path) -> Arc<Disk> {
+    let settings = disk::Settings {
+        folder: folder.to_owned(),
+        bytes_max: 1 << 20,
+    };
+    loop {
+        if let Some(disk) = Disk::open(&settings) {
+            return Arc::new(disk);
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A cache on what `folder` keeps, whose calendar is at `wall_s`.
+async fn start(folder: &Path, loader: &Arc<Loader>, kept: Option<Kept>, wall_s: u64) -> (LinkCache, Arc<Disk>) {
+    let clock = NodeClock::resume(kept, wall_s, Instant::now());
+    let disk = open(folder).await;
+    let shared: Arc<dyn LoadLink> = Arc::clone(loader) as Arc<dyn LoadLink>;
+    let cache = LinkCache::new(settings(), clock, Some(Arc::clone(&disk)), shared, Handle::current());
+    (cache, disk)
+}
+
+fn loader(answer: Loaded) -> Arc<Loader> {
+    Arc::new(Loader {
+        loads: AtomicU64::new(0),
+        gate: tokio::sync::Semaphore::new(1_000),
+        answer: Mutex::new(answer),
+    })
+}
+
+fn answer(loader: &Loader, answer: Loaded) {
+    *loader.answer.lock().expect("lock") = answer;
+}
+
+fn away() -> Loaded {
+    Err(LoadError::Failed("origin away".into()))
+}
+
+async fn loaded(cache: &LinkCache, path: &str) -> Option<String> {
+    let held = cache.load(SITE, path).await.ok()?;
+    held.link.as_ref().map(|link| link.target.to_string())
+}
+
+#[tokio::test]
+async fn what_was_loaded_is_served_after_a_restart_without_the_origin_whatever_the_calendar_did() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(link("https://a.example/"))));
+    let day = 86_400;
+    let begin = 100 * day;
+    let (cache, disk) = start(folder.path(), &origin, None, begin).await;
+    assert!(loaded(&cache, "/a").await.is_some());
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    answer(&origin, away());
+    let kept = Some(Kept {
+        node_s: begin,
+        wall_s: begin,
+    });
+    for (what, wall_s, is_served) in [
+        ("a minute later", begin + 60, true),
+        ("an hour later, or set ahead by one", begin + 3_600, true),
+        ("set back by an hour", begin - 3_600, true),
+        ("a day and an hour later", begin + day + 3_600, false),
+    ] {
+        let (cache, disk) = start(folder.path(), &origin, kept, wall_s).await;
+        let found = loaded(&cache, "/a").await;
+        assert_eq!(found.is_some(), is_served, "{what}");
+        // It ages on, by the clock that nobody sets.
+        if let Lookup::Held(_) = cache.look_up(SITE, "/a", Instant::now()) {
+            let later = Instant::now() + Duration::from_secs(day + 200);
+            assert_eq!(held_target(cache.look_up(SITE, "/a", later)), None, "{what}");
+        }
+        drop((cache, disk));
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_forgotten_on_disk_and_absence_is_never_kept_there() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(None));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    assert_eq!(loaded(&cache, "/new").await, None);
+    // The link is published: the push ends what was known, and nothing old comes back from anywhere.
+    answer(&origin, Ok(Some(link("https://a.example/"))));
+    cache.invalidate(SITE, "/new");
+    assert_eq!(loaded(&cache, "/new").await.as_deref(), Some("https://a.example/"));
+    answer(&origin, Ok(Some(link("https://b.example/"))));
+    cache.invalidate(SITE, "/new");
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    answer(&origin, away());
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    assert_eq!(loaded(&cache, "/new").await, None, "the old target was forgotten");
+    // Deleted: a refresh finds nothing, and then the disk has nothing either.
+    answer(&origin, Ok(Some(link("https://c.example/"))));
+    assert!(loaded(&cache, "/gone").await.is_some());
+    cache.invalidate(SITE, "/gone");
+    answer(&origin, Ok(None));
+    assert_eq!(loaded(&cache, "/gone").await, None);
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    answer(&origin, away());
+    let (cache, _) = start(folder.path(), &origin, None, 0).await;
+    assert_eq!(loaded(&cache, "/gone").await, None);
+    assert_eq!(
+        cache.load(SITE, "/gone").await.map(|_| ()),
+        away().map(|_| ()),
+        "unknown, not absent: a 404 is never kept"
+    );
+}
+
+#[tokio::test]
+async fn a_dead_origin_is_asked_once_a_while_however_many_links_are_stale() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(link("https://a.example/"))));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    for number in 0..500 {
+        assert!(loaded(&cache, &format!("/{number}")).await.is_some());
+    }
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    answer(&origin, away());
+    let before = origin.loads.load(Ordering::SeqCst);
+    let kept = Kept { node_s: 0, wall_s: 0 };
+    let (cache, _disk) = start(folder.path(), &origin, Some(kept), 1_000).await;
+    for number in 0..500 {
+        assert!(
+            loaded(&cache, &format!("/{number}")).await.is_some(),
+            "stale, and served"
+        );
+        tokio::task::yield_now().await;
+    }
+    let asked = origin.loads.load(Ordering::SeqCst) - before;
+    assert!(asked <= 70, "{asked} loads for 500 stale links");
+}
+
+#[tokio::test]
+async fn popular_links_are_renewed_ahead_and_are_in_memory_after_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(link("https://a.example/"))));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    for path in ["/hot", "/warm", "/cold"] {
+        assert!(loaded(&cache, path).await.is_some());
+    }
+    let sample = |path, times, at| {
+        for _ in 0..times {
+            let Lookup::Held(held) = cache.look_up(SITE, path, at) else {
+                panic!("{path} is held");
+            };
+            cache.sample(SITE, path, &held, at);
+        }
+    };
+    let now = Instant::now();
+    sample("/hot", 5, now);
+    sample("/warm", 1, now);
+    assert_eq!(origin.loads.load(Ordering::SeqCst), 3, "all are fresh for long");
+    let popular = cache.popular(10);
+    let paths: Vec<&str> = popular.iter().map(|popular| &*popular.path).collect();
+    assert_eq!(paths, ["/hot", "/warm"], "the most popular first");
+    // 90 to 110 s is the time to live; at 88 s at least the popular one is renewed, the other is not yet popular.
+    let soon = now + Duration::from_secs(88);
+    answer(&origin, Ok(Some(link("https://b.example/"))));
+    for second in 0..25 {
+        let at = soon + Duration::from_secs(second);
+        if let Lookup::Held(held) = cache.look_up(SITE, "/hot", at) {
+            cache.sample(SITE, "/hot", &held, at);
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if held_target(cache.look_up(SITE, "/hot", now)).as_deref() == Some("https://b.example/") {
+            break;
+        }
+    }
+    assert_eq!(
+        held_target(cache.look_up(SITE, "/hot", now)).as_deref(),
+        Some("https://b.example/")
+    );
+    assert!(cache.popular(1)[0].hits >= 5, "a renewal keeps what was counted");
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    let (cache, _disk) = start(folder.path(), &origin, None, 0).await;
+    for popular in &popular {
+        assert!(cache.warm(popular, Instant::now()), "there is room");
+    }
+    assert_eq!(cache.size().entries, 2);
+}
+
+#[tokio::test]
+async fn a_resync_serves_on_confirms_what_is_there_and_drops_the_rest() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(link("https://old.example/"))));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    for path in ["/same", "/changed", "/gone", "/disk-changed", "/disk-gone"] {
+        assert!(loaded(&cache, path).await.is_some());
+    }
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    for path in ["/same", "/changed", "/gone"] {
+        assert!(loaded(&cache, path).await.is_some(), "into memory");
+    }
+    answer(&origin, away());
+    cache.begin_resync().expect("begin");
+    let now = Instant::now();
+    let held = |path| held_target(cache.look_up(SITE, path, now));
+    assert_eq!(held("/gone").as_deref(), Some("https://old.example/"), "served on");
+    for (path, target) in [
+        ("/same", "https://old.example/"),
+        ("/changed", "https://new.example/"),
+        ("/disk-changed", "https://new.example/"),
+        ("/never-held", "https://new.example/"),
+    ] {
+        cache.confirm(SITE, path, &link(target), now);
+    }
+    cache.end_resync().expect("end");
+    disk.flush().expect("flush");
+    assert_eq!(held("/same").as_deref(), Some("https://old.example/"));
+    assert_eq!(held("/changed").as_deref(), Some("https://new.example/"));
+    assert_eq!(held("/gone"), None);
+    assert_eq!(
+        loaded(&cache, "/disk-changed").await.as_deref(),
+        Some("https://new.example/")
+    );
+    for path in ["/gone", "/disk-gone", "/never-held"] {
+        assert_eq!(loaded(&cache, path).await, None, "{path}");
+    }
+}
+
+/// An origin whose links change all the time: a link's target says its version.
+struct Changing {
+    versions: Mutex<HashMap<String, u64>>,
+}
+
+impl LoadLink for Changing {
+    fn load<'a>(&'a self, _: SiteId, path: &'a str) -> std::pin::Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
+        Box::pin(async move {
+            let version = self.versions.lock().expect("lock").get(path).copied().unwrap_or(0);
+            // The answer is taken; it arrives later.
+            for _ in 0..version % 5 {
+                tokio::task::yield_now().await;
+            }
+            // One of four versions is "no such link".
+            let there = !version.is_multiple_of(4);
+            Ok(there.then(|| link(&format!("https://v{version}.example/"))))
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_gets_anything_older_than_the_last_change_that_was_pushed() {
+    const KEYS: u64 = 40;
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Arc::new(Changing {
+        versions: Mutex::default(),
+    });
+    let clock = NodeClock::resume(None, 0, Instant::now());
+    // So little memory that links go to disk and back all the time.
+    let settings = Settings {
+        bytes_max: 8 * 1024,
+        ..settings()
+    };
+    let shared: Arc<dyn LoadLink> = Arc::clone(&origin) as Arc<dyn LoadLink>;
+    let cache = LinkCache::new(
+        settings,
+        clock,
+        Some(open(folder.path()).await),
+        shared,
+        Handle::current(),
+    );
+    let pushed: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
+    let changer = tokio::spawn({
+        let (cache, pushed, origin) = (cache.clone(), Arc::clone(&pushed), Arc::clone(&origin));
+        async move {
+            for round in 1..4_000_u64 {
+                let number = round.wrapping_mul(2_654_435_761) % KEYS;
+                let path = format!("/{number}");
+                let version = {
+                    let mut versions = origin.versions.lock().expect("lock");
+                    let version = versions.entry(path.clone()).or_default();
+                    *version += 1;
+                    *version
+                };
+                cache.invalidate(SITE, &path);
+                pushed[usize::try_from(number).expect("number")].store(version, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let readers: Vec<_> = (0..6_u64)
+        .map(|reader| {
+            let (cache, pushed, origin) = (cache.clone(), Arc::clone(&pushed), Arc::clone(&origin));
+            tokio::spawn(async move {
+                for round in 0..4_000_u64 {
+                    let number = (round * 31 + reader * 17) % KEYS;
+                    let path = format!("/{number}");
+                    let at_least = pushed[usize::try_from(number).expect("number")].load(Ordering::SeqCst);
+                    let held = match cache.look_up(SITE, &path, Instant::now()) {
+                        Lookup::Held(held) => held,
+                        Lookup::Missing => cache.load(SITE, &path).await.expect("load"),
+                    };
+                    let Some(link) = &held.link else {
+                        // The origin had no other version than the one that was pushed before: if that one is a
+                        // link, "there is none" is an old miss.
+                        let now = origin.versions.lock().expect("lock").get(&path).copied().unwrap_or(0);
+                        assert!(now != at_least || now.is_multiple_of(4), "{path}: an old miss");
+                        continue;
+                    };
+                    let version: u64 = link.target.host()[1..]
+                        .split('.')
+                        .next()
+                        .and_then(|text| text.parse().ok())
+                        .expect("version");
+                    assert!(version >= at_least, "{path}: {version}, and {at_least} was pushed");
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.await.expect("reader");
+    }
+    changer.await.expect("changer");
+}

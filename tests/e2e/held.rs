@@ -1,0 +1,180 @@
+//! What a node holds on its disk: served after any end, whatever happened to the files, and never older than what was
+//! pushed.
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+
+use crate::{
+    harness::{Process, eventually, request},
+    outages::{cli, start_edge, start_origin},
+};
+
+const LINKS: usize = 40;
+
+/// An origin with links, and the folder in which it and an edge keep what they have.
+struct Setting {
+    folder: TempDir,
+    origin: Option<Process>,
+    url: String,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let origin = start_origin(folder.path(), "127.0.0.1:0");
+        let url = format!("http://{}", origin.origin.expect("an origin"));
+        cli(
+            folder.path(),
+            &url,
+            &["site", "add", "apart", "--host", "apart.example"],
+        );
+        for number in 0..LINKS {
+            let (path, target) = (format!("/{number}"), format!("https://{number}.example/"));
+            cli(folder.path(), &url, &["link", "add", "apart", &path, &target]);
+        }
+        Self {
+            folder,
+            origin: Some(origin),
+            url,
+        }
+    }
+
+    fn edge(&self) -> Process {
+        start_edge(self.folder.path(), &self.url)
+    }
+
+    fn kill_origin(&mut self) {
+        self.origin.take().expect("it runs").kill();
+    }
+
+    fn kept(&self) -> std::path::PathBuf {
+        self.folder.path().join("node")
+    }
+}
+
+fn get(edge: &Process, number: usize) -> Option<String> {
+    request(edge.edge(), "GET", "apart.example", &format!("/{number}"), &[]).location()
+}
+
+/// Asks for every link; every answer is right, or there is none. How many there are.
+fn held(edge: &Process) -> usize {
+    let answers = (0..LINKS).filter_map(|number| Some((number, get(edge, number)?)));
+    answers
+        .inspect(|(number, location)| assert_eq!(*location, format!("https://{number}.example/")))
+        .count()
+}
+
+/// Lets a node load everything, and waits until all of it is on its disk.
+fn warm(edge: &Process, kept: &Path) {
+    eventually("the edge has every link", || held(edge) == LINKS);
+    eventually("the node's place in the feed is kept", || {
+        kept.join("position").exists()
+    });
+}
+
+#[test]
+fn a_node_that_was_killed_serves_all_it_held_without_its_origin() {
+    let mut setting = Setting::new();
+    let edge = setting.edge();
+    warm(&edge, &setting.kept());
+    setting.kill_origin();
+    edge.kill();
+    for _ in 0..3 {
+        let edge = start_edge(setting.folder.path(), &setting.url);
+        assert_eq!(held(&edge), LINKS);
+        let from_disk = edge.metric("cache_hits_total{tier=\"disk\"}");
+        assert!(from_disk > 0.5, "{from_disk}");
+        edge.kill();
+    }
+}
+
+#[test]
+fn what_changed_while_the_node_was_away_is_not_served_once_it_follows_again() {
+    let setting = Setting::new();
+    let edge = setting.edge();
+    warm(&edge, &setting.kept());
+    edge.kill();
+    let (folder, url) = (setting.folder.path(), &setting.url);
+    cli(
+        folder,
+        url,
+        &["link", "set", "apart", "/1", "--target", "https://new.example/"],
+    );
+    cli(folder, url, &["link", "rm", "apart", "/2"]);
+    cli(folder, url, &["link", "add", "apart", "/100", "https://100.example/"]);
+    let edge = setting.edge();
+    eventually("the change is seen", || {
+        get(&edge, 1).as_deref() == Some("https://new.example/")
+    });
+    eventually("the removal is seen", || get(&edge, 2).is_none());
+    assert_eq!(get(&edge, 100).as_deref(), Some("https://100.example/"));
+    assert_eq!(get(&edge, 3).as_deref(), Some("https://3.example/"));
+}
+
+#[test]
+fn damaged_files_cost_links_and_nothing_else() {
+    let mut setting = Setting::new();
+    let edge = setting.edge();
+    warm(&edge, &setting.kept());
+    assert_eq!(edge.end(), Some(0));
+    setting.kill_origin();
+    let good = setting.kept();
+    type Damage = fn(&Path);
+    let damages: [(&str, usize, Damage); 8] = [
+        ("nothing", LINKS, |_| {}),
+        ("links cut", 0, |kept| cut(&kept.join("links/usual"))),
+        ("links emptied", 0, |kept| {
+            fs::write(kept.join("links/usual"), "").expect("write")
+        }),
+        ("links of another version", 0, |kept| {
+            flip(&kept.join("links/usual"), &[8, 4096 + 8])
+        }),
+        ("links replaced by a folder", 0, |kept| {
+            replace_by_folder(&kept.join("links/usual"))
+        }),
+        ("the directory torn", LINKS, |kept| {
+            fs::write(kept.join("directory"), "{").expect("write")
+        }),
+        ("the place torn", LINKS, |kept| flip(&kept.join("position"), &[40])),
+        ("the popular links torn", LINKS, |kept| {
+            fs::write(kept.join("popular"), "x").expect("write")
+        }),
+    ];
+    for (what, least, damage) in damages {
+        let folder = tempfile::tempdir().expect("folder");
+        copy(&setting.folder.path().join("origin"), &folder.path().join("origin"));
+        copy(&good, &folder.path().join("node"));
+        damage(&folder.path().join("node"));
+        let edge = start_edge(folder.path(), &setting.url);
+        let found = held(&edge);
+        assert!(found >= least, "{what}: {found} of {LINKS}");
+        assert_eq!(edge.end(), Some(0), "{what}");
+    }
+}
+
+fn cut(path: &Path) {
+    let file = fs::File::options().write(true).open(path).expect("open");
+    file.set_len(10_000).expect("cut");
+}
+
+fn flip(path: &Path, places: &[usize]) {
+    let mut bytes = fs::read(path).expect("read");
+    for at in places {
+        bytes[*at] ^= 4;
+    }
+    fs::write(path, bytes).expect("write");
+}
+
+fn replace_by_folder(path: &Path) {
+    fs::remove_file(path).expect("remove");
+    fs::create_dir(path).expect("folder");
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp")
+        .args(["-r", "--sparse=always"])
+        .args([from, to])
+        .status();
+    assert!(copied.expect("cp").success());
+}
