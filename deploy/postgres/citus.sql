@@ -3,6 +3,14 @@
 
 BEGIN;
 
+-- References come back when both of their ends are distributed.
+ALTER TABLE site_hosts DROP CONSTRAINT site_hosts_tenant_site_id_fkey;
+ALTER TABLE links DROP CONSTRAINT links_tenant_site_id_fkey;
+ALTER TABLE rules DROP CONSTRAINT rules_tenant_site_id_fkey;
+ALTER TABLE policy_versions DROP CONSTRAINT policy_versions_tenant_digest_fkey;
+ALTER TABLE bindings DROP CONSTRAINT bindings_tenant_site_id_fkey;
+ALTER TABLE binding_history DROP CONSTRAINT binding_history_tenant_site_id_fkey;
+
 -- Read with every request and written seldom: a copy on each node.
 SELECT create_reference_table('tokens');
 
@@ -17,6 +25,19 @@ SELECT create_distributed_table('policy_versions', 'tenant', colocate_with => 's
 SELECT create_distributed_table('bindings', 'tenant', colocate_with => 'sites');
 SELECT create_distributed_table('binding_history', 'tenant', colocate_with => 'sites');
 SELECT create_distributed_table('outbox', 'tenant', colocate_with => 'sites');
+
+ALTER TABLE site_hosts ADD CONSTRAINT site_hosts_tenant_site_id_fkey
+    FOREIGN KEY (tenant, site_id) REFERENCES sites (tenant, id) ON DELETE CASCADE;
+ALTER TABLE links ADD CONSTRAINT links_tenant_site_id_fkey
+    FOREIGN KEY (tenant, site_id) REFERENCES sites (tenant, id) ON DELETE CASCADE;
+ALTER TABLE rules ADD CONSTRAINT rules_tenant_site_id_fkey
+    FOREIGN KEY (tenant, site_id) REFERENCES sites (tenant, id) ON DELETE CASCADE;
+ALTER TABLE bindings ADD CONSTRAINT bindings_tenant_site_id_fkey
+    FOREIGN KEY (tenant, site_id) REFERENCES sites (tenant, id) ON DELETE CASCADE;
+ALTER TABLE binding_history ADD CONSTRAINT binding_history_tenant_site_id_fkey
+    FOREIGN KEY (tenant, site_id) REFERENCES sites (tenant, id) ON DELETE CASCADE;
+ALTER TABLE policy_versions ADD CONSTRAINT policy_versions_tenant_digest_fkey
+    FOREIGN KEY (tenant, digest) REFERENCES components (tenant, digest);
 
 -- `record` and `changes` stay the coordinator's own: there is one order of changes.
 

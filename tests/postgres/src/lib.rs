@@ -32,6 +32,8 @@ pub struct Server {
     folder: tempfile::TempDir,
     port: u16,
     process: Option<Child>,
+    /// How large the disk is that new databases are on, when it is one of their own.
+    disk_size: Option<String>,
 }
 
 impl Server {
@@ -48,9 +50,45 @@ impl Server {
         Self::start_in(folder, settings)
     }
 
-    /// A new server in a folder that stands already, such as a small disk.
+    /// A new server whose new databases are on a disk of that size (`16m`), which nobody else sees and which goes with the
+    /// process; none where the system lets nobody make one.
     #[must_use]
-    pub fn start_in(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {
+    pub fn start_with_disk(size: &str, settings: &[(&str, &str)]) -> Option<Self> {
+        let may = is_root()
+            && Command::new("unshare")
+                .args(["--mount", "true"])
+                .output()
+                .is_ok_and(|output| output.status.success());
+        if !may {
+            return None;
+        }
+        let mut server = Self::start_with(settings);
+        server.stop("fast");
+        fs::create_dir(server.folder.path().join("disk")).expect("a folder");
+        server.disk_size = Some(size.to_owned());
+        server.run();
+        let disk = server.folder.path().join("disk");
+        server.psql(
+            "postgres",
+            &format!("CREATE TABLESPACE small LOCATION '{}'", disk.display()),
+        );
+        server.psql("postgres", "ALTER SYSTEM SET default_tablespace = 'small'");
+        server.psql("postgres", "SELECT pg_reload_conf()");
+        Some(server)
+    }
+
+    /// The small disk as this process can reach it.
+    ///
+    /// # Panics
+    /// When the server has none, or does not run.
+    #[must_use]
+    pub fn disk(&self) -> PathBuf {
+        let id = self.process.as_ref().expect("it runs").id();
+        let disk = self.folder.path().join("disk");
+        format!("/proc/{id}/root{}", disk.display()).into()
+    }
+
+    fn start_in(folder: tempfile::TempDir, settings: &[(&str, &str)]) -> Self {
         let data = folder.path().join("data");
         let mut initdb = tool("initdb", folder.path());
         initdb.args([
@@ -66,6 +104,7 @@ impl Server {
             folder,
             port: free_port(),
             process: None,
+            disk_size: None,
         };
         server.run();
         server
@@ -89,6 +128,7 @@ impl Server {
             folder,
             port: free_port(),
             process: None,
+            disk_size: None,
         };
         server.run();
         server
@@ -137,6 +177,20 @@ impl Server {
         String::from_utf8(output).expect("UTF-8").trim().to_owned()
     }
 
+    /// Writes a dump of a database to a new file.
+    pub fn dump(&self, database: &str, to: &Path) {
+        let mut dump = tool("pg_dump", self.folder.path());
+        dump.args(["--format=custom", "--file"]).arg(to);
+        succeed(dump.arg("-d").arg(self.url(database)));
+    }
+
+    /// Reads a dump into an empty database.
+    pub fn restore(&self, database: &str, from: &Path) {
+        let mut restore = tool("pg_restore", self.folder.path());
+        restore.args(["--exit-on-error", "-d"]).arg(self.url(database));
+        succeed(restore.arg(from));
+    }
+
     /// Stops it: `fast` (whoever is connected is told) or `immediate` (as if the power failed).
     pub fn stop(&mut self, mode: &str) {
         let Some(mut process) = self.process.take() else { return };
@@ -160,10 +214,31 @@ impl Server {
         let log = fs::File::options().create(true).append(true).open(log);
         let log = log.expect("a log");
         let mut postgres = tool("postgres", self.folder.path());
+        if let Some(size) = &self.disk_size {
+            let mount = "mount -t tmpfs -o size=\"$1\" tmpfs disk && chown postgres disk && shift && exec \"$@\"";
+            let mut apart = Command::new("unshare");
+            apart.args(["--mount", "sh", "-c", mount, "sh", size]);
+            apart
+                .arg(postgres.get_program())
+                .args(postgres.get_args())
+                .current_dir(self.folder.path());
+            postgres = apart;
+        }
         postgres.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         postgres.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(postgres.spawn().expect("postgres"));
         self.wait_until_ready();
+    }
+
+    /// Waits until this replica has replayed all that its primary wrote so far.
+    pub fn catch_up(&self, primary: &Self) {
+        let written = primary.psql("postgres", "SELECT pg_current_wal_lsn()");
+        let query = format!("SELECT pg_last_wal_replay_lsn() >= '{written}'");
+        let until = Instant::now() + START_MAX;
+        while self.psql("postgres", &query) != "t" {
+            assert!(Instant::now() < until, "the replica does not catch up:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Makes a replica a primary.

@@ -165,10 +165,11 @@ impl PostgresStore {
             .map(|options| pool(options, settings.connections));
         let head = match migrate(&primary_options).await {
             Ok(()) => {
-                let connection = pool(primary_options.clone(), 1);
-                changes::head(&connection)
-                    .await
-                    .map_err(|error| unusable(&primary_options, error))?
+                let once = pool(primary_options.clone(), 1);
+                // Not only read: a record that was restored is another one before anybody is told of it.
+                let head = sequencer::number_all(&once).await;
+                once.close().await;
+                head.map_err(|error| unusable(&primary_options, error))?
             }
             Err(error) => match (&replica, &replica_options) {
                 (Some(replica), Some(options)) if matches!(error, PostgresOpenError::Unreachable { .. }) => {

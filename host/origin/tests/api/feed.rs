@@ -10,13 +10,13 @@ use wayside_upstream::{
 
 use crate::harness::{GEO, Running, link};
 
-async fn next(feed: &mut Feed) -> FeedEvent {
+pub(crate) async fn next(feed: &mut Feed) -> FeedEvent {
     let event = tokio::time::timeout(Duration::from_secs(10), feed.next());
     event.await.expect("in time").expect("an event").expect("no end")
 }
 
 /// The next thing that happened.
-async fn next_change(feed: &mut Feed) -> FeedEvent {
+pub(crate) async fn next_change(feed: &mut Feed) -> FeedEvent {
     loop {
         let event = next(feed).await;
         if event.change != Change::Heartbeat {

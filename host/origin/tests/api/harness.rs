@@ -113,15 +113,21 @@ impl Drop for Running {
 
 impl Running {
     pub(crate) async fn start() -> Self {
+        if let Some(url) = crate::engines::postgres() {
+            return Self::on(&settings(url)).await;
+        }
         let folder = tempfile::tempdir().expect("a folder");
-        let origin = match crate::engines::postgres() {
-            Some(url) => Origin::open_postgres(&settings(url), admission())
-                .await
-                .expect("an origin"),
-            None => Origin::open(&folder.path().join("wayside.db"), admission())
-                .await
-                .expect("an origin"),
-        };
+        let origin = Origin::open(&folder.path().join("wayside.db"), admission()).await;
+        Self::over(origin.expect("an origin"), folder).await
+    }
+
+    /// An origin on Postgres.
+    pub(crate) async fn on(settings: &PostgresSettings) -> Self {
+        let origin = Origin::open_postgres(settings, admission()).await;
+        Self::over(origin.expect("an origin"), tempfile::tempdir().expect("a folder")).await
+    }
+
+    async fn over(origin: Origin, folder: tempfile::TempDir) -> Self {
         let origin = origin.with_heartbeat(Duration::from_millis(50));
         let socket = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
         let base = format!("http://{}", socket.local_addr().expect("an address"));
@@ -140,9 +146,14 @@ impl Running {
     /// As `start`, with acme's site `go` at `go.example.com`.
     pub(crate) async fn with_site() -> Self {
         let running = Self::start().await;
-        let site = json!({"name": "go", "hosts": ["go.example.com"]});
-        running.send("POST", "/v1/sites", &site).await.success(201);
+        running.make_site().await;
         running
+    }
+
+    /// Acme's site `go` at `go.example.com`.
+    pub(crate) async fn make_site(&self) {
+        let site = json!({"name": "go", "hosts": ["go.example.com"]});
+        self.send("POST", "/v1/sites", &site).await.success(201);
     }
 
     pub(crate) fn database(&self) -> PathBuf {

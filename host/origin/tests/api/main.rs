@@ -6,7 +6,8 @@
 
 #![allow(
     clippy::expect_used,
-    reason = "a test says what it expects by failing, its helpers too"
+    clippy::print_stderr,
+    reason = "a test says what it expects by failing, its helpers too, and why it was left out"
 )]
 
 #[macro_use]

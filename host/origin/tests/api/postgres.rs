@@ -1,4 +1,4 @@
-//! The suite on Postgres: one server, a database a test.
+//! The suite on Postgres: one server, a database a test; and what only Postgres can show, each with a server of its own.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,6 +11,10 @@ use std::{
 use wayside_test_postgres::Server;
 
 use crate::engines::{Case, run_on_postgres};
+
+mod order;
+mod outages;
+mod replica;
 
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;

@@ -219,3 +219,35 @@ async fn a_backup_that_is_none_is_refused_and_changes_nothing() {
     assert_eq!(std::fs::read(&database).expect("the record"), before);
     assert_eq!(target_in(&database).await.as_deref(), Some("https://a.example/"));
 }
+
+/// Transactions cannot overlap here: there is one writer at a time, so the order of numbers is that of commits.
+#[tokio::test]
+async fn who_writes_while_another_does_waits_for_its_commit() {
+    let running = Running::with_site().await;
+    let mut feed = running.node().feed(1).await.expect("a feed");
+    let options = SqliteConnectOptions::new().filename(running.database());
+    let other = SqlitePool::connect_with(options).await.expect("a connection");
+    let mut first = other.begin_with("BEGIN IMMEDIATE").await.expect("a transaction");
+    let note = sqlx::query("INSERT INTO changes (site_id, path) VALUES (1, '/first')");
+    note.execute(&mut *first).await.expect("a note");
+    let write = async {
+        let new = link("/second", "https://a.example/");
+        running.send("POST", "/v1/links", &new).await.success(201);
+    };
+    let commit = async {
+        // Nothing is told, and nothing else is written meanwhile.
+        let told = crate::feed::next(&mut feed).await;
+        assert_eq!(told.change, wayside_upstream::protocol::Change::Heartbeat);
+        let told = crate::feed::next(&mut feed).await;
+        assert_eq!(told.change, wayside_upstream::protocol::Change::Heartbeat);
+        first.commit().await.expect("committed");
+    };
+    tokio::join!(write, commit);
+    for (seq, expected) in [(2, "/first"), (3, "/second")] {
+        let told = crate::feed::next_change(&mut feed).await;
+        let wayside_upstream::protocol::Change::Link { path, .. } = told.change else {
+            panic!("no link: {told:?}");
+        };
+        assert_eq!((told.seq, path.as_str()), (seq, expected));
+    }
+}

@@ -13,6 +13,7 @@ use std::{
 
 use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
+use wayside_upstream::protocol::Position;
 
 use super::{changes, heads::Heads};
 use crate::store::StoreError;
@@ -85,15 +86,19 @@ pub(super) async fn run(sequencer: Arc<Sequencer>, pool: PgPool, heads: Arc<Head
     }
 }
 
+/// Numbers all that has been committed so far. The newest position then.
+pub(super) async fn number_all(pool: &PgPool) -> Result<Position, StoreError> {
+    loop {
+        let numbered = changes::number(pool, NUMBERED_AT_ONCE).await?;
+        if numbered.count < u64::from(NUMBERED_AT_ONCE) {
+            return Ok(numbered.head);
+        }
+    }
+}
+
 async fn turn(pool: &PgPool, heads: &Heads, is_asked: bool, pruned: &mut Instant) -> Result<(), StoreError> {
     if is_asked || changes::wait(pool).await? {
-        loop {
-            let numbered = changes::number(pool, NUMBERED_AT_ONCE).await?;
-            heads.tell(numbered.head);
-            if numbered.count < u64::from(NUMBERED_AT_ONCE) {
-                break;
-            }
-        }
+        heads.tell(number_all(pool).await?);
     } else {
         // What another numbered, should its notice have been lost.
         heads.tell(changes::head(pool).await?);

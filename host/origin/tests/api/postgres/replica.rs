@@ -1,0 +1,170 @@
+//! An origin that reads a streaming replica.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wayside_decide::site::SiteId;
+use wayside_origin::{origin::Origin, store::postgres::PostgresSettings};
+use wayside_test_postgres::Server;
+use wayside_upstream::protocol::{Change, Position};
+
+use super::order::origin;
+use crate::{
+    feed::{next, next_change},
+    harness::{Running, admission, link, settings},
+};
+
+fn with_replica(primary: &Server, standby: &Server) -> PostgresSettings {
+    PostgresSettings {
+        replica: Some(standby.url("record")),
+        ..settings(primary.url("record"))
+    }
+}
+
+fn numbered(path: &str, number: u32) -> Value {
+    link(path, &format!("https://a.example/{number}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_told_of_a_change_never_reads_what_was_before() {
+    const CHANGES: u32 = 60;
+    let primary = Server::start();
+    let writer = origin(&primary).await;
+    let standby = primary.standby();
+    let near = Running::on(&with_replica(&primary, &standby)).await;
+    let node = near.node();
+    let mut feed = node.feed(1).await.expect("a feed");
+    let epoch = feed.epoch().expect("an epoch");
+    let writing = async {
+        for number in 0..CHANGES {
+            writer
+                .send("PUT", "/v1/links", &numbered("/a", number))
+                .await
+                .success(200);
+        }
+    };
+    let reading = async {
+        for number in 0..CHANGES {
+            let cursor = next_change(&mut feed).await.seq;
+            assert_eq!(cursor, u64::from(number) + 2, "the replica tells all, in order");
+            let told = Position { epoch, cursor };
+            let found = node
+                .link_since(SiteId(1), "/a", told)
+                .await
+                .expect("an answer")
+                .expect("a link");
+            let found: u32 = found
+                .target
+                .rsplit('/')
+                .next()
+                .expect("a number")
+                .parse()
+                .expect("a number");
+            assert!(found >= number, "told of {number}, and read {found}");
+        }
+    };
+    tokio::join!(writing, reading);
+    // An origin nearer to the primary told a node of more than this replica has.
+    standby.psql("record", "SELECT pg_wal_replay_pause()");
+    writer
+        .send("PUT", "/v1/links", &numbered("/a", CHANGES))
+        .await
+        .success(200);
+    let told = *writer.origin.store().head().borrow();
+    let found = node
+        .link_since(SiteId(1), "/a", told)
+        .await
+        .expect("an answer")
+        .expect("a link");
+    assert_eq!(found.target, format!("https://a.example/{CHANGES}"));
+    assert_eq!(
+        node.directory_since(told).await.expect("a directory").cursor,
+        told.cursor
+    );
+    let mut ahead = node.feed_from(told).await.expect("a feed");
+    assert_eq!(
+        next(&mut ahead).await.change,
+        Change::Heartbeat,
+        "no reason to begin anew"
+    );
+    assert_eq!(next(&mut feed).await.change, Change::Heartbeat, "it does not know yet");
+    standby.psql("record", "SELECT pg_wal_replay_resume()");
+    assert_eq!(next_change(&mut feed).await.seq, told.cursor);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_served_from_the_replica_while_the_primary_is_away() {
+    let mut primary = Server::start();
+    let writer = origin(&primary).await;
+    writer.send("PUT", "/v1/links", &numbered("/a", 1)).await.success(200);
+    let told = *writer.origin.store().head().borrow();
+    let standby = primary.standby();
+    let near = Running::on(&with_replica(&primary, &standby)).await;
+    let node = near.node();
+    let mut feed = node.feed_from(told).await.expect("a feed");
+    assert_eq!(next(&mut feed).await.change, Change::Heartbeat);
+    drop(writer);
+    standby.catch_up(&primary);
+    primary.stop("fast");
+    let found = node.link_since(SiteId(1), "/a", told).await.expect("an answer");
+    assert_eq!(found.expect("a link").target, "https://a.example/1");
+    assert_eq!(
+        node.link_since(SiteId(1), "/none", told).await.expect("an answer"),
+        None
+    );
+    assert_eq!(node.directory().await.expect("a directory").sites.len(), 1);
+    assert_eq!(node.snapshot(None, None).await.expect("a snapshot").links.len(), 1);
+    for _ in 0..5 {
+        assert_eq!(next(&mut feed).await.change, Change::Heartbeat);
+    }
+    let refused = near.send("PUT", "/v1/links", &numbered("/a", 2)).await;
+    assert_eq!(refused.headers["retry-after"], "1");
+    refused.problem(503, "unavailable");
+    // One that starts meanwhile serves nodes, too. (It makes tokens where it can write.)
+    let fresh = Origin::open_postgres(&with_replica(&primary, &standby), admission()).await;
+    let fresh = fresh.expect("an origin on the replica alone");
+    assert_eq!(*fresh.store().head().borrow(), told);
+    primary.run();
+    loop {
+        let reply = near.send("PUT", "/v1/links", &numbered("/a", 3)).await;
+        if reply.status == 200 {
+            break;
+        }
+        reply.problem(503, "unavailable");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // What was refused may have been in its last moment; what was acknowledged is told.
+    let mut found = String::new();
+    while found != "https://a.example/3" {
+        let cursor = next_change(&mut feed).await.seq;
+        let now = Position { cursor, ..told };
+        found = node
+            .link_since(SiteId(1), "/a", now)
+            .await
+            .expect("an answer")
+            .expect("a link")
+            .target;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promoted_replica_is_another_record() {
+    let mut primary = Server::start();
+    let writer = origin(&primary).await;
+    writer.send("PUT", "/v1/links", &numbered("/a", 1)).await.success(200);
+    let standby = primary.standby();
+    standby.catch_up(&primary);
+    // Acknowledged, told, and lost with the primary.
+    standby.psql("record", "SELECT pg_wal_replay_pause()");
+    writer.send("PUT", "/v1/links", &numbered("/a", 2)).await.success(200);
+    let told = *writer.origin.store().head().borrow();
+    drop(writer);
+    primary.stop("immediate");
+    standby.promote();
+    let promoted = Running::on(&settings(standby.url("record"))).await;
+    let body = json!({"site": "go", "path": "/b", "target": "https://b.example/"});
+    promoted.send("POST", "/v1/links", &body).await.success(201);
+    let mut feed = promoted.node().feed_from(told).await.expect("a feed");
+    assert_ne!(feed.epoch(), Some(told.epoch));
+    assert_eq!(next(&mut feed).await.change, Change::Resync);
+}
