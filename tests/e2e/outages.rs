@@ -1,6 +1,6 @@
 //! Edge and origin apart, and what still works when one of them is gone.
 
-use std::{path::Path, process::Command};
+use std::{net::TcpListener, path::Path, process::Command, time::Duration};
 
 use crate::harness::{Process, eventually, request};
 
@@ -121,4 +121,62 @@ fn an_edge_takes_its_token_from_the_file_that_commands_take_theirs_from() {
     );
     let edge = Process::run(edge(&[("WAYSIDE_TOKEN_FILE", token.to_str().expect("path"))]), "admin");
     eventually("the edge is ready", || edge.admin("/readyz").status == 200);
+}
+
+/// A link that cannot be had is not one that there is not: whoever comes for it gets nothing that was decided for those
+/// who have none.
+#[test]
+fn what_is_decided_without_a_link_is_not_decided_for_a_link_that_cannot_be_had() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let origin = start_origin(folder, "127.0.0.1:0");
+    let address = origin.origin.expect("an origin");
+    let url = format!("http://{address}");
+    let run = |words: &str| cli(folder, &url, &words.split_whitespace().collect::<Vec<_>>());
+    run("site add apart --host apart.example");
+    // Held, and not live.
+    run("link add apart /none https://none.example/ --starts-at 2099-01-01T00:00:00Z");
+    run("link add apart /away https://away.example/");
+    let component = crate::harness::repository().join("guest/components/interpreter.wasm");
+    run(&format!("policy push asks {}", component.display()));
+    let program = "program=ask header x-visitor 1 ask target 2 decide 3 decide 4";
+    let bind = [
+        "policy",
+        "bind",
+        "apart",
+        "/",
+        "asks",
+        "--on-failure",
+        "closed",
+        "--set",
+        program,
+    ];
+    cli(folder, &url, &bind);
+    let edge = start_edge(folder, &url);
+    let at = |path: &str, visitor: &str| request(edge.edge(), "GET", "apart.example", path, &[("X-Visitor", visitor)]);
+    let none = || at("/none", "first").location();
+    eventually("the policy decides", || none().as_deref() == Some("https://3.example/"));
+    origin.kill();
+    // In its place one that takes its time, and then says nothing.
+    let (silent, closing) = (
+        TcpListener::bind(address).expect("the origin's port"),
+        Duration::from_secs(2),
+    );
+    std::thread::spawn(move || {
+        for connection in silent.incoming() {
+            std::thread::spawn(move || {
+                std::thread::sleep(closing);
+                drop(connection);
+            });
+        }
+    });
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| at("/away", "second"));
+        // While that one waits for the link, another with the same answers has none, and decides.
+        std::thread::sleep(closing / 4);
+        assert_eq!(at("/none", "second").location().as_deref(), Some("https://3.example/"));
+        assert!(!waits.is_finished(), "too late to show anything");
+        let waited = waits.join().expect("an answer");
+        assert_eq!((waited.status, waited.location()), (503, None), "{waited:?}");
+    });
 }

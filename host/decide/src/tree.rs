@@ -281,13 +281,15 @@ impl Tree {
         Walk::New
     }
 
-    /// The answers along which a walk goes before it ends where no run has been: who has the same will take the same
-    /// run from there.
+    /// The answers along which a walk goes before it ends where no run has been, or waits: who has the same will take the
+    /// same run from there.
     #[must_use]
     pub fn answers_before_new(&self, facts: &dyn Facts) -> Vec<Answer> {
         let mut answers = Vec::new();
         let mut next = self.root.as_ref();
-        while let Some(Node::Ask(inner)) = next {
+        while let Some(Node::Ask(inner)) = next
+            && facts.can_answer(&inner.question)
+        {
             let answer = facts.answer(&inner.question);
             next = inner.edges.get(&answer);
             answers.push(answer);

@@ -55,7 +55,7 @@ pub(crate) enum LinkKnown {
     NotYet,
     /// This is held for the path.
     Held(Arc<Held>),
-    /// It cannot be had. A decision that asked for it is none.
+    /// It cannot be had, which does not mean that there is none: what is decided by asking about it is no decision.
     Unavailable,
 }
 
@@ -319,7 +319,7 @@ impl<T: RequestText> Facts for RequestFacts<T> {
     }
 
     fn can_answer(&self, question: &Question) -> bool {
-        !(question.is_about_link() && matches!(self.link, LinkKnown::NotYet))
+        !question.is_about_link() || self.knows_link()
     }
 }
 

@@ -53,12 +53,38 @@ pub(crate) struct Remembered {
     pub(crate) witnesses: Witnesses<Witness>,
     /// Requests for which there was no decision that could be remembered.
     undecided: AtomicU64,
-    /// Runs under way, by the answers that lead to where no run has been.
-    runs: Mutex<HashMap<Vec<Answer>, watch::Receiver<Option<Landed>>>>,
+    runs: Mutex<Runs>,
     rest: Mutex<Rest>,
 }
 
-type Landed = Result<(), Failure>;
+/// Runs under way.
+type Runs = HashMap<Place, watch::Receiver<Option<Landed>>>;
+
+/// Where a run begins.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Place {
+    /// The answers that lead to where no run has been.
+    answers: Vec<Answer>,
+    /// Whether the link is known. Who does not know it may come to nothing where another decides.
+    has_link: bool,
+}
+
+type Landed = Result<(), Undecided>;
+
+/// Why there is no decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Undecided {
+    /// The policy gave none.
+    Failed(Failure),
+    /// It asked for a link that cannot be had: that is nothing of the policy's.
+    LacksLink,
+}
+
+impl From<Failure> for Undecided {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
 
 /// Whether a guest that is cut off again and again may run.
 #[derive(Debug, Default)]
@@ -73,7 +99,7 @@ impl Rest {
         self.until.is_some_and(|until| now < until)
     }
 
-    fn note(&mut self, result: &Landed, now: Instant) -> Change {
+    fn note(&mut self, result: &Result<(), Failure>, now: Instant) -> Change {
         match result {
             Err(Failure::DeadlineExceeded { .. }) => {
                 self.cut_offs += 1;
@@ -110,73 +136,60 @@ pub(crate) struct Whose<'w> {
     pub(crate) live: &'w LiveBinding,
 }
 
-/// What came of a fresh run.
-pub(crate) struct Fresh {
-    /// The leaf, or why there is none.
-    pub(crate) result: Result<Hit, Failure>,
-    /// Whether the run asked for a link that could not be had.
-    pub(crate) lacked_link: bool,
-}
-
-impl From<Result<Hit, Failure>> for Fresh {
-    fn from(result: Result<Hit, Failure>) -> Self {
-        Self {
-            result,
-            lacked_link: false,
-        }
-    }
-}
-
-/// Decides by a run, this request's or that of another on the same path. `has_link` says whether the facts know the
-/// link: what a run decides without a link that it asked for is not remembered.
+/// Decides by a run, this request's or that of another on the same path. What a run decides without a link that it asked
+/// for is not remembered, and nobody else's.
 pub(crate) async fn decide_anew(
     edge: &Edge,
     whose: Whose<'_>,
     facts: RequestFacts<OwnedText>,
-    has_link: bool,
     now: Instant,
-) -> Fresh {
+) -> Result<Hit, Undecided> {
     let (facts, live) = (Arc::new(facts), whose.live);
     let remembered = &live.remembered;
     for _ in 0..WAITS_MAX {
         if let Err(failure) = remembered.may_run(now) {
             count(edge, live, &Err(failure.clone()), Cost::default());
-            return Err(failure).into();
+            return Err(failure.into());
         }
-        let path = remembered.memory.tree().answers_before_new(&*facts);
-        let mut landing = match remembered.board(path) {
+        let place = Place {
+            answers: remembered.memory.tree().answers_before_new(&*facts),
+            has_link: facts.knows_link(),
+        };
+        let mut landing = match remembered.board(place) {
             Boarding::First(flight) => {
                 // Whoever had this path before has grafted it by now.
-                if let Walk::Found(hit) = remembered.memory.walk(&*facts) {
-                    return Ok(hit).into();
+                if let Some(known) = remembered.look(&facts) {
+                    return known;
                 }
-                let fresh = run(edge, whose, &facts, has_link, now).await;
-                flight.land(fresh.result.as_ref().map(|_| ()).map_err(Clone::clone));
+                let fresh = run(edge, whose, &facts, now).await;
+                flight.land(fresh.as_ref().map(|_| ()).map_err(Clone::clone));
                 return fresh;
             }
             Boarding::Another(landing) => landing,
         };
         match landing.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(Err(Undecided::LacksLink))) => return Err(Undecided::LacksLink),
             // The same answers would be cut off again, and this visitor has waited already.
-            Ok(Some(Err(failure))) if !failure.is_deterministic() => return Err(failure.clone()).into(),
+            Ok(Some(Err(Undecided::Failed(failure)))) if !failure.is_deterministic() => {
+                return Err(failure.clone().into());
+            }
             // Remembered now, unless the paths part further down, or whoever ran it went away.
             Ok(_) | Err(_) => {}
         }
-        if let Walk::Found(hit) = remembered.memory.walk(&*facts) {
-            return Ok(hit).into();
+        if let Some(known) = remembered.look(&facts) {
+            return known;
         }
     }
-    run(edge, whose, &facts, has_link, now).await
+    run(edge, whose, &facts, now).await
 }
 
 async fn run(
     edge: &Edge,
     whose: Whose<'_>,
     facts: &Arc<RequestFacts<OwnedText>>,
-    has_link: bool,
     now: Instant,
-) -> Fresh {
-    let live = whose.live;
+) -> Result<Hit, Undecided> {
+    let (live, has_link) = (whose.live, facts.knows_link());
     let loaded = match &live.guest {
         Ok(loadable) => loadable.guest().await,
         Err(reason) => Err(Failure::Unavailable(reason.to_string())),
@@ -185,7 +198,7 @@ async fn run(
         Ok(guest) => guest,
         Err(failure) => {
             count(edge, live, &Err(failure.clone()), Cost::default());
-            return Err(failure).into();
+            return Err(failure.into());
         }
     };
     let now_s = facts.now_s();
@@ -195,16 +208,11 @@ async fn run(
     count(edge, live, &run.result, run.cost);
     let trace = run.recorder.into_trace();
     if !has_link && trace.iter().any(|(question, _)| question.is_about_link()) {
-        return Fresh {
-            result: Err(Failure::Unavailable(
-                "the link it asked for cannot be had now".to_owned(),
-            )),
-            lacked_link: true,
-        };
+        return Err(Undecided::LacksLink);
     }
     let kept = live.remembered.keep(whose, &trace, run.result, now, now_s);
     edge.metrics.accounts.memories().keep_within();
-    kept.into()
+    Ok(kept?)
 }
 
 fn count(edge: &Edge, live: &LiveBinding, result: &Result<Decision, Failure>, cost: Cost) {
@@ -299,6 +307,15 @@ impl Remembered {
         Some(until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
     }
 
+    /// What is remembered, or that nothing can be decided without the link; none where only a run can tell.
+    fn look(&self, facts: &RequestFacts<OwnedText>) -> Option<Result<Hit, Undecided>> {
+        match self.memory.walk(facts) {
+            Walk::Found(hit) => Some(Ok(hit)),
+            Walk::Waits => Some(Err(Undecided::LacksLink)),
+            Walk::New => None,
+        }
+    }
+
     /// Keeps what a run came to whose facts are those of `now_s`.
     fn keep(
         &self,
@@ -331,16 +348,16 @@ impl Remembered {
         Ok(Hit::of_run(leaf, horizons.min()))
     }
 
-    fn board(&self, path: Vec<Answer>) -> Boarding<'_> {
+    fn board(&self, place: Place) -> Boarding<'_> {
         let mut runs = lock(&self.runs);
-        if let Some(landing) = runs.get(&path) {
+        if let Some(landing) = runs.get(&place) {
             return Boarding::Another(landing.clone());
         }
         let (result, landing) = watch::channel(None);
-        runs.insert(path.clone(), landing);
+        runs.insert(place.clone(), landing);
         Boarding::First(Flight {
             runs: &self.runs,
-            path,
+            place,
             result,
         })
     }
@@ -355,8 +372,8 @@ enum Boarding<'r> {
 
 /// A run under way. Letting go of it, also when its visitor hangs up, lets others have theirs.
 struct Flight<'r> {
-    runs: &'r Mutex<HashMap<Vec<Answer>, watch::Receiver<Option<Landed>>>>,
-    path: Vec<Answer>,
+    runs: &'r Mutex<Runs>,
+    place: Place,
     result: watch::Sender<Option<Landed>>,
 }
 
@@ -368,7 +385,7 @@ impl Flight<'_> {
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        lock(self.runs).remove(&self.path);
+        lock(self.runs).remove(&self.place);
     }
 }
 
@@ -381,9 +398,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use wayside_decide::decision::Failure;
+    use wayside_decide::{decision::Failure, question::Answer, tree::meter::Meter};
 
-    use super::{CUT_OFFS_MAX, REST_FIRST, REST_MAX, Rest};
+    use super::{Boarding, CUT_OFFS_MAX, Place, REST_FIRST, REST_MAX, Remembered, Rest};
+
+    #[test]
+    fn who_knows_the_link_does_not_wait_for_who_does_not() {
+        let remembered = Remembered::new(&Meter::default());
+        let board = |answer: &str, has_link| {
+            remembered.board(Place {
+                answers: vec![Answer::Text(answer.into())],
+                has_link,
+            })
+        };
+        let is_first = |boarding: &Boarding<'_>| matches!(boarding, Boarding::First(_));
+        let without = board("a", false);
+        let with = board("a", true);
+        assert!(is_first(&without) && is_first(&with) && is_first(&board("b", true)));
+        assert!(!is_first(&board("a", false)) && !is_first(&board("a", true)));
+        drop(without);
+        assert!(is_first(&board("a", false)));
+    }
 
     #[test]
     fn a_guest_that_is_cut_off_again_and_again_rests_longer_and_longer() {

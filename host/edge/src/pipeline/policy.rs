@@ -23,7 +23,7 @@ use crate::{
     facts::{LinkKnown, RequestFacts},
     metrics::Shard,
     refusal::Refusal,
-    remembered::{self, Whose},
+    remembered::{self, Undecided, Whose},
     visit::Visit,
 };
 
@@ -119,18 +119,16 @@ impl Step<'_> {
             live: self.live,
         };
         let now = self.visit.now.instant;
-        let facts = self.facts.freeze();
-        let fresh = remembered::decide_anew(self.edge, whose, facts, away.is_none(), now).await;
-        match away {
-            Some(away) if fresh.lacked_link => Err(away),
-            _ => Ok(match fresh.result {
-                Ok(hit) => Ok(self.witnessed(hit)),
-                Err(failure) => {
-                    self.live.remembered.count_undecided();
-                    Err(failure)
-                }
-            }),
-        }
+        let failure = match remembered::decide_anew(self.edge, whose, self.facts.freeze(), now).await {
+            Ok(hit) => return Ok(Ok(self.witnessed(hit))),
+            Err(Undecided::Failed(failure)) => failure,
+            Err(Undecided::LacksLink) => match away {
+                Some(away) => return Err(away),
+                None => Failure::Unavailable("it asked for a link that nobody has looked up".to_owned()),
+            },
+        };
+        self.live.remembered.count_undecided();
+        Ok(Err(failure))
     }
 
     /// Keeps the request, now and then.
