@@ -29,7 +29,7 @@ pub struct Config {
     pub admin: Admin,
     /// The control plane.
     pub origin: Origin,
-    /// The origin that an edge node follows.
+    /// The origins that an edge node asks and follows.
     pub upstream: Upstream,
     /// Geography: MaxMind databases. Without them geography is unknown, and everything else works.
     pub geo: Geo,
@@ -100,14 +100,38 @@ pub struct Origin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Upstream {
-    /// The origin's URL.
-    pub url: ServiceUrl,
+    /// The origin's URL, when there is one origin: short for one region with it. `http://127.0.0.1:7070` when there is
+    /// neither this nor `regions`.
+    pub url: Option<ServiceUrl>,
     /// An operator's token with the scope `read`.
     pub token: Option<Secret>,
     /// File that holds the token, in place of `token`.
     pub token_file: Option<FilePath>,
     /// File of the authorities whose certificates an origin may have, in PEM; those of the system unless named.
     pub ca_file: Option<FilePath>,
+    /// How long one origin may take to answer about a link before another is asked, in milliseconds.
+    pub timeout_ms: Within<10, 30_000>,
+    /// Whether another origin is asked, too, when an answer takes longer than 95 of 100. A twentieth more load at most.
+    pub hedge: bool,
+    /// How long an origin that fails again and again is not asked the first time, at most, in seconds; later up to ten
+    /// times that.
+    pub ejection_s: Within<1, 3_600>,
+    /// How long each step takes in which a region that was bad gets its traffic back, at least, in seconds.
+    pub failback_step_s: Within<1, 3_600>,
+    /// Origins by region, the most preferred first, in place of `url`.
+    pub regions: Option<Vec<Region>>,
+}
+
+/// `[[upstream.regions]]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// What the region is called.
+    pub name: PlaceName,
+    /// Lower goes first; of regions with the same preference, the quicker one. Its place in the list unless it is named.
+    pub preference: Option<Within<0, 1_000>>,
+    /// The URLs of its origins, at least one.
+    pub origins: Vec<ServiceUrl>,
 }
 
 /// `[geo]`
@@ -224,6 +248,21 @@ impl Config {
     }
 }
 
+impl Upstream {
+    /// The regions to ask: those listed, else one with the one origin.
+    #[must_use]
+    pub fn all_regions(&self) -> Vec<Region> {
+        let one = || {
+            vec![Region {
+                name: PlaceName::local(),
+                preference: None,
+                origins: vec![self.url.clone().unwrap_or_else(ServiceUrl::local)],
+            }]
+        };
+        self.regions.clone().unwrap_or_else(one)
+    }
+}
+
 /// Everything listens on this machine only until somebody says otherwise.
 const fn local(port: u16) -> Listen {
     Listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
@@ -268,10 +307,15 @@ impl Default for Origin {
 impl Default for Upstream {
     fn default() -> Self {
         Self {
-            url: ServiceUrl::local(),
+            url: None,
             token: None,
             token_file: None,
             ca_file: None,
+            timeout_ms: Within::of::<1_000>(),
+            hedge: true,
+            ejection_s: Within::of::<30>(),
+            failback_step_s: Within::of::<10>(),
+            regions: None,
         }
     }
 }

@@ -51,6 +51,14 @@ pub enum ConfigError {
         /// The other.
         other: &'static str,
     },
+    /// Something that no single value is wrong about.
+    #[error("{field}: {problem}")]
+    Field {
+        /// Where it stands, as `section.key`.
+        field: String,
+        /// What stands there and what was expected.
+        problem: String,
+    },
 }
 
 impl ConfigError {

@@ -86,7 +86,7 @@ impl Config {
                 other: "origin.key_file",
             });
         }
-        Ok(())
+        regions::check(&self.upstream)
     }
 }
 
@@ -121,6 +121,8 @@ fn try_out(section: &str, key: &str, value: Value) -> Result<(), String> {
         .map(drop)
         .map_err(|error| error.message().to_owned())
 }
+
+mod regions;
 
 #[cfg(test)]
 mod tests;

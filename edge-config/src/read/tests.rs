@@ -37,8 +37,9 @@ fn the_example_names_every_key_with_its_commented_values_valid() {
             line.to_owned()
         }
     };
-    // The two ways to hand in a token exclude each other.
-    let lines = EXAMPLE.lines().filter(|line| !line.starts_with("# token ="));
+    // The two ways to hand in a token exclude each other, and the two ways to name origins.
+    let is_kept = |line: &&str| !line.starts_with("# token =") && !line.starts_with("# url =");
+    let lines = EXAMPLE.lines().filter(is_kept);
     let text = lines.map(uncommented).collect::<Vec<_>>().join("\n");
     let config = parse("wayside.toml", &text).expect("example with everything set");
     let schema = Config::schema();
@@ -48,7 +49,8 @@ fn the_example_names_every_key_with_its_commented_values_valid() {
             .as_object()
             .expect("section");
         for key in declared.keys() {
-            let is_named = keys.get(key).is_some_and(|value| !value.is_null()) || key == "token";
+            let is_named =
+                keys.get(key).is_some_and(|value| !value.is_null()) || ["token", "url"].contains(&key.as_str());
             assert!(is_named, "the example does not name {section}.{key}");
         }
     }
@@ -235,11 +237,69 @@ fn a_database_has_one_password_and_a_replica_something_it_is_one_of() {
 }
 
 #[test]
+fn origins_are_named_one_way_and_each_once() {
+    let regions = |text: &str| format!("[upstream]\n{text}\n");
+    refuses(
+        &regions("url = \"http://a.example\"\nregions = [{ name = \"eu\", origins = [\"http://b.example\"] }]"),
+        "upstream.url and upstream.regions are both set, expected only one of them",
+    );
+    refuses(
+        &regions("regions = []"),
+        "upstream.regions: found an empty list, expected at least one region",
+    );
+    refuses(
+        &regions("[[upstream.regions]]\nname = \"eu\"\norigins = []"),
+        "upstream.regions[0].origins: found an empty list, expected the URL of at least one origin",
+    );
+    let eu = "[[upstream.regions]]\nname = \"eu\"\norigins = [\"http://a.example\", \"http://b.example\"]\n";
+    refuses(
+        &regions(&format!(
+            "{eu}[[upstream.regions]]\nname = \"us\"\norigins = [\"http://B.example/\"]"
+        )),
+        "upstream.regions[1].origins[0]: found `http://b.example` again, expected each origin once",
+    );
+    refuses(
+        &regions(&format!(
+            "{eu}[[upstream.regions]]\nname = \"eu\"\norigins = [\"http://c.example\"]"
+        )),
+        "upstream.regions[1].name: found `eu` again, expected another name for each region",
+    );
+    let error = parse("w.toml", &regions("[[upstream.regions]]\nname = \"eu\"")).expect_err("no origins");
+    assert!(
+        error.to_string().starts_with("w.toml:2:1: missing field `origins`"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_certificate_needs_its_key() {
     refuses(
         "[origin]\ncertificate_file = \"a\"\n",
         "only one of origin.certificate_file and origin.key_file is set, expected both or neither",
     );
+}
+
+#[test]
+fn one_origin_is_a_region_of_its_own_and_a_list_may_come_from_the_environment() {
+    let urls = |config: &Config| -> Vec<String> {
+        let regions = config.upstream.all_regions();
+        let origins = regions.iter().flat_map(|region| &region.origins);
+        origins.map(|url| url.as_str().to_owned()).collect()
+    };
+    assert_eq!(urls(&Config::default()), ["http://127.0.0.1:7070"]);
+    assert_eq!(
+        urls(&with(&[("WAYSIDE__UPSTREAM__URL", "http://a.example")]).expect("configuration")),
+        ["http://a.example"]
+    );
+    let list = "[{ name = 'eu', origins = ['http://b.example', 'http://c.example'] }, { name = 'us', preference = 7, \
+                origins = ['http://d.example'] }]";
+    let config = with(&[("WAYSIDE__UPSTREAM__REGIONS", list)]).expect("configuration");
+    assert_eq!(
+        urls(&config),
+        ["http://b.example", "http://c.example", "http://d.example"]
+    );
+    let printed = config.to_toml().expect("TOML");
+    assert_eq!(parse("printed.toml", &printed).expect("printed"), config, "{printed}");
 }
 
 #[test]

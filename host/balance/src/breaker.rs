@@ -99,6 +99,12 @@ impl Breaker {
         self.state
     }
 
+    /// Failures since the last success, while it is closed.
+    #[must_use]
+    pub const fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// How long until a request may probe; none unless it is open.
     #[must_use]
     pub fn opens_in(&self, now: Moment) -> Option<Duration> {

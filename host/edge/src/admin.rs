@@ -27,6 +27,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, broadcast::error::RecvError};
 use wayside_cache::links::Size;
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
+use wayside_upstream::origins::{Origins, shown::Shown};
 
 use crate::{
     explain::{self, Which},
@@ -42,6 +43,7 @@ pub(crate) struct Admin {
     pub(crate) edge: Arc<Edge>,
     pub(crate) follower: Arc<Follower>,
     pub(crate) guests: Arc<Guests>,
+    pub(crate) origins: Origins,
     /// Plans that may be under way: each takes the time of many runs.
     pub(crate) planning: Semaphore,
     pub(crate) started: Instant,
@@ -66,6 +68,7 @@ struct Status {
     feed_cursor: Option<u64>,
     directory_cursor: Option<u64>,
     geography: bool,
+    upstream: Shown,
 }
 
 /// The endpoint's routes.
@@ -144,6 +147,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         feed_cursor: admin.follower.cursor(),
         directory_cursor: directory.cursor,
         geography: edge.geo.load().is_present(),
+        upstream: admin.origins.shown(),
     })
 }
 

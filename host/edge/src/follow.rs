@@ -16,7 +16,8 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::{Notify, watch};
 use wayside_decide::site::SiteId;
 use wayside_upstream::{
-    client::{Feed, OriginClient, OriginError},
+    client::OriginError,
+    origins::{Origins, feed::Feed},
     protocol::{Change, Cursor, EdgeDirectory},
 };
 
@@ -35,7 +36,7 @@ const RETRY_LONGEST: Duration = Duration::from_secs(5);
 /// Keeps a node in step with its origin.
 pub(crate) struct Follower {
     edge: Arc<Edge>,
-    origin: OriginClient,
+    origins: Origins,
     guests: Arc<Guests>,
     /// What the directory was built from, to build it again when a guest is ready.
     wire: watch::Sender<Option<Arc<EdgeDirectory>>>,
@@ -49,11 +50,11 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// A follower that knows nothing yet.
-    pub(crate) fn new(edge: Arc<Edge>, origin: OriginClient, guests: Arc<Guests>) -> Self {
+    pub(crate) fn new(edge: Arc<Edge>, origins: Origins, guests: Arc<Guests>) -> Self {
         let (wire, cursor) = (watch::Sender::new(None), watch::Sender::new(None));
         Self {
             edge,
-            origin,
+            origins,
             guests,
             wire,
             cursor,
@@ -145,7 +146,7 @@ impl Follower {
             .and_then(|wire| wire.as_ref().map(|w| w.cursor));
         let cursor = self.cursor().or(first).unwrap_or_default();
         self.cursor.send_replace(Some(cursor));
-        let opened = self.origin.feed(cursor).await;
+        let opened = self.origins.feed(cursor).await;
         self.edge.metrics.count_origin_request("feed", opened.is_ok());
         let feed = opened?;
         self.edge.metrics.show_feed(true);
@@ -176,7 +177,7 @@ impl Follower {
     }
 
     async fn read_directory(&self) -> Result<(), OriginError> {
-        let read = self.origin.directory().await;
+        let read = self.origins.directory().await;
         self.edge.metrics.count_origin_request("directory", read.is_ok());
         let wire = Arc::new(read?);
         self.swap(&wire);

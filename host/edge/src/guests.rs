@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use wayside_decide::digest::Digest;
 use wayside_policy::{admission::Admission, guest::Guest};
-use wayside_upstream::{client::OriginClient, protocol::EdgeDirectory};
+use wayside_upstream::{origins::Origins, protocol::EdgeDirectory};
 
 use self::{
     kept::Kept,
@@ -44,15 +44,10 @@ pub(crate) struct Guests {
 impl Guests {
     /// `folder` is where components and what was compiled of them are kept, so that a node starts without its origin and
     /// without compiling; nothing is kept when absent. Must be called on the runtime that is to load guests.
-    pub(crate) fn new(
-        admission: Admission,
-        origin: OriginClient,
-        folder: Option<PathBuf>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(crate) fn new(admission: Admission, origins: Origins, folder: Option<PathBuf>, metrics: Arc<Metrics>) -> Self {
         let kept = folder.map(|folder| Kept::open(folder, admission.engine().artefact_key()));
         Self {
-            shop: Arc::new(Shop::new(admission, origin, kept, metrics)),
+            shop: Arc::new(Shop::new(admission, origins, kept, metrics)),
             known: Mutex::default(),
         }
     }

@@ -34,6 +34,7 @@ mod request_id;
 mod request_log;
 mod respond;
 mod snapshot;
+mod upstream_metrics;
 mod visit;
 mod warnings;
 mod witness;

@@ -4,20 +4,20 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use wayside_cache::load::{LoadError, LoadLink, Loaded};
 use wayside_decide::{link::Link, site::SiteId};
-use wayside_upstream::client::OriginClient;
+use wayside_upstream::origins::Origins;
 
 use crate::{causes::told, metrics::Metrics};
 
 /// Loads links from the origin, and counts the requests.
 pub(crate) struct OriginLoader {
-    pub(crate) origin: OriginClient,
+    pub(crate) origins: Origins,
     pub(crate) metrics: Arc<Metrics>,
 }
 
 impl LoadLink for OriginLoader {
     fn load<'a>(&'a self, site: SiteId, path: &'a str) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
         Box::pin(async move {
-            let answered = self.origin.link(site, path).await;
+            let answered = self.origins.link(site, path).await;
             self.metrics.count_origin_request("link", answered.is_ok());
             let wire = answered.map_err(|error| LoadError::Failed(told(&error)))?;
             // A link that this node cannot read is no link it could serve; the origin is told apart from the visitor.

@@ -21,10 +21,11 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use wayside_upstream::origins::Origins;
 
 use wayside_cache::counts::Counts;
 
-use crate::{account::Accounts, refusal::Refusal};
+use crate::{account::Accounts, refusal::Refusal, upstream_metrics::UpstreamMetrics};
 
 mod tiers;
 
@@ -137,7 +138,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// The metrics of a node that asks `origins`.
+    pub(crate) fn new(origins: &Origins) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             shards: Shards::default(),
@@ -154,6 +156,8 @@ impl Metrics {
             feed_connected: Gauge::default(),
             wide_questions: Family::default(),
         };
+        let upstream = UpstreamMetrics(origins.clone());
+        metrics.registry.register_collector(Box::new(upstream));
         metrics.register();
         metrics
     }
@@ -391,13 +395,25 @@ mod tests {
     use std::time::Duration;
 
     use wayside_cache::counts::Counts;
+    use wayside_upstream::{
+        access::Access,
+        http::Roots,
+        origins::{Origins, Region, Settings},
+    };
 
     use super::Metrics;
     use crate::refusal::Refusal;
 
     #[test]
     fn shards_add_up_under_the_fields_names() {
-        let metrics = Metrics::new();
+        let region = Region {
+            name: "local".to_owned(),
+            preference: 0,
+            origins: vec!["http://127.0.0.1:7070".to_owned()],
+        };
+        let access = Access::by_token("ws_1_2", Roots::System).expect("a token");
+        let origins = Origins::new(&[region], &access, Settings::default()).expect("a client");
+        let metrics = Metrics::new(&origins);
         let (one, other) = (metrics.shard(), metrics.shard());
         one.count(302, Duration::from_micros(20));
         other.count(302, Duration::from_micros(20));
@@ -426,6 +442,11 @@ mod tests {
             "cache_hits_total{tier=\"disk\"} 7",
             "wayside_cache_damaged_total{tier=\"disk\"} 1",
             "wayside_origin_requests_total{kind=\"link\",outcome=\"failed\"} 1",
+            "wayside_upstream_region_share_percent{region=\"local\"} 100.0",
+            "wayside_upstream_breaker{region=\"local\",origin=\"http://127.0.0.1:7070\",state=\"closed\"} 1",
+            "wayside_upstream_breaker{region=\"local\",origin=\"http://127.0.0.1:7070\",state=\"open\"} 0",
+            "wayside_upstream_requests_total{kind=\"retry\"} 0",
+            "wayside_upstream_panic 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
         }

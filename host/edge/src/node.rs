@@ -31,7 +31,8 @@ use wayside_policy::{
 use wayside_serve::server;
 use wayside_upstream::{
     access::Access,
-    client::{OriginClient, OriginError},
+    client::OriginError,
+    origins::{self, Origins},
 };
 
 use crate::{
@@ -65,9 +66,11 @@ pub struct Settings {
     pub admin: SocketAddr,
     /// Listening threads, at least 1.
     pub threads: usize,
-    /// The origin's URL.
-    pub origin_url: String,
-    /// How the node shows it who it is, and whom the node believes.
+    /// The origins by region.
+    pub regions: Vec<origins::Region>,
+    /// How they are asked.
+    pub upstream: origins::Settings,
+    /// How the node shows them who it is, and whom the node believes.
     pub origin_access: Access,
     /// Where the node stands.
     pub place: Place,
@@ -102,7 +105,7 @@ pub enum StartError {
     /// The geography database cannot be used.
     #[error(transparent)]
     Geo(#[from] GeoError),
-    /// The origin's URL or token cannot be used.
+    /// An origin's URL or the token cannot be used.
     #[error(transparent)]
     Origin(#[from] OriginError),
     /// The policy engine cannot be made.
@@ -133,13 +136,13 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let stamp = settings.geo.stamp();
         let geo = settings.geo.open()?;
-        let origin = OriginClient::new(&settings.origin_url, &settings.origin_access)?;
+        let origins = Origins::new(&settings.regions, &settings.origin_access, settings.upstream)?;
         let admin_socket = listen_admin(settings.admin).await?;
         let admin_address = admin_socket.local_addr().unwrap_or(settings.admin);
         let engine = Engine::new(&settings.engine)?;
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::new(Metrics::new(&origins));
         let loader = OriginLoader {
-            origin: origin.clone(),
+            origins: origins.clone(),
             metrics: Arc::clone(&metrics),
         };
         let runtime = tokio::runtime::Handle::current();
@@ -165,14 +168,15 @@ impl Node {
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
         let admission = Admission::new(engine, settings.compiler);
         let metrics = Arc::clone(&edge.metrics);
-        let guests = Arc::new(Guests::new(admission, origin.clone(), guests_folder, metrics));
-        let follower = Arc::new(Follower::new(Arc::clone(&edge), origin, Arc::clone(&guests)));
+        let guests = Arc::new(Guests::new(admission, origins.clone(), guests_folder, metrics));
+        let follower = Arc::new(Follower::new(Arc::clone(&edge), origins.clone(), Arc::clone(&guests)));
         let checkpoint = held.revive(&edge, &follower).await;
         let listeners = Listeners::start(&edge, settings.listen, settings.threads)?;
         let admin = Arc::new(Admin {
             edge: Arc::clone(&edge),
             follower: Arc::clone(&follower),
             guests,
+            origins,
             planning: Semaphore::new(1),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),

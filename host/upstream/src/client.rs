@@ -21,6 +21,8 @@ mod position;
 
 /// How long one request may take, the feed apart.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer that has begun may pause.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the feed may be silent before it counts as dead.
@@ -60,9 +62,14 @@ pub enum OriginError {
         operation: &'static str,
         /// The status code.
         status: u16,
+        /// Whether these are an origin's own words: anything between may refuse, too.
+        is_own: bool,
         /// The start of the answer's text.
         detail: String,
     },
+    /// The origin took too long.
+    #[error("no answer of the origin within {} ms", .0.as_millis())]
+    TimedOut(Duration),
     /// The origin answered with something that is not this protocol.
     #[error("{operation}: the origin's answer cannot be read: {reason}")]
     Malformed {
@@ -74,6 +81,20 @@ pub enum OriginError {
     /// The feed said nothing for too long.
     #[error("follow the feed: silent for more than {} s", FEED_SILENCE_MAX.as_secs())]
     Silent,
+}
+
+impl OriginError {
+    /// Whether the origin did its part, and another would say the same: it refused the request in its own words.
+    pub(crate) const fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                status: 400..=499,
+                is_own: true,
+                ..
+            }
+        )
+    }
 }
 
 /// Speaks to one origin. Cheap to clone.
@@ -272,6 +293,7 @@ async fn accept(operation: &'static str, response: Response) -> Result<Response,
     if status == StatusCode::OK {
         return Ok(response);
     }
+    let is_own = is_problem(&response);
     let text = read_body(operation, response, REFUSAL_BYTES_MAX)
         .await
         .unwrap_or_default();
@@ -279,6 +301,7 @@ async fn accept(operation: &'static str, response: Response) -> Result<Response,
     Err(OriginError::Refused {
         operation,
         status: status.as_u16(),
+        is_own,
         detail,
     })
 }
@@ -300,7 +323,11 @@ async fn read_json<T: DeserializeOwned>(
 async fn read_body(operation: &'static str, response: Response, bytes_max: usize) -> Result<Bytes, OriginError> {
     let mut chunks = response.bytes_stream();
     let mut body = BytesMut::new();
-    while let Some(chunk) = chunks.next().await {
+    loop {
+        let chunk = tokio::time::timeout(PAUSE_MAX, chunks.next()).await;
+        let Some(chunk) = chunk.map_err(|_| OriginError::TimedOut(PAUSE_MAX))? else {
+            break;
+        };
         let chunk = chunk.map_err(|source| OriginError::Unreachable { operation, source })?;
         if body.len() + chunk.len() > bytes_max {
             let reason = format!("it is longer than {bytes_max} bytes");

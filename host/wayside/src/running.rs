@@ -8,7 +8,7 @@ use wayside_cache::links::Settings as CacheSettings;
 use wayside_edge::{facts::Place, geo_watch::GeoFiles, node::Settings};
 use wayside_edge_config::config::{self, Config};
 use wayside_policy::{compiler::Compiler, engine::EngineOptions, pool::PoolOptions};
-use wayside_upstream::access::Access;
+use wayside_upstream::{access::Access, origins};
 
 /// Threads of the runtime beside the listening threads: the feed, loads, the origin, the admin endpoint.
 const CONTROL_THREADS: usize = 2;
@@ -57,15 +57,21 @@ impl End {
     }
 }
 
-/// What a node is told, from the configuration, the origin's URL and the way to show it who asks.
-pub(crate) fn node_settings(config: &Config, origin_url: String, origin_access: Access) -> Settings {
+/// What a node is told, from the configuration and the way to show origins who asks.
+pub(crate) fn node_settings(config: &Config, origin_access: Access) -> Settings {
     let edge = &config.edge;
     let seconds = |seconds: u64| Duration::from_secs(seconds);
     Settings {
         listen: edge.listen.0,
         admin: config.admin.listen.0,
         threads: threads(edge.threads.as_usize()),
-        origin_url,
+        regions: regions(&config.upstream),
+        upstream: origins::Settings {
+            timeout: Duration::from_millis(config.upstream.timeout_ms.get()),
+            has_hedges: config.upstream.hedge,
+            ejection: seconds(config.upstream.ejection_s.get()),
+            failback_step: seconds(config.upstream.failback_step_s.get()),
+        },
         origin_access,
         place: Place {
             region: Some(edge.region.as_str())
@@ -92,6 +98,18 @@ pub(crate) fn node_settings(config: &Config, origin_url: String, origin_access: 
         geo: geo_files(config),
         data: edge.data.as_deref().map(Into::into),
     }
+}
+
+/// The regions of origins, in the order of the list unless they say otherwise.
+fn regions(upstream: &config::Upstream) -> Vec<origins::Region> {
+    let regions = upstream.all_regions().into_iter().zip(0_u32..);
+    let region = |(region, place): (config::Region, u32)| origins::Region {
+        name: region.name.as_str().to_owned(),
+        // No preference is above a thousand.
+        preference: region.preference.map_or(place, |preference| preference.get() as u32),
+        origins: region.origins.iter().map(|url| url.as_str().to_owned()).collect(),
+    };
+    regions.map(region).collect()
 }
 
 /// Where geography is read from.

@@ -27,6 +27,8 @@ pub struct Counts {
 pub struct OriginView {
     /// Its breaker.
     pub state: State,
+    /// Failures since the last success, while the breaker is closed. One is enough to be avoided, where others are quick.
+    pub failures: u32,
     /// Until a request may probe, when the breaker is open.
     pub opens_in: Option<Duration>,
     /// What it needed lately, with a bias for the worst.
@@ -67,6 +69,7 @@ impl Fleet {
         let origin = &self.origins[index.0];
         OriginView {
             state: origin.breaker.state(),
+            failures: origin.breaker.failures(),
             opens_in: origin.breaker.opens_in(now),
             latency: origin.latency.last(),
             open: origin.open,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 use wayside_decide::{decision::Failure, digest::Digest};
 use wayside_policy::{admission::Admission, artefact::Artefact, guest::Guest};
-use wayside_upstream::client::OriginClient;
+use wayside_upstream::origins::Origins;
 
 use super::kept::Kept;
 use crate::{causes::told, metrics::Metrics};
@@ -22,16 +22,16 @@ pub(super) enum NotReady {
 /// What it takes to get guests.
 pub(super) struct Shop {
     admission: Admission,
-    origin: OriginClient,
+    origins: Origins,
     kept: Option<Arc<Kept>>,
     metrics: Arc<Metrics>,
 }
 
 impl Shop {
-    pub(super) fn new(admission: Admission, origin: OriginClient, kept: Option<Kept>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(admission: Admission, origins: Origins, kept: Option<Kept>, metrics: Arc<Metrics>) -> Self {
         Self {
             admission,
-            origin,
+            origins,
             kept: kept.map(Arc::new),
             metrics,
         }
@@ -112,7 +112,7 @@ impl Shop {
         {
             return Ok(bytes.into());
         }
-        let fetched = self.origin.policy(digest).await;
+        let fetched = self.origins.policy(digest).await;
         self.metrics.count_origin_request("policy", fetched.is_ok());
         let bytes = fetched.map_err(|error| told(&error))?;
         if let Some(kept) = self.kept.clone() {

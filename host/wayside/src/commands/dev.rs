@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 use wayside_edge::node::Node;
-use wayside_edge_config::{address::Cidr, config::Config, number::Within, path::FilePath};
+use wayside_edge_config::{address::Cidr, config::Config, number::Within, path::FilePath, url::ServiceUrl};
 use wayside_origin::token::Scope;
 use wayside_upstream::{access::Access, http::Roots};
 
@@ -67,7 +67,7 @@ pub(crate) struct Args {
 
 /// Runs both until the process is asked to end.
 pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
-    let config = configure(&args)?;
+    let mut config = configure(&args)?;
     logging::start(&config.log);
     running::block_on(async {
         let end = End::listen()?;
@@ -83,7 +83,8 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(origin.serve(socket, None, async { stopped.await.unwrap_or_default() }));
         let access = Access::by_token(&node_token, Roots::System)?;
-        let mut settings = running::node_settings(&config, format!("http://{origin_address}"), access);
+        config.upstream.url = ServiceUrl::new(&format!("http://{origin_address}"));
+        let mut settings = running::node_settings(&config, access);
         settings.threads = if args.threads > 0 {
             args.threads
         } else {

@@ -32,7 +32,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let token = access::token(globals, Some(&config.upstream), None)?.context(NO_TOKEN)?;
     let roots = config.upstream.ca_file.as_deref().map(Roots::read).transpose();
     let access = Access::by_token(&token, roots.context("upstream.ca_file")?.unwrap_or_default())?;
-    let node_settings = running::node_settings(&config, config.upstream.url.as_str().to_owned(), access);
+    let node_settings = running::node_settings(&config, access);
     running::block_on(async {
         let end = End::listen()?;
         let node = Node::start(node_settings).await?;

@@ -1,0 +1,85 @@
+//! The feed of one of several origins: who breaks off is left.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use wayside_balance::fleet::{
+    OriginIndex,
+    attempt::{Ended, Kind},
+};
+
+use super::{Origins, Shared};
+use crate::{
+    client::{self, OriginClient, OriginError},
+    protocol::{Epoch, FeedEvent},
+};
+
+/// How long opening a feed may take before another origin is tried.
+const OPEN_MAX: Duration = Duration::from_secs(3);
+
+/// The change feed of one origin.
+pub struct Feed {
+    shared: Arc<Shared>,
+    origin: OriginIndex,
+    feed: client::Feed,
+}
+
+impl Origins {
+    pub(super) async fn follow<Opened>(&self, open: impl FnOnce(OriginClient) -> Opened) -> Result<Feed, OriginError>
+    where
+        Opened: Future<Output = Result<client::Feed, OriginError>>,
+    {
+        let attempt = self.0.with(|state, now| {
+            let attempt = state.fleet.follow(state.left, now, &mut state.random);
+            state.left = Some(attempt.origin());
+            attempt
+        });
+        let origin = attempt.origin();
+        let opened = tokio::time::timeout(OPEN_MAX, open(self.0.clients[origin.0].clone())).await;
+        let opened = opened.unwrap_or(Err(OriginError::TimedOut(OPEN_MAX)));
+        let ended = match &opened {
+            // That a feed was opened says little of an origin that looks well: it may break off at once, again and again.
+            Ok(_) if attempt.kind() == Kind::Ordinary => Ended::Abandoned,
+            Ok(_) => Ended::Answered,
+            Err(error) if error.is_answer() => Ended::Answered,
+            Err(_) => Ended::Failed,
+        };
+        self.0.with(|state, now| {
+            state.followed = opened.is_ok().then_some(origin);
+            state.fleet.finish(&attempt, ended, now, &mut state.random);
+        });
+        let feed = opened?;
+        tracing::info!(origin = self.0.url(origin), "following this origin's changes");
+        Ok(Feed {
+            shared: Arc::clone(&self.0),
+            origin,
+            feed,
+        })
+    }
+}
+
+impl Feed {
+    /// As [`client::Feed::epoch`].
+    #[must_use]
+    pub const fn epoch(&self) -> Option<Epoch> {
+        self.feed.epoch()
+    }
+
+    /// As [`client::Feed::next`].
+    ///
+    /// # Errors
+    /// [`OriginError`] as there; that is then held against the origin.
+    pub async fn next(&mut self) -> Result<Option<FeedEvent>, OriginError> {
+        let next = self.feed.next().await;
+        if next.is_err() {
+            self.shared
+                .with(|state, now| state.fleet.blame(self.origin, now, &mut state.random));
+        }
+        next
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.shared.with(|state, _| state.followed = None);
+    }
+}
