@@ -8,6 +8,7 @@ mod exit;
 mod first_token;
 mod logging;
 mod output;
+mod progress;
 mod running;
 mod settings;
 

@@ -191,6 +191,15 @@ impl Server {
         succeed(restore.arg(from));
     }
 
+    /// Asks this user for a password from now on.
+    pub fn require_password(&self, user: &str) {
+        let file = self.data().join("pg_hba.conf");
+        let before = fs::read_to_string(&file).expect("the rules of access");
+        let rule = format!("host all {user} 127.0.0.1/32 scram-sha-256\n");
+        fs::write(&file, rule + &before).expect("write the rules of access");
+        self.psql("postgres", "SELECT pg_reload_conf()");
+    }
+
     /// Stops it: `fast` (whoever is connected is told) or `immediate` (as if the power failed).
     pub fn stop(&mut self, mode: &str) {
         let Some(mut process) = self.process.take() else { return };

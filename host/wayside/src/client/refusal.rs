@@ -12,6 +12,7 @@ const FOREIGN_CHARS_MAX: usize = 200;
 #[derive(Debug)]
 pub(crate) struct Refusal {
     status: StatusCode,
+    field: Option<String>,
     text: String,
 }
 
@@ -29,9 +30,20 @@ struct Problem {
 impl Refusal {
     /// From an answer whose status is none of success.
     pub(super) fn read(status: StatusCode, body: &[u8]) -> Self {
-        let text =
-            serde_json::from_slice::<Problem>(body).map_or_else(|_| foreign(status, body), |problem| problem.text());
-        Self { status, text }
+        let problem = serde_json::from_slice::<Problem>(body).ok();
+        let text = problem.as_ref().map_or_else(|| foreign(status, body), Problem::text);
+        let field = problem.and_then(|problem| problem.field);
+        Self { status, field, text }
+    }
+
+    /// The field that is wrong.
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
+    /// Whether the same may go well in a while.
+    pub(crate) fn is_for_now(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
     /// Whether the token does not reach so far.

@@ -13,6 +13,7 @@ use crate::{
 };
 
 mod fields;
+mod import;
 
 use fields::{Changes, Content};
 
@@ -24,7 +25,8 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   wayside link add shop /sale https://example.com/sale
   wayside link set shop /sale --target https://example.com/winter
-  wayside link list shop";
+  wayside link list shop
+  wayside link import shop links.csv";
 const ADD_EXAMPLES: &str = "\
 Examples:
   wayside link add shop /sale https://example.com/sale
@@ -85,6 +87,9 @@ pub(crate) enum Args {
         /// The link's path
         path: String,
     },
+    /// Make or replace many links of a site, out of a file
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::Args),
     /// End a link
     #[command(after_help = RM_EXAMPLES)]
     Rm {
@@ -129,6 +134,7 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
             let link = client.get(LINKS, &query).await.with_context(context)?;
             output::record(format, &link, FIRST)
         }
+        Args::Import(args) => import::run(args, client, format).await,
         Args::Rm { site, path } => {
             let query = [("site", &*site), ("path", &*path)];
             let context = || format!("remove link {path} of site {site}");
