@@ -311,7 +311,7 @@ impl Default for Upstream {
             token: None,
             token_file: None,
             ca_file: None,
-            timeout_ms: Within::of::<1_000>(),
+            timeout_ms: Within::of::<750>(),
             hedge: true,
             ejection_s: Within::of::<30>(),
             failback_step_s: Within::of::<10>(),

@@ -235,6 +235,10 @@ fn a_region_that_hangs_is_left_and_gets_its_traffic_back_step_by_step() {
     assert_eq!(edge.ask_missing(200), 0, "another region answers");
     assert_eq!((edge.share("eu"), edge.share("us")), (json!(0), json!(100)));
     assert_eq!(edge.upstream()["panic"], false);
+    // Three heartbeats of silence.
+    edge.ask_until("the feed is another origin's", || {
+        edge.upstream()["followed"] == urls[1]
+    });
     signal(&origins.running[0], "-CONT");
     edge.ask_until("the region has everything back", || edge.share("eu") == 100);
     for percent in [0, 10, 25, 50, 75, 100] {

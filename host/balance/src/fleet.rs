@@ -318,3 +318,6 @@ impl Region {
         self.preference == other.preference && latencies.is_some_and(|(this_s, other_s)| this_s < QUICKER * other_s)
     }
 }
+
+#[cfg(test)]
+mod tests;

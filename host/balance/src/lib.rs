@@ -5,8 +5,8 @@
 //! replays a whole outage. It must not know what a target is or how it is asked.
 //!
 //! Balancers: [`round_robin`], [`smooth_weighted`], [`least_connections`], [`peak_ewma`], [`consistent_hash`],
-//! [`nearest`], [`adaptive`]. State machines: [`breaker`], [`budget`], [`hedge`], [`failback`], [`panic`]. [`fleet`]
-//! puts the latter together for origins in regions.
+//! [`nearest`], [`adaptive`]. State machines: [`breaker`], [`budget`], [`hedge`], [`failback`], [`mod@panic`].
+//! [`fleet`] puts the latter together for origins in regions.
 
 pub mod adaptive;
 pub mod breaker;

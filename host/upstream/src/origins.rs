@@ -73,7 +73,8 @@ impl Default for Settings {
     fn default() -> Self {
         let fleet = fleet_settings::Settings::default();
         Self {
-            timeout: Duration::from_secs(1),
+            // Two origins that hang leave time for a third within two seconds.
+            timeout: Duration::from_millis(750),
             has_hedges: fleet.has_hedges,
             ejection: fleet.breaker.ejection_base,
             failback_step: fleet.step,
