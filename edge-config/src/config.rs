@@ -107,6 +107,11 @@ pub struct Upstream {
     pub token: Option<Secret>,
     /// File that holds the token, in place of `token`.
     pub token_file: Option<FilePath>,
+    /// What the node enrols with, in place of a token; see `wayside node invite`. It serves once: from then on the node
+    /// has a key of its own in `edge.data`.
+    pub invitation: Option<Secret>,
+    /// File that holds the invitation, in place of `invitation`.
+    pub invitation_file: Option<FilePath>,
     /// File of the authorities whose certificates an origin may have, in PEM; those of the system unless named.
     pub ca_file: Option<FilePath>,
     /// How long one origin may take to answer about a link before another is asked, in milliseconds.
@@ -310,6 +315,8 @@ impl Default for Upstream {
             url: None,
             token: None,
             token_file: None,
+            invitation: None,
+            invitation_file: None,
             ca_file: None,
             timeout_ms: Within::of::<750>(),
             hedge: true,

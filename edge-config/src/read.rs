@@ -58,11 +58,16 @@ impl Config {
 
     /// What no single value can be wrong about.
     fn check(&self) -> Result<(), ConfigError> {
-        if self.upstream.token.is_some() && self.upstream.token_file.is_some() {
-            return Err(ConfigError::Conflict {
-                one: "upstream.token",
-                other: "upstream.token_file",
-            });
+        let upstream = &self.upstream;
+        let shown = [
+            (upstream.token.is_some(), "upstream.token"),
+            (upstream.token_file.is_some(), "upstream.token_file"),
+            (upstream.invitation.is_some(), "upstream.invitation"),
+            (upstream.invitation_file.is_some(), "upstream.invitation_file"),
+        ];
+        let mut set = shown.iter().filter(|(is_set, _)| *is_set).map(|(_, name)| *name);
+        if let (Some(one), Some(other)) = (set.next(), set.next()) {
+            return Err(ConfigError::Conflict { one, other });
         }
         let urls = [
             ("origin.store", &self.origin.store),

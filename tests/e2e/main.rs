@@ -29,6 +29,7 @@ mod imports;
 mod javascript;
 mod layers;
 mod logs;
+mod nodes;
 mod outages;
 mod plans;
 mod policies;

@@ -37,9 +37,11 @@ fn the_example_names_every_key_with_its_commented_values_valid() {
             line.to_owned()
         }
     };
-    // The two ways to hand in a token exclude each other, and the two ways to name origins.
-    let is_kept = |line: &&str| !line.starts_with("# token =") && !line.starts_with("# url =");
-    let lines = EXAMPLE.lines().filter(is_kept);
+    // The ways to say who the node is exclude each other, and the two ways to name origins.
+    let excluded = ["# token =", "# invitation_file =", "# url ="];
+    let lines = EXAMPLE
+        .lines()
+        .filter(|line| !excluded.iter().any(|start| line.starts_with(start)));
     let text = lines.map(uncommented).collect::<Vec<_>>().join("\n");
     let config = parse("wayside.toml", &text).expect("example with everything set");
     let schema = Config::schema();
@@ -49,8 +51,8 @@ fn the_example_names_every_key_with_its_commented_values_valid() {
             .as_object()
             .expect("section");
         for key in declared.keys() {
-            let is_named =
-                keys.get(key).is_some_and(|value| !value.is_null()) || ["token", "url"].contains(&key.as_str());
+            let is_named = keys.get(key).is_some_and(|value| !value.is_null())
+                || ["token", "invitation", "invitation_file", "url"].contains(&key.as_str());
             assert!(is_named, "the example does not name {section}.{key}");
         }
     }

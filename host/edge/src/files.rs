@@ -8,7 +8,10 @@ use std::{
 
 /// Replaces `path` by what `write` writes: written beside it, flushed to the disk, renamed over it, and the folder flushed, so that
 /// a crash at any point leaves the old content or the new. Makes the folder when it is missing.
-pub(crate) fn replace(path: &Path, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
+///
+/// # Errors
+/// What the system says, or `write`.
+pub fn replace(path: &Path, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
     let beside = write_beside(path, write)?;
     fs::rename(&beside, path)?;
     sync_folder(path)

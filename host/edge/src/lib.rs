@@ -5,6 +5,7 @@
 
 pub mod causes;
 pub mod facts;
+pub mod files;
 pub mod geo;
 pub mod geo_watch;
 pub mod listen;
@@ -18,7 +19,6 @@ mod checkpoint;
 mod clock;
 mod directory;
 mod explain;
-mod files;
 mod follow;
 mod guests;
 mod head;

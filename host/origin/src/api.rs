@@ -34,6 +34,7 @@ mod edge;
 mod extract;
 mod feed;
 mod links;
+mod nodes;
 mod policies;
 mod problem;
 mod request_id;
@@ -146,6 +147,8 @@ pub(crate) fn router(
         .routes(routes!(bindings::list, bindings::bind, bindings::unbind))
         .routes(routes!(bindings::roll_back))
         .routes(routes!(tokens::list, tokens::create, tokens::revoke))
+        .routes(routes!(nodes::list, nodes::invite, nodes::revoke))
+        .routes(routes!(nodes::enrol))
         .routes(routes!(edge::directory))
         .routes(routes!(edge::link))
         .routes(routes!(edge::snapshot))

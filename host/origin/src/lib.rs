@@ -4,6 +4,7 @@
 //! and a feed that tells every node what changed. This crate must not know how an edge caches or decides.
 
 pub mod backup;
+pub mod node;
 pub mod origin;
 pub mod store;
 pub mod token;
@@ -13,4 +14,5 @@ pub mod token;
     reason = "utoipa's macros name the types of their parameters by path"
 )]
 mod api;
+mod secret;
 mod tail;

@@ -19,14 +19,21 @@ use wayside_decide::{
     site::{Privacy, SiteId},
     target::Target,
 };
-use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, FeedEvent, Position, SnapshotPage};
+use wayside_upstream::{
+    identity::{NodeId, PublicKey},
+    protocol::{Cursor, EdgeDirectory, Epoch, FeedEvent, Position, SnapshotPage},
+};
 
-use crate::token::{Grant, TokenId};
+use crate::{
+    node::NodeRecord,
+    token::{Grant, TokenId},
+};
 
 pub mod postgres;
 pub mod sqlite;
 
 mod directory;
+mod nodes;
 mod rows;
 mod snapshot;
 
@@ -298,6 +305,17 @@ pub trait Store: Send + Sync + 'static {
     async fn tokens(&self, tenant: Option<&Name>) -> Result<Vec<TokenRecord>, StoreError>;
     /// Ends a token of a tenant, or an operator's.
     async fn revoke_token(&self, tenant: Option<&Name>, id: &TokenId) -> Result<(), StoreError>;
+
+    /// Keeps a node that was invited.
+    async fn invite_node(&self, node: NodeRecord) -> Result<(), StoreError>;
+    /// Takes the key of a node that was invited, at `now_s`: once, and in time. The same key again changes nothing.
+    async fn enrol_node(&self, id: &NodeId, key: &PublicKey, now_s: u64) -> Result<(), StoreError>;
+    /// One node.
+    async fn node(&self, id: &NodeId, freshness: Freshness) -> Result<Option<NodeRecord>, StoreError>;
+    /// All nodes, the latest invited first.
+    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
+    /// Ends a node, at `now_s`.
+    async fn revoke_node(&self, id: &NodeId, now_s: u64) -> Result<(), StoreError>;
 
     /// Everything small about every site, as of one position of the feed.
     async fn directory(&self, freshness: Freshness) -> Result<EdgeDirectory, StoreError>;

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 use wayside_decide::{invalid::Invalid, name::Name};
 
-use crate::store::{StoreError, TokenRecord};
+use crate::{
+    secret::{Secret, random},
+    store::{StoreError, TokenRecord},
+};
 
 const ID_DIGITS: usize = 12;
 
@@ -79,7 +79,7 @@ pub struct Grant {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     id: TokenId,
-    secret: Box<str>,
+    secret: Secret,
 }
 
 impl fmt::Debug for Token {
@@ -94,17 +94,14 @@ impl Token {
     /// # Errors
     /// [`StoreError`] when the system gives no randomness.
     pub fn mint(grant: Grant, name: &str, now_s: u64) -> Result<(Self, TokenRecord), StoreError> {
-        let mut random = [0_u8; 6 + 32];
-        getrandom::fill(&mut random).map_err(|error| StoreError::Damaged(format!("no randomness: {error}")))?;
-        let (id, secret) = random.split_at(6);
-        let id = TokenId(id.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into());
+        let id: String = random::<6>()?.iter().map(|byte| format!("{byte:02x}")).collect();
         let token = Self {
-            id,
-            secret: URL_SAFE_NO_PAD.encode(secret).into(),
+            id: TokenId(id.into()),
+            secret: Secret::generate()?,
         };
         let record = TokenRecord {
             id: token.id.clone(),
-            hash: token.hash(),
+            hash: token.secret.hash(),
             grant,
             name: name.to_owned(),
             created_at: now_s,
@@ -117,9 +114,9 @@ impl Token {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix("ws_")?.split_once('_')?;
-        (!secret.is_empty()).then_some(Self {
+        Some(Self {
             id: TokenId::parse(id)?,
-            secret: secret.into(),
+            secret: Secret::parse(secret)?,
         })
     }
 
@@ -132,19 +129,13 @@ impl Token {
     /// The token's text.
     #[must_use]
     pub fn expose(&self) -> String {
-        format!("ws_{}_{}", self.id.as_str(), self.secret)
+        format!("ws_{}_{}", self.id.as_str(), self.secret.expose())
     }
 
     /// Whether `record` is this token's and still holds. Takes the same time wherever the secrets differ.
     #[must_use]
     pub fn fits(&self, record: &TokenRecord) -> bool {
-        let is_same: bool = self.hash().ct_eq(&record.hash).into();
-        is_same && self.id == record.id && record.revoked_at.is_none()
-    }
-
-    /// A secret of 256 random bits cannot be guessed from a fast hash.
-    fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.secret.as_bytes()).into()
+        self.secret.fits(&record.hash) && self.id == record.id && record.revoked_at.is_none()
     }
 }
 
@@ -163,7 +154,7 @@ mod tests {
         let read = Token::parse(&token.expose()).expect("token");
         assert!(read.fits(&record) && !other.fits(&record));
         assert!(
-            !format!("{token:?}").contains(&*token.secret),
+            !format!("{token:?}").contains(token.secret.expose()),
             "no secret in debug output"
         );
         record.revoked_at = Some(2);

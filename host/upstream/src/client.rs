@@ -288,9 +288,9 @@ fn is_problem(response: &Response) -> bool {
     content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/problem+json"))
 }
 
-async fn accept(operation: &'static str, response: Response) -> Result<Response, OriginError> {
+pub(crate) async fn accept(operation: &'static str, response: Response) -> Result<Response, OriginError> {
     let status = response.status();
-    if status == StatusCode::OK {
+    if matches!(status, StatusCode::OK | StatusCode::CREATED) {
         return Ok(response);
     }
     let is_own = is_problem(&response);
@@ -306,7 +306,7 @@ async fn accept(operation: &'static str, response: Response) -> Result<Response,
     })
 }
 
-async fn read_json<T: DeserializeOwned>(
+pub(crate) async fn read_json<T: DeserializeOwned>(
     operation: &'static str,
     response: Response,
     bytes_max: usize,

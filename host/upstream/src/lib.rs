@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod client;
+pub mod enrol;
 pub mod http;
 pub mod identity;
 pub mod origins;

@@ -37,6 +37,8 @@ pub const SNAPSHOT_PATH: &str = "/v1/edge/snapshot";
 pub const EPOCH_HEADER: &str = "wayside-epoch";
 /// Most links of one part of a snapshot. A part may hold fewer: it is cut where it becomes long.
 pub const SNAPSHOT_LINKS_MAX: u32 = 10_000;
+/// `POST` an [`Enrolment`]: a new node brings its key. Answers [`Enrolled`].
+pub const ENROL_PATH: &str = "/v1/edge/nodes";
 /// How often an idle feed says that it lives, in seconds. A node takes three missed heartbeats for a dead origin.
 pub const HEARTBEAT_S: u64 = 5;
 
@@ -87,6 +89,23 @@ pub struct Position {
     pub epoch: Epoch,
     /// Up to where.
     pub cursor: Cursor,
+}
+
+/// What a new node sends.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enrolment {
+    /// The invitation that its operator was given. Secret.
+    pub invitation: String,
+    /// Its public key: Ed25519, 32 bytes in base64url.
+    pub public_key: String,
+}
+
+/// Who the new node is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// Its id.
+    pub node: String,
 }
 
 /// Everything small about every site, at one position of the feed.

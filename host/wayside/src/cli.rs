@@ -10,7 +10,7 @@ use wayside_edge_config::url::ServiceUrl;
 
 use crate::{
     client::access::{service_url, tenant},
-    commands::{completions, config, dev, edge, geo, link, origin, policy, rule, site, status, token},
+    commands::{completions, config, dev, edge, geo, link, node, origin, policy, rule, site, status, token},
     output::Format,
 };
 
@@ -162,6 +162,9 @@ pub(crate) enum Command {
     /// Make, show and revoke tokens
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::Args),
+    /// Invite, show and revoke edges
+    #[command(subcommand, after_help = node::EXAMPLES)]
+    Node(node::Args),
     /// Look addresses up in geography databases
     #[command(subcommand, after_help = geo::EXAMPLES)]
     Geo(geo::Args),

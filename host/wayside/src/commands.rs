@@ -8,6 +8,7 @@ pub(crate) mod dev;
 pub(crate) mod edge;
 pub(crate) mod geo;
 pub(crate) mod link;
+pub(crate) mod node;
 pub(crate) mod origin;
 pub(crate) mod policy;
 pub(crate) mod rule;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Command, globals: &Globals) -> anyhow::Result<()> {
         Command::Link(args) => link::run(args, globals),
         Command::Rule(args) => rule::run(args, globals),
         Command::Policy(args) => policy::run(args, globals),
+        Command::Node(args) => node::run(args, globals),
         Command::Token(args) => token::run(args, globals),
         Command::Geo(args) => geo::run(args, globals),
         Command::Config(args) => config::run(args, globals),

@@ -6,6 +6,7 @@ mod commands;
 mod dates;
 mod exit;
 mod first_token;
+mod identity;
 mod logging;
 mod output;
 mod progress;

@@ -29,6 +29,14 @@ pub(crate) fn upstream_token(upstream: &Upstream) -> anyhow::Result<Option<Strin
     }
 }
 
+/// What an edge node enrols with: `upstream.invitation`, or what `upstream.invitation_file` holds.
+pub(crate) fn invitation(upstream: &Upstream) -> anyhow::Result<Option<String>> {
+    match &upstream.invitation_file {
+        Some(file) => secret(file).map(Some),
+        None => Ok(upstream.invitation.as_ref().map(|text| text.reveal().to_owned())),
+    }
+}
+
 /// The secret a file holds, without the white space around it.
 pub(crate) fn secret(file: &Path) -> anyhow::Result<String> {
     let text = fs::read_to_string(file).with_context(|| format!("read secret {}", file.display()))?;

@@ -1,15 +1,19 @@
 //! Who asks: from a bearer token to a tenant and a scope.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
 };
 use wayside_decide::{invalid::Invalid, name::Name};
+use wayside_upstream::identity::{self, Assertion, NodeId, PublicKey};
 
 use super::{Api, problem::Problem};
 use crate::{
-    store::Freshness,
-    token::{Grant, Scope, Token},
+    node::{NodeRecord, NodeState},
+    store::{Freshness, Store},
+    token::{Grant, Scope, Token, TokenId},
 };
 
 /// In which tenant an operator's token acts.
@@ -24,14 +28,20 @@ pub(crate) struct Admin {
     pub(crate) tenant: Option<Name>,
     pub(crate) is_operator: bool,
 }
-/// An edge node.
-pub(crate) struct Node;
+/// Somebody who looks after all tenants, and may do everything.
+pub(crate) struct Operator;
+/// An edge node, by its own key or by an operator's token.
+#[derive(Clone, Debug)]
+pub(crate) enum Node {
+    Enrolled(NodeId),
+    Lent(TokenId),
+}
 
 impl FromRequestParts<Api> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let grant = authenticate(parts, api, Scope::Read, Freshness::Newest).await?;
+        let (_, grant) = authenticate(parts, api, Scope::Read, Freshness::Newest).await?;
         tenant_of(parts, grant).map(Self)
     }
 }
@@ -40,7 +50,7 @@ impl FromRequestParts<Api> for Writer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let grant = authenticate(parts, api, Scope::Write, Freshness::Newest).await?;
+        let (_, grant) = authenticate(parts, api, Scope::Write, Freshness::Newest).await?;
         tenant_of(parts, grant).map(Self)
     }
 }
@@ -49,7 +59,7 @@ impl FromRequestParts<Api> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let grant = authenticate(parts, api, Scope::Admin, Freshness::Newest).await?;
+        let (_, grant) = authenticate(parts, api, Scope::Admin, Freshness::Newest).await?;
         let is_operator = grant.tenant.is_none();
         let tenant = if is_operator && !parts.headers.contains_key(TENANT_HEADER) {
             None
@@ -60,31 +70,96 @@ impl FromRequestParts<Api> for Admin {
     }
 }
 
-impl FromRequestParts<Api> for Node {
+impl FromRequestParts<Api> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        // Nodes go on while the primary is away; a revoked token is refused as soon as a replica knows.
-        match authenticate(parts, api, Scope::Read, Freshness::Any).await?.tenant {
+        match authenticate(parts, api, Scope::Admin, Freshness::Newest)
+            .await?
+            .1
+            .tenant
+        {
             None => Ok(Self),
             Some(_) => Err(Problem::forbidden(
-                "edge nodes need an operator's token; this one is a tenant's",
+                "this needs an operator's token; this one is a tenant's",
             )),
         }
     }
 }
 
-async fn authenticate(parts: &Parts, api: &Api, scope: Scope, freshness: Freshness) -> Result<Grant, Problem> {
-    let field = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let field = field.ok_or_else(|| Problem::unauthorized("send `Authorization: Bearer TOKEN`"))?;
-    // The scheme's name is case-insensitive (RFC 9110 §11.1).
-    let bearer = field
-        .split_once(' ')
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let token = bearer.and_then(|(_, token)| Token::parse(token.trim()));
+impl FromRequestParts<Api> for Node {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        if let Some(assertion) = credentials(parts, identity::SCHEME) {
+            let assertion = Assertion::parse(assertion)
+                .ok_or_else(|| Problem::unauthorized("the assertion has not the form of one: node_….TIME.SIGNATURE"))?;
+            let record = api.store.node(&assertion.node, Freshness::Any).await?;
+            let key = enrolled_key(record.as_ref(), now_s())?;
+            let believed = assertion.check(key, now_s());
+            believed.map_err(|disbelief| Problem::unauthorized(&disbelief.to_string()))?;
+            return Ok(Self::Enrolled(assertion.node));
+        }
+        // Nodes go on while the primary is away; a revoked token is refused as soon as a replica knows.
+        match authenticate(parts, api, Scope::Read, Freshness::Any).await? {
+            (token, Grant { tenant: None, .. }) => Ok(Self::Lent(token)),
+            _ => Err(Problem::forbidden(
+                "edge nodes need an identity or an operator's token; this one is a tenant's",
+            )),
+        }
+    }
+}
+
+impl Node {
+    /// Whether it may still be told anything. While the record cannot be read, it may: nodes go on without it.
+    pub(crate) async fn is_welcome(&self, store: &dyn Store) -> bool {
+        match self {
+            Self::Enrolled(id) => store
+                .node(id, Freshness::Any)
+                .await
+                .map_or(true, |record| enrolled_key(record.as_ref(), now_s()).is_ok()),
+            Self::Lent(id) => store
+                .token(id, Freshness::Any)
+                .await
+                .map_or(true, |record| record.is_some_and(|record| record.revoked_at.is_none())),
+        }
+    }
+}
+
+/// The key of a node that has enrolled and was not revoked.
+fn enrolled_key(record: Option<&NodeRecord>, now_s: u64) -> Result<&PublicKey, Problem> {
+    let record = record.ok_or_else(|| Problem::unauthorized("the node is unknown"))?;
+    match (record.state(now_s), &record.enrolled) {
+        (NodeState::Enrolled, Some((key, _))) => Ok(key),
+        (NodeState::Revoked, _) => Err(Problem::unauthorized("the node is revoked")),
+        _ => Err(Problem::unauthorized("the node has not enrolled")),
+    }
+}
+
+/// What follows the scheme in `Authorization`; none when it is another's. The name is case-insensitive (RFC 9110 §11.1).
+fn credentials<'p>(parts: &'p Parts, scheme: &str) -> Option<&'p str> {
+    let field = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (named, rest) = field.split_once(' ')?;
+    named.eq_ignore_ascii_case(scheme).then(|| rest.trim())
+}
+
+/// The time, in seconds since 1970 UTC.
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+async fn authenticate(
+    parts: &Parts,
+    api: &Api,
+    scope: Scope,
+    freshness: Freshness,
+) -> Result<(TokenId, Grant), Problem> {
+    if !parts.headers.contains_key(header::AUTHORIZATION) {
+        return Err(Problem::unauthorized("send `Authorization: Bearer TOKEN`"));
+    }
+    let token = credentials(parts, "bearer").and_then(Token::parse);
     let token = token.ok_or_else(|| Problem::unauthorized("the token has not the form of one: ws_…"))?;
     let record = api.store.token(token.id(), freshness).await?;
     let record = record.filter(|record| token.fits(record));
@@ -97,7 +172,7 @@ async fn authenticate(parts: &Parts, api: &Api, scope: Scope, freshness: Freshne
             "the token's scope is `{has}`, and this needs `{needs}`"
         )));
     }
-    Ok(grant)
+    Ok((token.id().clone(), grant))
 }
 
 fn tenant_of(parts: &Parts, grant: Grant) -> Result<Name, Problem> {

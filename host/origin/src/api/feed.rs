@@ -3,7 +3,11 @@
 //! A feed is told in order what the tail knows, and reads the record itself while it is further behind, so it skips
 //! nothing, and a slow reader costs a page of memory and no more.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -27,6 +31,8 @@ use crate::{
 
 /// How long to wait for a replica that is behind.
 const BEHIND_WAIT: Duration = Duration::from_millis(50);
+/// For how long a node that was welcome still is: one that is revoked is told nothing later than that.
+const WELCOME: Duration = Duration::from_secs(1);
 
 /// Where to begin.
 #[derive(Deserialize, IntoParams)]
@@ -44,7 +50,7 @@ pub(crate) struct From {
 #[utoipa::path(get, path = "/v1/feed", params(From), responses((status = 200, content_type = "application/x-ndjson")))]
 pub(crate) async fn follow(
     State(api): State<Api>,
-    _: Node,
+    node: Node,
     Parameters(from): Parameters<From>,
 ) -> Result<Response, Problem> {
     let reach = api.following.tail().reach();
@@ -56,6 +62,8 @@ pub(crate) async fn follow(
     let feed = Feed {
         reach,
         following: api.following,
+        node,
+        checked: Instant::now(),
         store: api.store,
         heartbeat: api.heartbeat,
         is_draining: api.is_draining,
@@ -83,6 +91,9 @@ pub(crate) async fn follow(
 }
 
 struct Feed {
+    node: Node,
+    /// When it was last known to be welcome.
+    checked: Instant,
     store: Arc<dyn Store>,
     following: Arc<Following>,
     reach: watch::Receiver<Reach>,
@@ -101,7 +112,7 @@ impl Feed {
     /// The next lines; none when the feed ends, which a node takes as a reason to come again.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if *self.is_draining.borrow() {
+            if *self.is_draining.borrow() || !self.is_welcome().await {
                 return None;
             }
             if let Some(page) = self.read.take()
@@ -149,7 +160,11 @@ impl Feed {
                 _ = self.is_draining.wait_for(|draining| *draining) => return None,
             };
             if is_silent {
-                return self.say_heartbeat();
+                return if self.is_welcome().await {
+                    self.say_heartbeat()
+                } else {
+                    None
+                };
             }
         }
     }
@@ -166,6 +181,15 @@ impl Feed {
             }])?)),
             FeedPage::Resync(_) => None,
         }
+    }
+
+    /// Whether the node may go on: it may have been revoked since it came.
+    async fn is_welcome(&mut self) -> bool {
+        if self.checked.elapsed() < WELCOME {
+            return true;
+        }
+        self.checked = Instant::now();
+        self.node.is_welcome(&*self.store).await
     }
 
     fn say_heartbeat(&mut self) -> Option<Bytes> {

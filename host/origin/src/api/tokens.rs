@@ -1,7 +1,5 @@
 //! `/v1/tokens`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -9,7 +7,7 @@ use wayside_decide::{invalid::Invalid, name::Name};
 
 use super::{
     Api,
-    auth::Admin,
+    auth::{Admin, now_s},
     extract::{Body, Page, Parameters},
     problem::Problem,
 };
@@ -90,10 +88,7 @@ pub(crate) async fn create(
         );
         return Err(Problem::invalid("Wayside-Tenant", invalid));
     }
-    let now_s = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let (token, record) = DomainToken::mint(Grant { tenant, scope }, &new.name, now_s)?;
+    let (token, record) = DomainToken::mint(Grant { tenant, scope }, &new.name, now_s())?;
     let about = Token::from(record.clone());
     api.store.create_token(record).await?;
     tracing::info!(

@@ -27,19 +27,23 @@ use tokio::{sync::watch, task::AbortHandle};
 use wayside_decide::{
     binding::Binding, digest::Digest, link::Link, name::Name, path::LinkPath, rule::Rule, site::SiteId,
 };
-use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, Position, SnapshotPage};
+use wayside_upstream::{
+    identity::{NodeId, PublicKey},
+    protocol::{Cursor, EdgeDirectory, Epoch, Position, SnapshotPage},
+};
 
 use self::{heads::Heads, sequencer::Sequencer};
 use super::{
     FeedPage, Freshness, LinkRecord, PolicyRecord, RuleRecord, SiteContent, SiteRecord, SnapshotKey, Store, StoreError,
     TokenRecord, WriteMode, missing, rows::signed,
 };
-use crate::token::TokenId;
+use crate::{node::NodeRecord, token::TokenId};
 
 mod bindings;
 mod changes;
 mod heads;
 mod links;
+mod nodes;
 mod policies;
 mod rules;
 mod sequencer;
@@ -566,6 +570,34 @@ impl Store for PostgresStore {
 
     async fn revoke_token(&self, tenant: Option<&Name>, id: &TokenId) -> Result<(), StoreError> {
         self.within(tokens::revoke(&self.primary, tenant, id)).await
+    }
+
+    async fn invite_node(&self, node: NodeRecord) -> Result<(), StoreError> {
+        self.within(nodes::invite(&self.primary, &node)).await
+    }
+
+    async fn enrol_node(&self, id: &NodeId, key: &PublicKey, now_s: u64) -> Result<(), StoreError> {
+        self.within(nodes::enrol(&self.primary, id, key, now_s)).await
+    }
+
+    async fn node(&self, id: &NodeId, freshness: Freshness) -> Result<Option<NodeRecord>, StoreError> {
+        self.within(async {
+            if let Some(replica) = self.replica.as_ref().filter(|_| freshness == Freshness::Any)
+                && let Ok(Some(node)) = nodes::one(replica, id).await
+            {
+                return Ok(Some(node));
+            }
+            nodes::one(&self.primary, id).await
+        })
+        .await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        self.within(nodes::list(&self.primary)).await
+    }
+
+    async fn revoke_node(&self, id: &NodeId, now_s: u64) -> Result<(), StoreError> {
+        self.within(nodes::revoke(&self.primary, id, now_s)).await
     }
 
     async fn directory(&self, freshness: Freshness) -> Result<EdgeDirectory, StoreError> {

@@ -17,10 +17,16 @@ use wayside_decide::{
     target::Target,
     template::Template,
 };
-use wayside_upstream::protocol::{Change, EdgeBinding, EdgeRule, FeedEvent};
+use wayside_upstream::{
+    identity::{NodeId, PublicKey},
+    protocol::{Change, EdgeBinding, EdgeRule, FeedEvent},
+};
 
 use super::{LinkRecord, PolicyRecord, RuleRecord, SiteContent, SiteRecord, StoreError, TokenRecord};
-use crate::token::{Grant, Scope, TokenId};
+use crate::{
+    node::NodeRecord,
+    token::{Grant, Scope, TokenId},
+};
 
 /// A recorded number of seconds, sizes and sequences: never negative as we write them.
 pub(super) fn unsigned(column: &str, value: i64) -> Result<u64, StoreError> {
@@ -281,6 +287,37 @@ impl TokenRow {
             id: TokenId::parse(&self.id).ok_or_else(|| broken("no id"))?,
             name: self.name,
             created_at: unsigned("created_at", self.created_at)?,
+            revoked_at: unsigned_or_none(self.revoked_at),
+        })
+    }
+}
+
+/// A node.
+#[derive(FromRow)]
+pub(super) struct NodeRow {
+    id: String,
+    name: String,
+    invitation_hash: Vec<u8>,
+    invited_at: i64,
+    expires_at: i64,
+    public_key: Option<Vec<u8>>,
+    enrolled_at: Option<i64>,
+    revoked_at: Option<i64>,
+}
+
+impl NodeRow {
+    pub(super) fn record(self) -> Result<NodeRecord, StoreError> {
+        let broken = |what: &str| StoreError::Damaged(format!("node {}: {what}", self.id));
+        let hash = self.invitation_hash.as_slice().try_into();
+        let key = self.public_key.as_deref().map(<[u8; 32]>::try_from).transpose();
+        let key = key.map_err(|_| broken("a key of another length"))?;
+        Ok(NodeRecord {
+            id: NodeId::parse(&self.id).map_err(damaged)?,
+            name: Name::parse("node name", &self.name).map_err(damaged)?,
+            invitation_hash: hash.map_err(|_| broken("a hash of another length"))?,
+            invited_at: unsigned("invited_at", self.invited_at)?,
+            expires_at: unsigned("expires_at", self.expires_at)?,
+            enrolled: key.map(PublicKey::from_bytes).zip(unsigned_or_none(self.enrolled_at)),
             revoked_at: unsigned_or_none(self.revoked_at),
         })
     }

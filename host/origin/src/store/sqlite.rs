@@ -18,17 +18,21 @@ use tokio::sync::watch;
 use wayside_decide::{
     binding::Binding, digest::Digest, link::Link, name::Name, path::LinkPath, rule::Rule, site::SiteId,
 };
-use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, Position, SnapshotPage};
+use wayside_upstream::{
+    identity::{NodeId, PublicKey},
+    protocol::{Cursor, EdgeDirectory, Epoch, Position, SnapshotPage},
+};
 
 use super::{
     FeedPage, Freshness, LinkRecord, PolicyRecord, RuleRecord, SiteContent, SiteRecord, SnapshotKey, Store, StoreError,
     TokenRecord, WriteMode,
 };
-use crate::token::TokenId;
+use crate::{node::NodeRecord, token::TokenId};
 
 mod bindings;
 mod changes;
 mod links;
+mod nodes;
 mod policies;
 mod rules;
 mod sites;
@@ -259,6 +263,26 @@ impl Store for SqliteStore {
 
     async fn revoke_token(&self, tenant: Option<&Name>, id: &TokenId) -> Result<(), StoreError> {
         tokens::revoke(&self.writer, tenant, id).await
+    }
+
+    async fn invite_node(&self, node: NodeRecord) -> Result<(), StoreError> {
+        nodes::invite(&self.writer, &node).await
+    }
+
+    async fn enrol_node(&self, id: &NodeId, key: &PublicKey, now_s: u64) -> Result<(), StoreError> {
+        nodes::enrol(&self.writer, id, key, now_s).await
+    }
+
+    async fn node(&self, id: &NodeId, _: Freshness) -> Result<Option<NodeRecord>, StoreError> {
+        nodes::one(&self.readers, id).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        nodes::list(&self.readers).await
+    }
+
+    async fn revoke_node(&self, id: &NodeId, now_s: u64) -> Result<(), StoreError> {
+        nodes::revoke(&self.writer, id, now_s).await
     }
 
     async fn directory(&self, _: Freshness) -> Result<EdgeDirectory, StoreError> {

@@ -18,6 +18,7 @@ mod failures;
 mod feed;
 mod happy;
 mod harness;
+mod nodes;
 mod postgres;
 mod record;
 mod refusals;

@@ -19,11 +19,12 @@ mod replica;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;
 
-const SUITE: [&[Case]; 6] = [
+const SUITE: [&[Case]; 7] = [
     crate::access::CASES,
     crate::failures::CASES,
     crate::feed::CASES,
     crate::happy::CASES,
+    crate::nodes::CASES,
     crate::refusals::CASES,
     crate::snapshot::CASES,
 ];

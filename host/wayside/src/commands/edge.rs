@@ -2,20 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use wayside_edge::node::Node;
-use wayside_upstream::{access::Access, http::Roots};
 
 use crate::{
     cli::Globals,
-    client::access,
-    logging, output,
+    identity, logging, output,
     running::{self, End},
     settings,
 };
-
-const NO_TOKEN: &str = "there is no token for the origin: set `upstream.token_file` in the configuration, or \
-                        WAYSIDE_TOKEN_FILE or WAYSIDE_TOKEN";
 
 /// Run an edge
 #[derive(clap::Args)]
@@ -29,12 +23,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let config = settings::load(args.config.as_deref())?;
     logging::start(&config.log);
-    let token = access::token(globals, Some(&config.upstream), None)?.context(NO_TOKEN)?;
-    let roots = config.upstream.ca_file.as_deref().map(Roots::read).transpose();
-    let access = Access::by_token(&token, roots.context("upstream.ca_file")?.unwrap_or_default())?;
-    let node_settings = running::node_settings(&config, access);
     running::block_on(async {
         let end = End::listen()?;
+        let access = identity::access(&config, globals).await?;
+        let node_settings = running::node_settings(&config, access);
         let node = Node::start(node_settings).await?;
         output::line(&format!("edge    http://{}", node.address()))?;
         output::line(&format!("admin   http://{}", node.admin_address()))?;

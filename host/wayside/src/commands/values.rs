@@ -1,5 +1,7 @@
 //! How words of the command line become values, where more than one command reads them.
 
+use std::time::Duration;
+
 use clap::Args;
 use wayside_decide::{name::Name, status::RedirectStatus};
 
@@ -28,6 +30,17 @@ impl ListedSite {
 pub(super) fn name(text: &str) -> Result<String, String> {
     let name = Name::parse("name", text).map_err(|invalid| format!("expected {}", invalid.expected))?;
     Ok(name.as_str().to_owned())
+}
+
+/// Reads a length of time: a number and `s`, `m`, `h` or `d`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
+    let read = UNITS.iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(*unit)?.parse().ok()?;
+        number.checked_mul(*seconds)
+    });
+    read.map(Duration::from_secs)
+        .ok_or_else(|| "expected a number and a unit, such as 90s, 30m, 24h or 7d".to_owned())
 }
 
 /// Reads the status of a redirect.
