@@ -1,6 +1,6 @@
 //! What a policy decided is remembered by what it asked, and by nothing else.
 
-use std::{collections::HashSet, sync::Barrier};
+use std::{collections::HashSet, io::Write as _, net::TcpStream, sync::Barrier, time::Duration};
 
 use crate::harness::{Dev, eventually, repository};
 
@@ -290,4 +290,71 @@ fn what_a_policy_decides_counts_as_much_as_what_it_asks() {
     );
     let all = dev.process.metric("wayside_policy_remembered_memory_bytes");
     assert!((1_000_000.0..=10_000_000.0).contains(&all), "{all}");
+}
+
+/// Binds a policy that never ends for who sends a field of even length, and decides for all others.
+fn bind_sometimes_endless(dev: &Dev) {
+    let file = repository().join("guest/components/interpreter.wasm");
+    dev.ok(&["policy", "push", "sometimes", file.to_str().expect("a path")]);
+    let program = "program=ask header x-visitor 2 decide 3 spin";
+    let bind = [
+        "policy",
+        "bind",
+        "localhost",
+        "/sometimes",
+        "sometimes",
+        "--on-failure",
+        "closed",
+        "--set",
+        program,
+    ];
+    dev.ok(&bind);
+    eventually("the policy is bound", || dev.process.get("/sometimes").status == 302);
+}
+
+const CUT_OFF: &str = "wayside_policy_runs_total{outcome=\"deadline\"}";
+
+/// Who is answered quickly in between makes nothing good.
+#[test]
+fn a_guest_that_is_cut_off_every_other_time_rests() {
+    let dev = Dev::start();
+    bind_sometimes_endless(&dev);
+    let visit = |visitor: String| dev.process.get_with("/sometimes", &[("X-Visitor", &visitor)]).status;
+    let mut decided = 0;
+    for visitor in 100..140 {
+        assert_eq!(visit(format!("s{visitor}")), 503);
+        decided += u32::from(visit(format!("ok{visitor}")) == 302);
+    }
+    let cut_off = counted(&dev, CUT_OFF);
+    assert!((3..=9).contains(&cut_off), "ran {cut_off} times");
+    assert!(decided < 40, "it rests");
+    // What it decided before still holds.
+    assert_eq!(dev.process.get("/sometimes").status, 302);
+}
+
+/// A visitor who hangs up has had a run like any other.
+#[test]
+fn a_run_counts_whether_or_not_its_visitor_waits_for_it() {
+    let dev = Dev::start();
+    bind_sometimes_endless(&dev);
+    let before = counted(&dev, RUNS);
+    // With a length, also of nothing, a request is hyper's, which lets go of what its client does not wait for.
+    let hang_up = |visitor: &str| {
+        let mut stream = TcpStream::connect(dev.process.edge()).expect("connect");
+        let head = "GET /sometimes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n";
+        let request = format!("{head}X-Visitor: {visitor}\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("write");
+        std::thread::sleep(Duration::from_millis(3));
+    };
+    for visitor in 100..120 {
+        hang_up(&format!("s{visitor}"));
+        std::thread::sleep(Duration::from_millis(15));
+    }
+    eventually("the runs are counted", || counted(&dev, CUT_OFF) >= 3);
+    assert!(counted(&dev, CUT_OFF) <= 9, "it rests: {}", counted(&dev, CUT_OFF));
+    let listed = dev.process.admin("/policies").body;
+    assert!(listed.contains("\"deadline\":"), "{listed}");
+    assert_eq!(counted(&dev, RUNS), before);
+    let logged = dev.ok(&["policy", "logs", "localhost", "/sometimes"]);
+    assert!(logged.contains("ran past its deadline"), "{logged}");
 }

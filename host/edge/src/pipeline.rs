@@ -85,7 +85,7 @@ impl PlainLink {
 
 /// Decides what the visitor behind a request gets.
 pub(crate) async fn answer(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     shard: &Shard,
     head: &Head<'_>,
     peer: IpAddr,

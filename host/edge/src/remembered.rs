@@ -14,38 +14,31 @@ use std::{
 
 use tokio::sync::watch;
 use wayside_decide::{
-    decision::{Decision, Failure},
-    facts::Facts as _,
+    decision::Failure,
     question::Answer,
-    site::Site,
-    trace::{Recorder, Trace},
     tree::{
         Hit, Leaf, TreeLimits, Walk,
-        memory::{Memory, NotKept},
+        memory::Memory,
         meter::Meter,
         witnesses::{WitnessLimits, Witnesses},
     },
 };
-use wayside_policy::{guest::Cost, pool::PolicyRun};
+use wayside_policy::guest::Cost;
 
 use crate::{
-    directory::LiveBinding,
     facts::{OwnedText, RequestFacts, RequestText},
-    pipeline::Edge,
-    policy_log::Line,
     witness::Witness,
 };
+
+mod attempt;
+mod rest;
+
+pub(crate) use attempt::Attempt;
+use rest::Rest;
 
 /// How often a request waits for somebody else's run before it has one of its own: each may show that it goes another
 /// way further down.
 const WAITS_MAX: usize = 4;
-/// After this many runs in a row that were cut off, a guest rests.
-const CUT_OFFS_MAX: u32 = 3;
-/// How long a guest's first rest is; each that follows is twice as long.
-const REST_FIRST: Duration = Duration::from_secs(1);
-/// The longest.
-const REST_MAX: Duration = Duration::from_secs(64);
-
 /// What a node remembers of a binding, and who is finding out more. Belongs to one version and its settings.
 pub(crate) struct Remembered {
     pub(crate) memory: Memory,
@@ -86,69 +79,14 @@ impl From<Failure> for Undecided {
     }
 }
 
-/// Whether a guest that is cut off again and again may run.
-#[derive(Debug, Default)]
-struct Rest {
-    cut_offs: u32,
-    until: Option<Instant>,
-}
-
-impl Rest {
-    /// Whether it rests at `now`. The first to come after a rest tries it.
-    fn is_resting(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
-    }
-
-    fn note(&mut self, result: &Result<(), Failure>, now: Instant) -> Change {
-        match result {
-            Err(Failure::DeadlineExceeded { .. }) => {
-                self.cut_offs += 1;
-                if self.cut_offs < CUT_OFFS_MAX {
-                    return Change::None;
-                }
-                let doublings = (self.cut_offs - CUT_OFFS_MAX).min(6);
-                let rest = REST_FIRST.saturating_mul(1 << doublings).min(REST_MAX);
-                self.until = Some(now + rest);
-                Change::Rests(rest)
-            }
-            // It never ran: that says nothing of it.
-            Err(Failure::Overloaded | Failure::Unavailable(_) | Failure::Resting) => Change::None,
-            Ok(()) | Err(_) => match std::mem::take(self).until {
-                Some(_) => Change::RunsAgain,
-                None => Change::None,
-            },
-        }
-    }
-}
-
-/// What a run changed about a guest's rest.
-enum Change {
-    None,
-    /// It rests for so long.
-    Rests(Duration),
-    RunsAgain,
-}
-
-/// A binding, and the site it is of.
-#[derive(Clone, Copy)]
-pub(crate) struct Whose<'w> {
-    pub(crate) site: &'w Site,
-    pub(crate) live: &'w LiveBinding,
-}
-
 /// Decides by a run, this request's or that of another on the same path. What a run decides without a link that it asked
 /// for is not remembered, and nobody else's.
-pub(crate) async fn decide_anew(
-    edge: &Edge,
-    whose: Whose<'_>,
-    facts: RequestFacts<OwnedText>,
-    now: Instant,
-) -> Result<Hit, Undecided> {
-    let (facts, live) = (Arc::new(facts), whose.live);
-    let remembered = &live.remembered;
+pub(crate) async fn decide_anew(attempt: Attempt) -> Result<Hit, Undecided> {
+    let remembered = Arc::clone(&attempt.live.remembered);
+    let facts = Arc::clone(&attempt.facts);
     for _ in 0..WAITS_MAX {
-        if let Err(failure) = remembered.may_run(now) {
-            count(edge, live, &Err(failure.clone()), Cost::default());
+        if let Err(failure) = remembered.may_run(attempt.now) {
+            attempt.count(&Err(failure.clone()), Cost::default());
             return Err(failure.into());
         }
         let place = Place {
@@ -158,12 +96,10 @@ pub(crate) async fn decide_anew(
         let mut landing = match remembered.board(place) {
             Boarding::First(flight) => {
                 // Whoever had this path before has grafted it by now.
-                if let Some(known) = remembered.look(&facts) {
-                    return known;
-                }
-                let fresh = run(edge, whose, &facts, now).await;
-                flight.land(fresh.as_ref().map(|_| ()).map_err(Clone::clone));
-                return fresh;
+                return match remembered.look(&facts) {
+                    Some(known) => known,
+                    None => attempt.begin(Some(flight)).await,
+                };
             }
             Boarding::Another(landing) => landing,
         };
@@ -173,73 +109,14 @@ pub(crate) async fn decide_anew(
             Ok(Some(Err(Undecided::Failed(failure)))) if !failure.is_deterministic() => {
                 return Err(failure.clone().into());
             }
-            // Remembered now, unless the paths part further down, or whoever ran it went away.
+            // Remembered now, unless the paths part further down, or whoever ran it came to nothing.
             Ok(_) | Err(_) => {}
         }
         if let Some(known) = remembered.look(&facts) {
             return known;
         }
     }
-    run(edge, whose, &facts, now).await
-}
-
-async fn run(
-    edge: &Edge,
-    whose: Whose<'_>,
-    facts: &Arc<RequestFacts<OwnedText>>,
-    now: Instant,
-) -> Result<Hit, Undecided> {
-    let (live, has_link) = (whose.live, facts.knows_link());
-    let loaded = match &live.guest {
-        Ok(loadable) => loadable.guest().await,
-        Err(reason) => Err(Failure::Unavailable(reason.to_string())),
-    };
-    let guest = match loaded {
-        Ok(guest) => guest,
-        Err(failure) => {
-            count(edge, live, &Err(failure.clone()), Cost::default());
-            return Err(failure.into());
-        }
-    };
-    let now_s = facts.now_s();
-    let facts = Arc::clone(facts);
-    let run = edge.policies.run(&whose.site.tenant, guest, Recorder::new(facts)).await;
-    tell(edge, whose, &run, now_s);
-    count(edge, live, &run.result, run.cost);
-    let trace = run.recorder.into_trace();
-    if !has_link && trace.iter().any(|(question, _)| question.is_about_link()) {
-        return Err(Undecided::LacksLink);
-    }
-    let kept = live.remembered.keep(whose, &trace, run.result, now, now_s);
-    edge.metrics.accounts.memories().keep_within();
-    Ok(kept?)
-}
-
-fn count(edge: &Edge, live: &LiveBinding, result: &Result<Decision, Failure>, cost: Cost) {
-    live.account.count_run(result, cost);
-    edge.metrics
-        .count_policy_run(result.as_ref().map_or_else(Failure::label, |_| "decided"));
-}
-
-/// Hands on what a policy said, and why it gave no decision, to those who follow its log.
-fn tell(edge: &Edge, whose: Whose<'_>, run: &PolicyRun, now_s: u64) {
-    let (site, binding) = (whose.site, &whose.live.binding);
-    let line = |level: &str, message: &str| Line {
-        at_s: now_s,
-        tenant: site.tenant.to_string(),
-        site: site.name.to_string(),
-        prefix: binding.prefix.to_string(),
-        policy: binding.policy.to_string(),
-        digest: binding.digest.to_string(),
-        level: level.to_owned(),
-        message: message.to_owned(),
-    };
-    for note in &run.log {
-        edge.policy_log.push(line(&note.level.to_string(), &note.message));
-    }
-    if let Err(failure) = &run.result {
-        edge.policy_log.push(line("failure", &failure.to_string()));
-    }
+    attempt.begin(None).await
 }
 
 impl Remembered {
@@ -303,8 +180,7 @@ impl Remembered {
 
     /// How long the guest still rests; not at all when it may run.
     pub(crate) fn rests_for(&self, now: Instant) -> Option<Duration> {
-        let until = lock(&self.rest).until?;
-        Some(until.saturating_duration_since(now)).filter(|rest| !rest.is_zero())
+        lock(&self.rest).left(now)
     }
 
     /// What is remembered, or that nothing can be decided without the link; none where only a run can tell.
@@ -316,39 +192,7 @@ impl Remembered {
         }
     }
 
-    /// Keeps what a run came to whose facts are those of `now_s`.
-    fn keep(
-        &self,
-        whose: Whose<'_>,
-        trace: &Trace,
-        result: Result<Decision, Failure>,
-        now: Instant,
-        now_s: u64,
-    ) -> Result<Hit, Failure> {
-        let (tenant, policy) = (&whose.site.tenant, &whose.live.binding.policy);
-        let (site, prefix) = (&whose.site.name, &whose.live.binding.prefix);
-        match lock(&self.rest).note(&result.as_ref().map(|_| ()).map_err(Clone::clone), now) {
-            Change::Rests(rest) => {
-                let rest_s = rest.as_secs();
-                tracing::warn!(%tenant, %site, %prefix, %policy, rest_s, "a policy was cut off again and again and rests");
-            }
-            Change::RunsAgain => tracing::info!(%tenant, %site, %prefix, %policy, "a policy that rested runs again"),
-            Change::None => {}
-        }
-        let leaf = self.memory.graft(trace, result).map_err(|not_kept| match not_kept {
-            NotKept::Passing(failure) => failure,
-            NotKept::Contradicted(contradiction) => {
-                tracing::error!(%tenant, %site, %prefix, %policy, %contradiction, "a policy contradicts itself; it does not run here again");
-                Failure::Unavailable(contradiction.to_string())
-            }
-        })?;
-        let horizons = trace
-            .iter()
-            .filter_map(|(question, answer)| question.holds_until(answer, now_s));
-        Ok(Hit::of_run(leaf, horizons.min()))
-    }
-
-    fn board(&self, place: Place) -> Boarding<'_> {
+    fn board(self: &Arc<Self>, place: Place) -> Boarding {
         let mut runs = lock(&self.runs);
         if let Some(landing) = runs.get(&place) {
             return Boarding::Another(landing.clone());
@@ -356,36 +200,36 @@ impl Remembered {
         let (result, landing) = watch::channel(None);
         runs.insert(place.clone(), landing);
         Boarding::First(Flight {
-            runs: &self.runs,
+            remembered: Arc::clone(self),
             place,
             result,
         })
     }
 }
 
-enum Boarding<'r> {
+enum Boarding {
     /// Nobody runs this path.
-    First(Flight<'r>),
+    First(Flight),
     /// Somebody does.
     Another(watch::Receiver<Option<Landed>>),
 }
 
-/// A run under way. Letting go of it, also when its visitor hangs up, lets others have theirs.
-struct Flight<'r> {
-    runs: &'r Mutex<Runs>,
+/// A run under way. Letting go of it lets others have theirs.
+struct Flight {
+    remembered: Arc<Remembered>,
     place: Place,
     result: watch::Sender<Option<Landed>>,
 }
 
-impl Flight<'_> {
+impl Flight {
     fn land(self, landed: Landed) {
         self.result.send_replace(Some(landed));
     }
 }
 
-impl Drop for Flight<'_> {
+impl Drop for Flight {
     fn drop(&mut self) {
-        lock(self.runs).remove(&self.place);
+        lock(&self.remembered.runs).remove(&self.place);
     }
 }
 
@@ -396,55 +240,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::sync::Arc;
 
-    use wayside_decide::{decision::Failure, question::Answer, tree::meter::Meter};
+    use wayside_decide::{question::Answer, tree::meter::Meter};
 
-    use super::{Boarding, CUT_OFFS_MAX, Place, REST_FIRST, REST_MAX, Remembered, Rest};
+    use super::{Boarding, Place, Remembered};
 
     #[test]
     fn who_knows_the_link_does_not_wait_for_who_does_not() {
-        let remembered = Remembered::new(&Meter::default());
+        let remembered = Arc::new(Remembered::new(&Meter::default()));
         let board = |answer: &str, has_link| {
             remembered.board(Place {
                 answers: vec![Answer::Text(answer.into())],
                 has_link,
             })
         };
-        let is_first = |boarding: &Boarding<'_>| matches!(boarding, Boarding::First(_));
+        let is_first = |boarding: &Boarding| matches!(boarding, Boarding::First(_));
         let without = board("a", false);
         let with = board("a", true);
         assert!(is_first(&without) && is_first(&with) && is_first(&board("b", true)));
         assert!(!is_first(&board("a", false)) && !is_first(&board("a", true)));
         drop(without);
         assert!(is_first(&board("a", false)));
-    }
-
-    #[test]
-    fn a_guest_that_is_cut_off_again_and_again_rests_longer_and_longer() {
-        let (mut rest, mut now) = (Rest::default(), Instant::now());
-        let cut_off = Err(Failure::DeadlineExceeded { deadline_ms: 5 });
-        for _ in 1..CUT_OFFS_MAX {
-            rest.note(&cut_off, now);
-            assert!(!rest.is_resting(now));
-        }
-        let mut longest = Duration::ZERO;
-        for doublings in 0..10 {
-            rest.note(&cut_off, now);
-            assert!(rest.is_resting(now), "{doublings}");
-            let expected = REST_FIRST.saturating_mul(1 << doublings.min(6)).min(REST_MAX);
-            assert!(rest.is_resting(now + expected - Duration::from_millis(1)));
-            now += expected;
-            assert!(!rest.is_resting(now), "one may try it");
-            longest = expected;
-        }
-        assert_eq!(longest, REST_MAX);
-        rest.note(&Err(Failure::Overloaded), now);
-        rest.note(&cut_off, now);
-        assert!(rest.is_resting(now), "a run that never began makes nothing good");
-        now += REST_MAX;
-        rest.note(&Ok(()), now);
-        rest.note(&cut_off, now);
-        assert!(!rest.is_resting(now), "one good run makes all good");
     }
 }

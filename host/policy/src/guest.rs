@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,7 @@ use crate::{
     bindings::RedirectPolicyPre,
     conv,
     engine::Engine,
-    limits::{Class, HOSTCALL_BYTES_MAX, PATIENCE, SLOW, STACK_BYTES_MAX},
+    limits::{Class, HOSTCALL_BYTES_MAX, PATIENCE, SLOW, SLOW_FOR, STACK_BYTES_MAX},
     note::Note,
     sandbox::{HostMemory, Sandbox},
 };
@@ -35,8 +35,8 @@ pub struct Guest {
     instance: RedirectPolicyPre<Sandbox>,
     digest: Digest,
     class: Class,
-    /// Whether its last run took long.
-    is_slow: AtomicBool,
+    made: Instant,
+    slowness: Slowness,
 }
 
 /// What came of one run.
@@ -71,7 +71,8 @@ impl Guest {
             instance: RedirectPolicyPre::new(instance)?,
             digest,
             class,
-            is_slow: AtomicBool::new(false),
+            made: Instant::now(),
+            slowness: Slowness::default(),
         })
     }
 
@@ -87,9 +88,9 @@ impl Guest {
         self.class
     }
 
-    /// Whether its last run took longer than a policy should: see [`SLOW`].
+    /// Whether one of its last runs took longer than a policy should: see [`SLOW`].
     pub(crate) fn is_slow(&self) -> bool {
-        self.is_slow.load(Ordering::Relaxed)
+        self.slowness.is_slow_at(self.made.elapsed())
     }
 
     /// Runs the guest once, on this thread, for at most the engine's deadline of processor time.
@@ -116,11 +117,7 @@ impl Guest {
             Ok(decision) => conv::decision(&decision).map_err(Failure::InvalidDecision),
             Err(error) => Err(self.failure(&error, &sandbox, cost.cpu)),
         };
-        // One that was hardly given the processor has not shown that it needs little.
-        let is_over = result.as_ref().err().is_none_or(Failure::is_deterministic);
-        if is_over || cost.cpu > SLOW {
-            self.is_slow.store(cost.cpu > SLOW, Ordering::Relaxed);
-        }
+        self.slowness.note(cost.cpu, self.made.elapsed());
         Run {
             result,
             recorder: sandbox.recorder,
@@ -167,6 +164,26 @@ impl Guest {
             ),
             false => reason,
         })
+    }
+}
+
+/// Until when a guest counts as slow, in milliseconds since it was made.
+#[derive(Debug, Default)]
+struct Slowness(AtomicU64);
+
+impl Slowness {
+    /// A run that took long makes the guest slow for many times as long, whatever its other runs take: those that take
+    /// long have no more than a small share of the threads for quick ones, also when others come between.
+    fn note(&self, cpu: Duration, since_made: Duration) {
+        if cpu > SLOW {
+            let until = since_made + cpu.saturating_mul(SLOW_FOR);
+            let until_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
+            self.0.fetch_max(until_ms, Ordering::Relaxed);
+        }
+    }
+
+    fn is_slow_at(&self, since_made: Duration) -> bool {
+        since_made < Duration::from_millis(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -227,5 +244,25 @@ impl Decider for Guest {
         let run = self.run(recorder.clone());
         *recorder = run.recorder;
         run.result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{SLOW_FOR, Slowness};
+
+    #[test]
+    fn quick_runs_make_no_slow_guest_quick_but_time_does() {
+        let ms = Duration::from_millis;
+        let slowness = Slowness::default();
+        slowness.note(ms(1), ms(5));
+        assert!(!slowness.is_slow_at(ms(5)));
+        slowness.note(ms(10), ms(100));
+        slowness.note(ms(1), ms(101));
+        let over = ms(100 + u64::from(10 * SLOW_FOR));
+        assert!(slowness.is_slow_at(ms(101)) && slowness.is_slow_at(over - ms(1)));
+        assert!(!slowness.is_slow_at(over));
     }
 }

@@ -72,7 +72,7 @@ pub struct PolicyRun {
 /// Threads that run guests. Dropping it finishes the runs in progress, refuses those that wait, and joins the threads.
 pub struct Pool {
     quick: Arc<Queue<Job>>,
-    /// For guests whose last run took long: their threads stop as soon as anybody else wants the processor. Others'
+    /// For guests of which a run took long of late: their threads stop as soon as anybody else wants the processor. Others'
     /// threads do not, for that costs a run that is over in 20 µs as much again.
     slow: Arc<Queue<Job>>,
     workers: Vec<JoinHandle<()>>,

@@ -23,7 +23,7 @@ use crate::{
     facts::{LinkKnown, RequestFacts},
     metrics::Shard,
     refusal::Refusal,
-    remembered::{self, Undecided, Whose},
+    remembered::{self, Attempt, Undecided},
     visit::Visit,
 };
 
@@ -39,7 +39,7 @@ enum Verdict {
 
 /// A request on its way through a binding.
 struct Step<'s> {
-    edge: &'s Edge,
+    edge: &'s Arc<Edge>,
     shard: &'s Shard,
     visit: &'s Visit<'s>,
     site: &'s Arc<LiveSite>,
@@ -51,7 +51,7 @@ struct Step<'s> {
 
 /// What the visitor gets where `live` covers the path.
 pub(super) async fn decide(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     shard: &Shard,
     visit: &Visit<'_>,
     site: &Arc<LiveSite>,
@@ -114,12 +114,14 @@ impl Step<'_> {
         if away.is_some() {
             self.facts.set_link(LinkKnown::Unavailable);
         }
-        let whose = Whose {
-            site: &self.site.site,
-            live: self.live,
+        let attempt = Attempt {
+            edge: Arc::clone(self.edge),
+            site: Arc::clone(self.site),
+            live: self.live.clone(),
+            facts: Arc::new(self.facts.freeze()),
+            now: self.visit.now.instant,
         };
-        let now = self.visit.now.instant;
-        let failure = match remembered::decide_anew(self.edge, whose, self.facts.freeze(), now).await {
+        let failure = match remembered::decide_anew(attempt).await {
             Ok(hit) => return Ok(Ok(self.witnessed(hit))),
             Err(Undecided::Failed(failure)) => failure,
             Err(Undecided::LacksLink) => match away {
