@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
 };
 
-use crate::harness::Dev;
+use crate::harness::{Dev, request};
 
 #[test]
 fn health_metrics_and_status() {
@@ -49,4 +49,22 @@ fn a_thousand_requests_for_one_missing_link_are_one_for_the_origin() {
         assert!(answer.starts_with("HTTP/1.1 302"), "{answer}");
     }
     assert!((dev.process.metric(loads) - before - 1.0).abs() < 0.5, "one load");
+}
+
+/// A page in a browser may have its own name lead here, and is then asked for by that name.
+#[test]
+fn the_admin_endpoint_answers_to_no_name_of_others() {
+    let dev = Dev::start();
+    let admin = dev.process.admin.expect("an admin endpoint");
+    for (host, status) in [
+        ("localhost", 200),
+        ("127.0.0.1:9", 200),
+        ("[::1]", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example:80", 421),
+    ] {
+        for path in ["/policies", "/status", "/metrics", "/healthz"] {
+            assert_eq!(request(admin, "GET", host, path, &[]).status, status, "{host} {path}");
+        }
+    }
 }

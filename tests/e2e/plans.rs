@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Dev, repository, request};
+use crate::harness::{Dev, eventually, repository, request};
 
 const COUNTRIES: [(&str, usize); 3] = [("DE", 60), ("FR", 30), ("US", 10)];
 
@@ -190,7 +190,7 @@ fn what_a_node_may_not_keep_cannot_be_told() {
         ];
         serde_json::from_str::<Value>(&dev.ok(&arguments)).expect("JSON")["decisions"].as_u64()
     };
-    crate::harness::eventually("the node knows the site's setting", || kept() == Some(0));
+    eventually("the node knows the site's setting", || kept() == Some(0));
     send(&dev);
     let planned = plan(&dev, "interpreter", &[by_cookie]);
     assert!(
@@ -234,4 +234,52 @@ fn what_cannot_be_planned_says_why() {
         let refused = request(admin, "POST", "localhost", &format!("/policies/plan?{query}"), &kind);
         assert_eq!(refused.status, 400, "{query}: {refused:?}");
     }
+}
+
+/// What a policy read of a visitor is in its tree, and no more shown than kept.
+#[test]
+fn nobody_reads_in_an_explanation_what_only_one_visitor_sent() {
+    let dev = Dev::start();
+    let file = repository().join("guest/components/interpreter.wasm");
+    dev.ok(&["policy", "push", "reads", file.to_str().expect("a path")]);
+    let program = "program=ask cookie session 1 tell header x-token 9";
+    let bind = [
+        "policy",
+        "bind",
+        "localhost",
+        "/reads",
+        "reads",
+        "--on-failure",
+        "closed",
+        "--set",
+        program,
+    ];
+    dev.ok(&bind);
+    let fields = [("Cookie", "session=TOPSECRET1"), ("X-Token", "TOPSECRET2")];
+    let ask = || dev.process.get_with("/reads", &fields).location();
+    eventually("the policy decides", || {
+        ask().is_some_and(|location| location.contains("TOPSECRET2"))
+    });
+    let explained = || {
+        [
+            dev.ok(&["policy", "explain", "localhost", "/reads"]),
+            dev.process
+                .admin("/policies/explain?tenant=default&site=localhost&prefix=/reads")
+                .body,
+        ]
+    };
+    for explained in explained() {
+        assert!(!explained.contains("TOPSECRET"), "{explained}");
+        assert!(
+            explained.contains("answer 1") && explained.contains("https://t.example/…"),
+            "{explained}"
+        );
+    }
+    dev.ok(&["site", "set", "localhost", "--privacy", "full"]);
+    eventually("the site's choice holds", || {
+        ask();
+        explained()
+            .iter()
+            .all(|explained| explained.contains("TOPSECRET1") && explained.contains("TOPSECRET2"))
+    });
 }

@@ -18,6 +18,7 @@ use axum::{
         rejection::{BytesRejection, QueryRejection},
     },
     http::{HeaderMap, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -37,6 +38,8 @@ use crate::{
     plan::{self, PlanError, Wanted},
     policy_log::{self, Line},
 };
+
+mod host;
 
 /// What the endpoint reads from.
 pub(crate) struct Admin {
@@ -71,8 +74,8 @@ struct Status {
     upstream: Shown,
 }
 
-/// The endpoint's routes.
-pub(crate) fn router(admin: Arc<Admin>) -> Router {
+/// The endpoint's routes. `is_loopback` says whether only this machine can reach it.
+pub(crate) fn router(admin: Arc<Admin>, is_loopback: bool) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -85,6 +88,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
             "/policies/plan",
             post(plan_one).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX)),
         )
+        .layer(middleware::from_fn_with_state(is_loopback, host::check))
         .with_state(admin)
 }
 

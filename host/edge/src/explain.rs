@@ -8,12 +8,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use wayside_decide::{
-    question::Question,
+    question::{Answer, Question},
+    site::Privacy,
     tree::{Outline, Tree, Wide},
 };
 
 use crate::{
     directory::{Directory, LiveBinding, LiveSite},
+    hidden::{self, Hidden},
     metrics::WideLabels,
 };
 
@@ -149,7 +151,9 @@ pub(crate) fn explanation(directory: &Directory, which: &Which) -> Option<Explan
     let outline = live.remembered.memory.tree().outline();
     Some(Explanation {
         summary: summary(site, live),
-        tree: outline.as_ref().map(explained),
+        tree: outline
+            .as_ref()
+            .map(|outline| explained(outline, &[], site.site.privacy)),
     })
 }
 
@@ -172,7 +176,11 @@ fn summary(site: &LiveSite, live: &LiveBinding) -> Summary {
         witnesses,
         witness_bytes,
         wide_questions: tree.wide().iter().map(WideQuestion::from).collect(),
-        contradiction: memory.contradiction().map(ToString::to_string),
+        contradiction: memory.contradiction().map(|contradiction| match site.site.privacy {
+            Privacy::Full => contradiction.to_string(),
+            // What it says it found may hold what a visitor sent.
+            Privacy::Redacted => format!("after the same {} answers it went on otherwise", contradiction.position),
+        }),
         rests_s: live.remembered.rests_for(Instant::now()).map(|rest| rest.as_secs() + 1),
         account: Taken {
             remembered: live.account.remembered(),
@@ -232,32 +240,58 @@ fn told(question: &Question) -> String {
     }
 }
 
-fn explained(outline: &Outline) -> Explained {
+/// What is below `asked`. On a site that is redacted, without what only one visitor sent.
+fn explained(outline: &Outline, asked: &[(&Question, &Answer)], privacy: Privacy) -> Explained {
+    let hidden = match privacy {
+        Privacy::Full => Hidden::of(std::iter::empty()),
+        Privacy::Redacted => Hidden::of(
+            asked
+                .iter()
+                .filter(|(question, _)| hidden::is_secret(question))
+                .copied(),
+        ),
+    };
     match outline {
         Outline::Asks {
             question,
             branches,
             answers_met,
             is_wide,
-        } => Explained::Asks {
-            asks: question.to_string(),
-            answers_met: *answers_met,
-            too_many: *is_wide,
-            remedy: question.remedy().filter(|_| *is_wide),
-            answers: branches
-                .iter()
-                .map(|branch| Answered {
-                    answer: branch.answer.to_string(),
-                    decisions: branch.uses,
-                    then: explained(&branch.below),
-                })
-                .collect(),
-        },
-        Outline::Comes(leaf) => Explained::Comes {
-            decides: leaf.decided().outcome().as_ref().ok().map(ToString::to_string),
-            fails: leaf.decided().outcome().as_ref().err().map(ToString::to_string),
-            private: leaf.decided().dependence().is_private(),
-            vary: leaf.decided().dependence().fields().map(str::to_owned).collect(),
-        },
+        } => {
+            let is_hidden = privacy == Privacy::Redacted && hidden::is_secret(question);
+            let answers = (1..).zip(branches).map(|(number, branch)| Answered {
+                answer: match &branch.answer {
+                    Answer::Text(_) if is_hidden => format!("answer {number}"),
+                    answer => answer.to_string(),
+                },
+                decisions: branch.uses,
+                then: explained(
+                    &branch.below,
+                    &[asked, &[(&**question, &branch.answer)]].concat(),
+                    privacy,
+                ),
+            });
+            Explained::Asks {
+                asks: hidden.text(question.to_string()),
+                answers_met: *answers_met,
+                too_many: *is_wide,
+                remedy: question.remedy().filter(|_| *is_wide),
+                answers: answers.collect(),
+            }
+        }
+        Outline::Comes(leaf) => {
+            let decided = leaf.decided();
+            let (decides, failure) = (decided.outcome().as_ref().ok(), decided.outcome().as_ref().err());
+            Explained::Comes {
+                decides: decides.map(|decision| hidden.decision(decision)),
+                fails: failure.map(|failure| match hidden.has_secret() {
+                    // A panic's message may hold anything.
+                    true => failure.label().to_owned(),
+                    false => failure.to_string(),
+                }),
+                private: decided.dependence().is_private(),
+                vary: decided.dependence().fields().map(str::to_owned).collect(),
+            }
+        }
     }
 }

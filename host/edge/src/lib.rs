@@ -22,6 +22,7 @@ mod explain;
 mod follow;
 mod guests;
 mod head;
+mod hidden;
 mod loader;
 mod memories;
 mod metrics;

@@ -247,7 +247,8 @@ async fn listen_admin(address: SocketAddr) -> Result<TcpListener, ListenError> {
 fn serve_admin(socket: TcpListener, admin: Arc<Admin>) -> (oneshot::Sender<()>, JoinHandle<()>) {
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
-        let router = admin::router(admin);
+        let is_loopback = socket.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let router = admin::router(admin, is_loopback);
         let stopped = async { stopped.await.unwrap_or_default() };
         server::serve(socket, router, None, stopped, ADMIN_DRAIN_MAX).await;
     });

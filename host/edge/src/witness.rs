@@ -83,7 +83,7 @@ impl Witness {
                 (OwnedText::of(facts.text()), visitor)
             }
             Privacy::Redacted => {
-                let text = OwnedText::with(facts.text(), None, is_kept);
+                let text = OwnedText::with(facts.text(), None, is_kept_field);
                 (text, Visitor::Redacted(Box::new(Redacted::of(facts, asked, random))))
             }
         };
@@ -109,7 +109,8 @@ impl Witness {
     }
 }
 
-fn is_kept(field: &str) -> bool {
+/// Whether a redacted witness keeps the value of this header field.
+pub(crate) fn is_kept_field(field: &str) -> bool {
     FIELDS_KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(field))
 }
 
@@ -125,7 +126,7 @@ fn network_of(address: IpAddr) -> IpNet {
 impl Redacted {
     fn of<T: RequestText>(facts: &RequestFacts<T>, asked: &[(Arc<Question>, Answer)], random: u64) -> Self {
         let text = facts.text();
-        let names = text.fields().map(|(name, _)| name).filter(|name| !is_kept(name));
+        let names = text.fields().map(|(name, _)| name).filter(|name| !is_kept_field(name));
         let query = text.query().unwrap_or_default();
         let parameters = url::form_urlencoded::parse(query.as_bytes());
         let asked = asked.iter().filter(|(question, _)| is_of_what_goes(question));
