@@ -102,7 +102,20 @@ fn tests_pass_for_their_own_policy_and_fail_for_another() {
         failed.contains("the first buckets are in B") && failed.contains("found proceed"),
         "{failed}"
     );
+    // Why it was decided so stands beside what was decided.
+    assert!(
+        failed.contains("expected redirect")
+            && failed.contains("and the questions")
+            && failed.contains("visitor.country"),
+        "{failed}"
+    );
     assert!(fails(&["policy", "test", GEO, "Cargo.toml"]).contains("Cargo.toml"));
+    // What is no component is told apart from one without tests.
+    let said = fails(&["policy", "test", "README.md"]);
+    assert!(
+        said.contains("expected a WebAssembly component") && !said.contains("tests"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -137,6 +150,7 @@ fn a_try_shows_decision_location_and_questions() {
             "exactly one slash",
         ),
         (["--url", URL, "--geo", "README.md"], "README.md"),
+        (["--url", URL, "--header", "X: A\r\nB: c"], "without control characters"),
     ] {
         let refused = fails(&[&["policy", "run", GEO][..], &arguments].concat());
         assert!(refused.contains(expected), "{arguments:?}: {refused}");

@@ -150,3 +150,27 @@ fn a_backup_brings_back_what_was_there() {
     };
     again.wait_for("/before", Some("https://before.example/"));
 }
+
+/// Somebody who pastes a page where a setting belongs reads what is wrong, not the page.
+#[test]
+fn a_long_value_that_is_refused_is_not_repeated_in_full() {
+    let long = "x".repeat(9_000);
+    let bind = [
+        "policy",
+        "bind",
+        "localhost",
+        "/",
+        "p",
+        "--on-failure",
+        "open",
+        "--set",
+        &long,
+    ];
+    let output = Command::new(BINARY).args(bind).output().expect("run wayside");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("xxxx…") && said.contains("NAME=VALUE") && said.len() < 1_000,
+        "{said}"
+    );
+}

@@ -123,4 +123,9 @@ fn an_author_reads_what_the_policy_says_while_it_runs() {
         assert_eq!(line["tenant"], "default");
     }
     assert_eq!(logs(&["--tenant", "somebody-else"]), "");
+    for nowhere in [&["nosite"][..], &["localhost", "/nowhere"]] {
+        let said = dev.fails(&[&["policy", "logs", "--admin-url", &admin], nowhere].concat());
+        assert!(said.contains("no such site or binding"), "{said}");
+    }
+    assert_eq!(logs(&["localhost", "/geo"]), "", "it is there, and says nothing");
 }

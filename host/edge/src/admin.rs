@@ -218,6 +218,13 @@ async fn policy_logs(
     };
     let (kept, coming) = admin.edge.policy_log.follow();
     let kept: Vec<Line> = kept.into_iter().filter(|line| wanted.has(line)).collect();
+    // What is there no more may have said something.
+    if kept.is_empty() && !explain::is_known(&admin.edge.directory.load(), &wanted) {
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "there is no such site or binding on this node".to_owned(),
+        );
+    }
     let kept = stream::iter(kept).map(|line| Ok::<_, Infallible>(json_line(&line)));
     let coming = stream::unfold((coming, wanted), |(mut coming, wanted)| async move {
         loop {

@@ -17,6 +17,7 @@ use crate::{
     directory::{Directory, LiveBinding, LiveSite},
     hidden::{self, Hidden},
     metrics::WideLabels,
+    policy_log::Wanted,
 };
 
 /// Which binding.
@@ -143,6 +144,21 @@ pub(crate) fn find<'d>(directory: &'d Directory, which: &Which) -> Option<(&'d A
     let site = directory.sites().find(is_site)?;
     let is_binding = |live: &&LiveBinding| live.binding.prefix.as_str() == which.prefix;
     Some((site, site.bindings().iter().find(is_binding)?))
+}
+
+/// Whether the site and the binding that are named, if any is, are here.
+pub(crate) fn is_known(directory: &Directory, wanted: &Wanted) -> bool {
+    let Some(name) = &wanted.site else {
+        return true;
+    };
+    let is_site =
+        |site: &&Arc<LiveSite>| site.site.tenant.as_str() == wanted.tenant && site.site.name.as_str() == *name;
+    let is_bound = |site: &Arc<LiveSite>, prefix: &str| {
+        let mut bindings = site.bindings().iter();
+        bindings.any(|live| live.binding.prefix.as_str() == prefix)
+    };
+    let site = directory.sites().find(is_site);
+    site.is_some_and(|site| wanted.prefix.as_ref().is_none_or(|prefix| is_bound(site, prefix)))
 }
 
 /// One binding, whole.

@@ -34,9 +34,9 @@ pub(crate) struct Line {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
-    tenant: String,
-    site: Option<String>,
-    prefix: Option<String>,
+    pub(crate) tenant: String,
+    pub(crate) site: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// Whether to go on with the lines to come.
     #[serde(default)]
     pub(crate) follow: bool,

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::Uri;
+use http::{HeaderName, HeaderValue, Method, Uri};
 use httparse::Header;
 use wayside_decide::{
     binding::{Binding, FailureMode, Prefix, VisitorKey},
@@ -52,7 +52,10 @@ impl Rehearsal {
         let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(not_absolute(&self.url));
         };
-        let fields: Vec<Header<'_>> = self.headers.iter().map(|(name, value)| header(name, value)).collect();
+        Method::from_bytes(self.method.as_bytes())
+            .map_err(|_| Invalid::text("method", &self.method, "a method such as `GET`"))?;
+        let fields = self.headers.iter().map(|(name, value)| header(name, value));
+        let fields = fields.collect::<Result<Vec<Header<'_>>, _>>()?;
         let head = Head {
             method: &self.method,
             path: uri.path(),
@@ -97,11 +100,16 @@ fn not_absolute(url: &str) -> Invalid {
     )
 }
 
-fn header<'t>(name: &'t str, value: &'t str) -> Header<'t> {
-    Header {
+/// A field that a node's parser would read as it is here (RFC 9110 §5.1, §5.5).
+fn header<'t>(name: &'t str, value: &'t str) -> Result<Header<'t>, Invalid> {
+    HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_| Invalid::text("header name", name, "a token such as `Accept-Language`"))?;
+    HeaderValue::from_bytes(value.as_bytes())
+        .map_err(|_| Invalid::text("header value", value, "text without control characters"))?;
+    Ok(Header {
         name,
         value: value.as_bytes(),
-    }
+    })
 }
 
 fn country(text: &str) -> Result<String, Invalid> {
@@ -144,4 +152,68 @@ fn binding(settings: &[(String, String)]) -> Result<Binding, Invalid> {
         on_failure: FailureMode::Closed,
         visitor_key: VisitorKey::default(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use wayside_decide::{
+        facts::Facts,
+        invalid::Invalid,
+        question::{Answer, Question},
+    };
+
+    use super::Rehearsal;
+    use crate::geo::Database;
+
+    fn facts(url: &str, method: &str, header: (&str, &str)) -> Result<Arc<dyn Facts>, Invalid> {
+        let rehearsal = Rehearsal {
+            url: url.to_owned(),
+            method: method.to_owned(),
+            headers: vec![(header.0.to_owned(), header.1.to_owned())],
+            address: "192.0.2.1".parse().expect("an address"),
+            country: None,
+            geo: Database::default(),
+            settings: Vec::new(),
+        };
+        rehearsal.facts()
+    }
+
+    #[test]
+    fn what_no_visitor_could_send_is_refused() {
+        let good = ("X-A", "grün, and\ta tab");
+        for (url, method, header, expected) in [
+            ("http://localhost/a", "GET", ("X", "a\r\nB: c"), "header value"),
+            ("http://localhost/a", "GET", ("X", "a\0"), "header value"),
+            ("http://localhost/a", "GET", ("X Y", "a"), "header name"),
+            ("http://localhost/a", "GET", ("", "a"), "header name"),
+            ("http://localhost/a", "GE T", good, "method"),
+            ("http://localhost/a\nb", "GET", good, "URL"),
+            ("/a", "GET", good, "URL"),
+        ] {
+            let refused = facts(url, method, header).err().map(|invalid| invalid.to_string());
+            assert!(
+                refused.as_ref().is_some_and(|text| text.starts_with(expected)),
+                "{expected}: {refused:?}"
+            );
+        }
+        assert!(facts("http://localhost/a", "GET", good).is_ok());
+    }
+
+    #[test]
+    fn a_path_is_told_as_a_node_tells_it() {
+        for (url, segment) in [
+            ("http://localhost/ü", "%C3%BC"),
+            ("http://localhost/%c3%bc/x", "%C3%BC"),
+            ("http://localhost/%73ecret", "secret"),
+        ] {
+            let facts = facts(url, "GET", ("a", "b")).expect("a request");
+            assert_eq!(
+                facts.answer(&Question::Segment(0)),
+                Answer::text(Some(segment)),
+                "{url}"
+            );
+        }
+    }
 }

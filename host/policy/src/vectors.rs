@@ -134,7 +134,7 @@ enum Expected {
 pub struct Mismatch {
     /// The test's name.
     pub test: String,
-    /// What was expected: a decision, or a list of questions.
+    /// What was expected: a decision, a list of questions, or both.
     pub expected: String,
     /// What was found.
     pub found: String,
@@ -244,22 +244,24 @@ impl Vector {
             (Err(found), Expected::Failure(expected)) => found.label() == expected,
             _ => false,
         };
-        if !is_as_expected {
-            let found = describe(&run.result);
-            return (run.result, mismatch(self.expected.to_string(), found));
-        }
         let asked: Vec<String> = run
             .recorder
             .trace()
             .iter()
             .map(|(question, _)| question.to_string())
             .collect();
-        let expected = self.asks.as_ref().filter(|expected| **expected != asked);
-        let expected = expected.map(|expected| format!("the questions {}", expected.join(", ")));
-        (
-            run.result,
-            expected.and_then(|expected| mismatch(expected, asked.join(", "))),
-        )
+        let asks = self.asks.as_ref().filter(|expected| **expected != asked);
+        let asks = asks.map(|expected| (questions(expected), questions(&asked)));
+        let decided = (!is_as_expected).then(|| (self.expected.to_string(), describe(&run.result)));
+        // Both together say more than either: what was asked tells why it was decided so.
+        let mismatch = match (decided, asks) {
+            (Some((expected, found)), Some((asks, asked))) => {
+                mismatch(format!("{expected} and {asks}"), format!("{found} and {asked}"))
+            }
+            (Some((expected, found)), None) | (None, Some((expected, found))) => mismatch(expected, found),
+            (None, None) => None,
+        };
+        (run.result, mismatch)
     }
 }
 
@@ -269,6 +271,13 @@ impl fmt::Display for Expected {
             Self::Decision(decision) => describe_decision(decision).fmt(formatter),
             Self::Failure(label) => write!(formatter, "the failure `{label}`"),
         }
+    }
+}
+
+fn questions(asked: &[String]) -> String {
+    match asked {
+        [] => "no questions".to_owned(),
+        asked => format!("the questions {}", asked.join(", ")),
     }
 }
 

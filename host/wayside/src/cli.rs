@@ -5,7 +5,10 @@
 
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{
+    CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 use wayside_edge_config::url::ServiceUrl;
 
 use crate::{
@@ -94,9 +97,24 @@ pub(crate) struct Globals {
 
 /// Reads the command line. Ends the process when it asks for help or cannot be read.
 pub(crate) fn parse() -> Cli {
-    let matches = command().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let read = || Cli::from_arg_matches(&command().try_get_matches()?);
+    read().unwrap_or_else(|error| readable(error).exit())
 }
+
+/// The error, without repeating a long value in full.
+fn readable(mut error: clap::Error) -> clap::Error {
+    let kind = ContextKind::InvalidValue;
+    if let Some(ContextValue::String(value)) = error.get(kind)
+        && value.chars().count() > VALUE_CHARS_MAX
+    {
+        let start: String = value.chars().take(VALUE_CHARS_MAX).collect();
+        error.insert(kind, ContextValue::String(start + "…"));
+    }
+    error
+}
+
+/// How much of a refused value an error repeats, in characters.
+const VALUE_CHARS_MAX: usize = 80;
 
 /// The command line as clap knows it.
 pub(crate) fn command() -> clap::Command {

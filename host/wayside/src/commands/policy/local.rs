@@ -131,6 +131,8 @@ pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
 /// Runs a component's tests; fails when one does.
 pub(super) fn test(args: &Test, format: Format) -> anyhow::Result<()> {
     let component = read(&args.file)?;
+    // First: what is no component brings no tests along either, but that is not what is wrong with it.
+    let guest = load(&args.file, &component)?;
     let file = args.tests.as_ref().unwrap_or(&args.file);
     let text = match &args.tests {
         Some(tests) => fs::read_to_string(tests).with_context(|| format!("{}", tests.display()))?,
@@ -143,7 +145,6 @@ pub(super) fn test(args: &Test, format: Format) -> anyhow::Result<()> {
             .to_owned(),
     };
     let vectors = Vectors::parse(&text).with_context(|| format!("{}", file.display()))?;
-    let guest = load(&args.file, &component)?;
     let failed = vectors.check(&guest);
     if !failed.is_empty() {
         let lines: Vec<_> = failed.iter().map(ToString::to_string).collect();
