@@ -78,6 +78,9 @@ pub enum OriginError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The origin whose feed is followed fails other requests.
+    #[error("follow the feed: the origin fails other requests")]
+    Failing,
     /// The feed said nothing for too long.
     #[error("follow the feed: silent for more than {} s", FEED_SILENCE_MAX.as_secs())]
     Silent,
@@ -125,6 +128,8 @@ impl OriginClient {
             .http2_prior_knowledge()
             .http2_keep_alive_interval(Duration::from_secs(10))
             .http2_keep_alive_timeout(Duration::from_secs(5))
+            // A connection through a network that broke is found out before it is wanted, not by a request.
+            .http2_keep_alive_while_idle(true)
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|error| unusable(error.to_string()))?;

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 use wayside_balance::{
     breaker,
     fleet::{
@@ -93,6 +93,8 @@ struct Shared {
     timeout: Duration,
     started: Instant,
     state: Mutex<State>,
+    /// Wakes whoever follows an origin when something changed.
+    changed: Notify,
 }
 
 struct State {
@@ -135,6 +137,7 @@ impl Origins {
             clients,
             timeout: settings.timeout,
             started: Instant::now(),
+            changed: Notify::new(),
             state: Mutex::new(State {
                 fleet,
                 random,
@@ -331,6 +334,9 @@ impl Shared {
             state.transitions.count(&changed);
             (done, changed)
         };
+        if !changed.is_empty() {
+            self.changed.notify_waiters();
+        }
         for transition in &changed {
             Told {
                 shared: self,

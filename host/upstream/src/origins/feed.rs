@@ -2,9 +2,12 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use wayside_balance::fleet::{
-    OriginIndex,
-    attempt::{Ended, Kind},
+use wayside_balance::{
+    breaker,
+    fleet::{
+        OriginIndex,
+        attempt::{Ended, Kind},
+    },
 };
 
 use super::{Origins, Shared};
@@ -67,14 +70,37 @@ impl Feed {
     /// As [`client::Feed::next`].
     ///
     /// # Errors
-    /// [`OriginError`] as there; that is then held against the origin.
+    /// [`OriginError`] as there; that is then held against the origin. [`OriginError::Failing`] as soon as it fails other
+    /// requests, which shows that it hangs long before its silence does.
     pub async fn next(&mut self) -> Result<Option<FeedEvent>, OriginError> {
-        let next = self.feed.next().await;
+        let next = tokio::select! {
+            next = self.feed.next() => next,
+            () = self.shared.fails(self.origin) => return Err(OriginError::Failing),
+        };
         if next.is_err() {
             self.shared
                 .with(|state, now| state.fleet.blame(self.origin, now, &mut state.random));
         }
         next
+    }
+}
+
+impl Shared {
+    /// Resolves when `origin` fails and another does not.
+    async fn fails(&self, origin: OriginIndex) {
+        loop {
+            // Before the look, so that no change falls between.
+            let changed = self.changed.notified();
+            let is_failing = {
+                let state = self.state();
+                let is_open = state.fleet.origin(origin, self.now()).state != breaker::State::Closed;
+                is_open && !state.fleet.is_in_panic()
+            };
+            if is_failing {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 
