@@ -9,7 +9,10 @@
 mod observer;
 mod world;
 
-use world::World;
+use std::time::Duration;
+
+use wayside_balance::fleet::settings::RegionSpec;
+use world::{Condition, World};
 
 const SEEDS: u64 = 10_000;
 /// Tests that share the seeds, so that cores do, too.
@@ -56,4 +59,37 @@ fn the_seeds_show_what_they_are_meant_to_show() {
     ];
     assert!(kinds.iter().all(|count| *count > 50), "{seen:?}");
     assert!(seen.failed * 4 < seen.requests, "most are answered: {seen:?}");
+}
+
+/// Two regions of two origins, five hundred requests a second, and the preferred region gone from one moment to the next:
+/// by resets, or by a network that eats everything.
+#[test]
+fn a_region_that_goes_at_once_costs_no_request_and_nobody_two_seconds() {
+    let specs = [0, 1].map(|preference| RegionSpec { preference, origins: 2 });
+    let (second, pause) = (Duration::from_secs(1), Duration::from_millis(2));
+    for seed in 0..20 {
+        for gone in [Condition::Dead, Condition::Hung] {
+            let seen = World::scripted(seed, &specs, pause, &[(5 * second, 0..2, gone)], 30 * second);
+            assert_eq!((seen.left, seen.failed), (1, 0), "{gone:?}: {seen:?}");
+            assert!(seen.slowest < 2 * second, "{gone:?}: {seen:?}");
+            assert!(5 * (seen.retries + seen.hedges) < seen.requests, "{gone:?}: {seen:?}");
+        }
+    }
+}
+
+/// One that dies, is slow or breaks every other answer while others are well is left alone, not repaired by retries.
+#[test]
+fn one_bad_origin_of_three_costs_hardly_any_retries() {
+    let specs = [RegionSpec {
+        preference: 0,
+        origins: 3,
+    }];
+    let (second, pause) = (Duration::from_secs(1), Duration::from_millis(2));
+    for seed in 0..20 {
+        for bad in [Condition::Dead, Condition::Hung, Condition::Slow, Condition::Flaky] {
+            let seen = World::scripted(seed, &specs, pause, &[(5 * second, 0..1, bad)], 30 * second);
+            assert_eq!(seen.failed, 0, "{bad:?}: {seen:?}");
+            assert!(50 * seen.retries < seen.requests, "{bad:?}: {seen:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Who watches a fleet from outside and says what must never happen.
 
-use std::ops::AddAssign;
+use std::{ops::AddAssign, time::Duration};
 
 use wayside_balance::{
     breaker::State,
@@ -29,6 +29,8 @@ pub(crate) struct Seen {
     /// Regions that were left.
     pub(crate) left: u32,
     pub(crate) steps_lost: u32,
+    /// Longest wait for an answer, or for knowing that there is none.
+    pub(crate) slowest: Duration,
 }
 
 impl AddAssign for Seen {
@@ -42,6 +44,7 @@ impl AddAssign for Seen {
         self.opened += other.opened;
         self.left += other.left;
         self.steps_lost += other.steps_lost;
+        self.slowest = self.slowest.max(other.slowest);
     }
 }
 
@@ -208,6 +211,13 @@ impl Observer {
             rest = others;
             region.iter().filter(|(state, _)| *state != State::Closed).count() * 2 > *count
         })
+    }
+
+    /// An attempt ended of a request that arrived then; what comes after an answer nobody waits for.
+    pub(crate) fn waited(&mut self, arrived: Moment, was_answered: bool, now: Moment) {
+        if !was_answered {
+            self.seen.slowest = self.seen.slowest.max(now.since(arrived));
+        }
     }
 
     /// What holds of every change.

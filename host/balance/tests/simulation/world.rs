@@ -16,6 +16,8 @@ use wayside_balance::{
 
 use crate::observer::{Observer, Seen};
 
+mod scripted;
+
 /// How long things go wrong.
 const TROUBLE: Duration = Duration::from_secs(40);
 /// How long it may take after that until everything is as it was.
@@ -28,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const MISHAP_PAUSE: Duration = Duration::from_secs(3);
 
 /// How an origin is, in truth.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Condition {
     Well,
     Slow,
@@ -41,6 +43,10 @@ pub(crate) enum Condition {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Mishap,
+    Becomes {
+        origin: usize,
+        condition: Condition,
+    },
     Arrival,
     Ended {
         request: usize,
@@ -52,8 +58,9 @@ enum Event {
     },
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Request {
+    arrived: Moment,
     attempts: Vec<Option<Attempt>>,
     tried: Vec<OriginIndex>,
     is_answered: bool,
@@ -75,6 +82,8 @@ pub(crate) struct World {
     entered: u64,
     requests: BTreeMap<usize, Request>,
     arrived: usize,
+    pause: Duration,
+    timeout: Duration,
 }
 
 impl World {
@@ -107,12 +116,23 @@ impl World {
             check_interval: Duration::from_secs(3),
             ..Settings::default()
         };
-        let fleet = Fleet::new(&specs, settings, Moment::default()).expect("origins");
-        let mut world = Self {
+        let mut world = Self::of(fate.bits(), &specs, settings);
+        world.seed = seed;
+        world.observer = Observer::new(seed, &specs, settings);
+        world.enter(Duration::ZERO, Event::Arrival);
+        world.enter(MISHAP_PAUSE, Event::Mishap);
+        world
+    }
+
+    /// A world in which nothing happens yet.
+    fn of(seed: u64, specs: &[RegionSpec], settings: Settings) -> Self {
+        let mut fate = Random::new(seed);
+        let fleet = Fleet::new(specs, settings, Moment::default()).expect("origins");
+        Self {
             seed,
             random: Random::new(fate.bits()),
             fate,
-            observer: Observer::new(seed, &specs, settings),
+            observer: Observer::new(seed, specs, settings),
             conditions: vec![Condition::Well; specs.iter().map(|spec| spec.origins).sum()],
             regions: specs.iter().map(|spec| spec.origins).collect(),
             fleet,
@@ -121,17 +141,16 @@ impl World {
             entered: 0,
             requests: BTreeMap::new(),
             arrived: 0,
-        };
-        world.enter(Duration::ZERO, Event::Arrival);
-        world.enter(MISHAP_PAUSE, Event::Mishap);
-        world
+            pause: PAUSE,
+            timeout: TIMEOUT,
+        }
     }
 
     /// Trouble, then healing until everything is as it was.
     pub(crate) fn run(mut self) -> Seen {
         let (trouble_ends, latest) = (Moment::default() + TROUBLE, Moment::default() + TROUBLE + HEALING_MAX);
         let mut is_healed = false;
-        while let Some(Reverse((at, _, event))) = self.events.pop() {
+        while let Some((at, event)) = self.next() {
             if !is_healed && at >= trouble_ends {
                 is_healed = true;
                 for origin in 0..self.conditions.len() {
@@ -143,20 +162,30 @@ impl World {
             }
             assert!(at < latest, "seed {}: not healed: {:?}", self.seed, self.fleet);
             self.now = at;
-            match event {
-                Event::Mishap if !is_healed => self.mishap(),
-                Event::Mishap => {}
-                Event::Arrival => self.arrive(),
-                Event::Ended {
-                    request,
-                    attempt,
-                    is_answered,
-                } => self.end(request, attempt, is_answered),
-                Event::HedgeDue { request } => self.hedge(request),
+            if event != Event::Mishap || !is_healed {
+                self.happen(event);
             }
-            self.observer.note(&mut self.fleet);
         }
         unreachable!("requests arrive for ever");
+    }
+
+    fn next(&mut self) -> Option<(Moment, Event)> {
+        self.events.pop().map(|Reverse((at, _, event))| (at, event))
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Mishap => self.mishap(),
+            Event::Becomes { origin, condition } => self.set(origin, condition),
+            Event::Arrival => self.arrive(),
+            Event::Ended {
+                request,
+                attempt,
+                is_answered,
+            } => self.end(request, attempt, is_answered),
+            Event::HedgeDue { request } => self.hedge(request),
+        }
+        self.observer.note(&mut self.fleet);
     }
 
     fn enter(&mut self, wait: Duration, event: Event) {
@@ -207,7 +236,13 @@ impl World {
     fn arrive(&mut self) {
         let request = self.arrived;
         self.arrived += 1;
-        self.requests.insert(request, Request::default());
+        let new = Request {
+            arrived: self.now,
+            attempts: Vec::new(),
+            tried: Vec::new(),
+            is_answered: false,
+        };
+        self.requests.insert(request, new);
         self.observer.before(&self.fleet, self.now);
         let attempt = self.fleet.first(Read::Small, self.now, &mut self.random);
         self.observer.first(&self.fleet, &attempt);
@@ -215,7 +250,7 @@ impl World {
         if let Some(wait) = self.fleet.hedge_wait(self.now) {
             self.enter(wait, Event::HedgeDue { request });
         }
-        let wait = self.fate.up_to(PAUSE * 2);
+        let wait = self.fate.up_to(self.pause * 2);
         self.enter(wait, Event::Arrival);
     }
 
@@ -226,7 +261,7 @@ impl World {
         let (took, is_answered) = match self.conditions[origin.0] {
             Condition::Well => (quick, true),
             Condition::Slow => (quick * 20, true),
-            Condition::Hung => (TIMEOUT, false),
+            Condition::Hung => (self.timeout, false),
             Condition::Dead => (Duration::from_micros(200), false),
             Condition::Flaky => (quick, self.fate.below(2) == 0),
         };
@@ -247,6 +282,7 @@ impl World {
     fn end(&mut self, request: usize, attempt: usize, is_answered: bool) {
         let sent = self.requests.get_mut(&request).expect("under way");
         let ended = sent.attempts[attempt].take().expect("ends once");
+        self.observer.waited(sent.arrived, sent.is_answered, self.now);
         sent.is_answered |= is_answered;
         let outcome = if is_answered { Ended::Answered } else { Ended::Failed };
         self.fleet.finish(&ended, outcome, self.now, &mut self.random);
