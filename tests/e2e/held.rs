@@ -113,6 +113,70 @@ fn what_changed_while_the_node_was_away_is_not_served_once_it_follows_again() {
 }
 
 #[test]
+fn a_restored_record_is_checked_against_while_visitors_are_served() {
+    let mut setting = Setting::new();
+    let (folder, url) = (setting.folder.path().to_owned(), setting.url.clone());
+    let edge = setting.edge();
+    warm(&edge, &setting.kept());
+    let record = |verb: &str| {
+        let mut command = std::process::Command::new(crate::harness::BINARY);
+        command.args(["origin", verb]).arg(folder.join("backup"));
+        let done = command.arg("--data").arg(folder.join("origin")).output().expect("run");
+        assert!(done.status.success(), "{}", crate::harness::text(&done.stderr));
+    };
+    record("backup");
+    cli(
+        &folder,
+        &url,
+        &["link", "set", "apart", "/1", "--target", "https://new.example/"],
+    );
+    cli(&folder, &url, &["link", "add", "apart", "/200", "https://200.example/"]);
+    eventually("the changes are seen", || {
+        get(&edge, 1).as_deref() == Some("https://new.example/") && get(&edge, 200).is_some()
+    });
+    setting.kill_origin();
+    record("restore");
+    let origin = start_origin(&folder, url.strip_prefix("http://").expect("URL"));
+    eventually("the edge has what the restored record has", || {
+        assert_eq!(get(&edge, 3).as_deref(), Some("https://3.example/"), "served meanwhile");
+        get(&edge, 1).as_deref() == Some("https://1.example/") && get(&edge, 200).is_none()
+    });
+    assert_eq!(held(&edge), LINKS);
+    assert!(edge.metric("wayside_origin_requests_total{kind=\"snapshot\",outcome=\"ok\"}") > 0.5);
+    cli(
+        &folder,
+        &url,
+        &["link", "set", "apart", "/2", "--target", "https://newer.example/"],
+    );
+    eventually("it follows again", || {
+        get(&edge, 2).as_deref() == Some("https://newer.example/")
+    });
+    assert_eq!(origin.end(), Some(0));
+}
+
+#[test]
+fn a_node_that_lost_its_place_checks_what_it_holds() {
+    let setting = Setting::new();
+    let edge = setting.edge();
+    warm(&edge, &setting.kept());
+    edge.kill();
+    for file in ["position", "position.previous"] {
+        fs::remove_file(setting.kept().join(file)).expect("remove");
+    }
+    cli(
+        setting.folder.path(),
+        &setting.url,
+        &["link", "set", "apart", "/1", "--target", "https://new.example/"],
+    );
+    let edge = setting.edge();
+    assert_eq!(get(&edge, 3).as_deref(), Some("https://3.example/"));
+    eventually("the change is seen", || {
+        get(&edge, 1).as_deref() == Some("https://new.example/")
+    });
+    assert!(edge.metric("wayside_origin_requests_total{kind=\"snapshot\",outcome=\"ok\"}") > 0.5);
+}
+
+#[test]
 fn damaged_files_cost_links_and_nothing_else() {
     let mut setting = Setting::new();
     let edge = setting.edge();

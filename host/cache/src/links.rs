@@ -25,6 +25,7 @@ use wayside_decide::{link::Link, site::SiteId};
 use self::{
     flights::{Flights, Why},
     held::{Bytes, Lifetime},
+    seen::Horizon,
 };
 use crate::{
     clock::NodeClock,
@@ -32,13 +33,14 @@ use crate::{
     disk::{Disk, Found, OnDisk},
     epochs::Epochs,
     key::{Key, KeyRef},
-    load::{LoadError, LoadLink},
+    load::{LoadError, LoadLink, Seen},
 };
 
 mod flights;
 mod held;
 mod popular;
 mod resync;
+mod seen;
 
 pub use self::{held::Held, popular::Popular};
 
@@ -104,6 +106,7 @@ struct Shared {
     disk: Option<Arc<Disk>>,
     disk_turns: Arc<Semaphore>,
     epochs: Arc<Epochs>,
+    horizon: Horizon,
     loader: Arc<dyn LoadLink>,
     runtime: Handle,
     jitter: RandomState,
@@ -185,6 +188,7 @@ impl LinkCache {
             disk,
             disk_turns: Arc::new(Semaphore::new(DISK_READS_MAX)),
             epochs,
+            horizon: Horizon::default(),
             loader,
             runtime,
             jitter: RandomState::default(),
@@ -233,12 +237,19 @@ impl LinkCache {
         landed.clone().unwrap_or(Err(LoadError::Aborted))
     }
 
-    /// Forgets the link at `path` of `site`: the next look-up loads it anew, whatever is under way now.
-    pub fn invalidate(&self, site: SiteId, path: &str) {
+    /// The node has been told of every change up to `seen`, and has forgotten what changed.
+    pub fn follow(&self, seen: Seen) {
+        self.shared.horizon.follow(seen);
+    }
+
+    /// Forgets the link at `path` of `site`, which changed at `cursor`: the next look-up loads it anew, whatever is under
+    /// way now.
+    pub fn invalidate(&self, site: SiteId, path: &str, cursor: u64) {
         let key = KeyRef { site, path };
         let mut flights = self.shared.flights.lock();
         flights.remove(&key.to_key());
         self.shared.generation(key).fetch_add(1, Ordering::SeqCst);
+        self.shared.horizon.change(self.shared.jitter.hash_one(key), cursor);
         if let Some(disk) = &self.shared.disk {
             disk.remove(key.to_key());
         }

@@ -7,10 +7,25 @@ use wayside_decide::{link::Link, site::SiteId};
 /// A link, or the certainty that there is none.
 pub type Loaded = Result<Option<Link>, LoadError>;
 
+/// A position of the origin's record: what a node has been told of, all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Which record.
+    pub epoch: u64,
+    /// The last change.
+    pub cursor: u64,
+}
+
 /// Fetches one link from further away. The edge implements it with the origin's client.
 pub trait LoadLink: Send + Sync + 'static {
-    /// Asks for the link at `path` (in normal form) of `site`. The cache puts a timeout around it.
-    fn load<'a>(&'a self, site: SiteId, path: &'a str) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>>;
+    /// Asks for the link at `path` (in normal form) of `site`, no older than what the node has `seen`. The cache puts a
+    /// timeout around it.
+    fn load<'a>(
+        &'a self,
+        site: SiteId,
+        path: &'a str,
+        seen: Option<Seen>,
+    ) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>>;
 }
 
 /// Why a link could not be loaded. Errors are shared by all who waited, and are not cached.

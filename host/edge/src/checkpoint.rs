@@ -13,10 +13,10 @@ use wayside_cache::{
     clock::{Kept, NodeClock},
     disk::Disk,
 };
-use wayside_upstream::protocol::{Cursor, EdgeDirectory};
+use wayside_upstream::protocol::EdgeDirectory;
 
 use crate::{
-    follow::Follower,
+    follow::{Follower, Place},
     pipeline::Edge,
     snapshot::{Position, Snapshot},
 };
@@ -46,7 +46,7 @@ pub(crate) struct Checkpoint {
 #[derive(Default)]
 pub(crate) struct Done {
     directory: Option<Arc<EdgeDirectory>>,
-    position: Option<(Cursor, Instant)>,
+    position: Option<(Place, Instant)>,
     popular: Option<Instant>,
     faded: Option<Instant>,
     has_told: bool,
@@ -103,12 +103,14 @@ impl Checkpoint {
 
     fn write_position(&self, done: &mut Done, is_last: bool) -> io::Result<()> {
         // The place first: what changes while the disk is flushed is told again.
-        let Some(cursor) = self.follower.cursor() else {
+        let place = self.follower.place();
+        if place == Place::default() {
             return Ok(());
-        };
+        }
         let is_known = done
             .position
-            .is_some_and(|(kept, at)| kept == cursor && at.elapsed() < IDLE_INTERVAL);
+            .as_ref()
+            .is_some_and(|(kept, at)| *kept == place && at.elapsed() < IDLE_INTERVAL);
         if is_known && !is_last {
             return Ok(());
         }
@@ -118,8 +120,8 @@ impl Checkpoint {
             node_s: self.clock.seconds(now),
             wall_s: unix_s(),
         };
-        self.snapshot.keep_position(&Position::new(cursor, clock))?;
-        done.position = Some((cursor, now));
+        self.snapshot.keep_position(&Position::new(place.clone(), clock))?;
+        done.position = Some((place, now));
         Ok(())
     }
 

@@ -13,15 +13,18 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use wayside_decide::site::SiteId;
 use wayside_upstream::{
     client::OriginError,
     origins::{Origins, feed::Feed},
-    protocol::{Change, Cursor, EdgeDirectory},
+    protocol::{Change, Cursor, EdgeDirectory, Epoch, Position},
 };
 
 use crate::{causes::told, directory::Directory, guests::Guests, pipeline::Edge};
+
+mod resync;
 
 /// The first wait before another attempt, doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -33,6 +36,42 @@ const SWAP_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest wait.
 const RETRY_LONGEST: Duration = Duration::from_secs(5);
 
+/// How far the feed has been followed: everything up to here is forgotten where it changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// Which record; none until an origin has said it.
+    pub(crate) epoch: Option<Epoch>,
+    /// The last change; none before the first directory.
+    pub(crate) cursor: Option<Cursor>,
+    /// Where what is held has to be checked first: how far that has come.
+    pub(crate) resync: Option<Progress>,
+}
+
+/// How far what is held has been checked against all that the origin has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// The position of the first part, from which the feed is followed afterwards; none before it was read.
+    first: Option<Position>,
+    /// What the next part is asked with.
+    after: Option<String>,
+}
+
+impl Place {
+    /// The position that a request may name.
+    fn position(&self) -> Option<Position> {
+        let (epoch, cursor) = self.epoch.zip(self.cursor)?;
+        Some(Position { epoch, cursor })
+    }
+}
+
+/// Why a feed was left.
+enum Ended {
+    /// The origin ended it.
+    ByOrigin,
+    /// What is held has to be checked first.
+    Resync,
+}
+
 /// Keeps a node in step with its origin.
 pub(crate) struct Follower {
     edge: Arc<Edge>,
@@ -40,9 +79,7 @@ pub(crate) struct Follower {
     guests: Arc<Guests>,
     /// What the directory was built from, to build it again when a guest is ready.
     wire: watch::Sender<Option<Arc<EdgeDirectory>>>,
-    /// How far the feed has been followed: everything up to here is forgotten where it changed. None before the first
-    /// directory.
-    cursor: watch::Sender<Option<Cursor>>,
+    place: watch::Sender<Place>,
     directory_changed: Notify,
     /// Whether the guests of some directory have all been loaded or refused.
     is_settled: AtomicBool,
@@ -51,13 +88,13 @@ pub(crate) struct Follower {
 impl Follower {
     /// A follower that knows nothing yet.
     pub(crate) fn new(edge: Arc<Edge>, origins: Origins, guests: Arc<Guests>) -> Self {
-        let (wire, cursor) = (watch::Sender::new(None), watch::Sender::new(None));
+        let (wire, place) = (watch::Sender::new(None), watch::Sender::default());
         Self {
             edge,
             origins,
             guests,
             wire,
-            cursor,
+            place,
             directory_changed: Notify::new(),
             is_settled: AtomicBool::new(false),
         }
@@ -74,13 +111,29 @@ impl Follower {
     }
 
     /// How far the feed has been followed.
-    pub(crate) fn cursor(&self) -> Option<Cursor> {
-        *self.cursor.borrow()
+    pub(crate) fn place(&self) -> Place {
+        self.place.borrow().clone()
     }
 
     /// Goes on from a place in the feed: what is held is forgotten where something changed since.
-    pub(crate) fn go_on_from(&self, cursor: Cursor) {
-        self.cursor.send_replace(Some(cursor));
+    pub(crate) fn go_on_from(&self, place: Place) {
+        // While all is checked, what is loaded must be no older than the first part.
+        let position = place
+            .resync
+            .as_ref()
+            .map_or_else(|| place.position(), |progress| progress.first);
+        if let Some(position) = position {
+            self.edge.links.follow(resync::seen(position));
+        }
+        self.place.send_replace(place);
+    }
+
+    /// What is held may be older than any place: checks all of it before the feed is followed.
+    pub(crate) fn check_all(&self) {
+        self.place.send_replace(Place {
+            resync: Some(Progress::default()),
+            ..Place::default()
+        });
     }
 
     /// Brings a directory that was kept to life, with the guests that are kept compiled, before the origin is asked.
@@ -121,13 +174,19 @@ impl Follower {
     pub(crate) async fn follow_feed(self: Arc<Self>) {
         let mut retry = Retry::default();
         loop {
+            if let Err(error) = self.resync(&mut retry).await {
+                retry.tell("what is held cannot be checked; trying again", &error);
+                retry.rest().await;
+                continue;
+            }
             match self.open_feed().await {
                 Err(error) => retry.tell("the origin's changes do not arrive; trying again", &error),
                 Ok(feed) => {
                     let ended = self.read_feed(feed, &mut retry).await;
                     self.edge.metrics.show_feed(false);
                     match ended {
-                        Ok(()) => tracing::info!("the origin ended the feed; following again"),
+                        Ok(Ended::ByOrigin) => tracing::info!("the origin ended the feed; following again"),
+                        Ok(Ended::Resync) => continue,
                         Err(error) => tracing::warn!(error = told(&error), "the feed broke; following again"),
                     }
                 }
@@ -139,16 +198,22 @@ impl Follower {
     async fn open_feed(&self) -> Result<Feed, OriginError> {
         // A node that knows nothing begins where its first directory was read.
         let mut directories = self.wire.subscribe();
-        let first = directories
-            .wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|wire| wire.as_ref().map(|w| w.cursor));
-        let cursor = self.cursor().or(first).unwrap_or_default();
-        self.cursor.send_replace(Some(cursor));
-        let opened = self.origins.feed(cursor).await;
+        let first = directories.wait_for(Option::is_some).await.ok();
+        let first = first.and_then(|wire| wire.as_ref().map(|wire| (wire.epoch, wire.cursor)));
+        let mut place = self.place();
+        if let (None, Some((epoch, cursor))) = (place.cursor, first) {
+            (place.epoch, place.cursor) = (epoch, Some(cursor));
+        }
+        let cursor = place.cursor.unwrap_or_default();
+        let opened = match place.position() {
+            Some(position) => self.origins.feed_from(position).await,
+            None => self.origins.feed(cursor).await,
+        };
         self.edge.metrics.count_origin_request("feed", opened.is_ok());
         let feed = opened?;
+        place.epoch = place.epoch.or(feed.epoch());
+        place.cursor = Some(cursor);
+        self.go_on_from(place);
         self.edge.metrics.show_feed(true);
         tracing::info!(cursor, "following the origin's changes");
         // What changed in the directory while nobody followed.
@@ -156,28 +221,35 @@ impl Follower {
         Ok(feed)
     }
 
-    async fn read_feed(&self, mut feed: Feed, retry: &mut Retry) -> Result<(), OriginError> {
+    async fn read_feed(&self, mut feed: Feed, retry: &mut Retry) -> Result<Ended, OriginError> {
         while let Some(event) = feed.next().await? {
             *retry = Retry::default();
             match event.change {
-                Change::Link { site_id, path } => self.edge.links.invalidate(SiteId(site_id), &path),
+                Change::Link { site_id, path } => {
+                    self.edge.links.invalidate(SiteId(site_id), &path, event.seq);
+                }
                 Change::Directory => self.directory_changed.notify_one(),
                 Change::Heartbeat => {}
                 Change::Resync => {
-                    tracing::warn!("the origin cannot go on from where this node was; forgetting what it holds");
-                    if let Err(error) = self.edge.links.invalidate_all() {
-                        tracing::error!(%error, "forget the links on disk");
-                    }
+                    tracing::warn!("the origin cannot go on from where this node was; checking what it holds");
+                    self.place.send_modify(|place| place.resync = Some(Progress::default()));
                     self.directory_changed.notify_one();
+                    return Ok(Ended::Resync);
                 }
             }
-            self.cursor.send_replace(Some(event.seq));
+            self.go_on_from(Place {
+                cursor: Some(event.seq),
+                ..self.place()
+            });
         }
-        Ok(())
+        Ok(Ended::ByOrigin)
     }
 
     async fn read_directory(&self) -> Result<(), OriginError> {
-        let read = self.origins.directory().await;
+        let read = match self.place().position() {
+            Some(position) => self.origins.directory_since(position).await,
+            None => self.origins.directory().await,
+        };
         self.edge.metrics.count_origin_request("directory", read.is_ok());
         let wire = Arc::new(read?);
         self.swap(&wire);

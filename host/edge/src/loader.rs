@@ -2,9 +2,12 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use wayside_cache::load::{LoadError, LoadLink, Loaded};
+use wayside_cache::load::{LoadError, LoadLink, Loaded, Seen};
 use wayside_decide::{link::Link, site::SiteId};
-use wayside_upstream::origins::Origins;
+use wayside_upstream::{
+    origins::Origins,
+    protocol::{Epoch, Position},
+};
 
 use crate::{causes::told, metrics::Metrics};
 
@@ -15,9 +18,20 @@ pub(crate) struct OriginLoader {
 }
 
 impl LoadLink for OriginLoader {
-    fn load<'a>(&'a self, site: SiteId, path: &'a str) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
+    fn load<'a>(
+        &'a self,
+        site: SiteId,
+        path: &'a str,
+        seen: Option<Seen>,
+    ) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
         Box::pin(async move {
-            let answered = self.origins.link(site, path).await;
+            let answered = match seen {
+                Some(Seen { epoch, cursor }) => {
+                    let epoch = Epoch(epoch);
+                    self.origins.link_since(site, path, Position { epoch, cursor }).await
+                }
+                None => self.origins.link(site, path).await,
+            };
             self.metrics.count_origin_request("link", answered.is_ok());
             let wire = answered.map_err(|error| LoadError::Failed(told(&error)))?;
             // A link that this node cannot read is no link it could serve; the origin is told apart from the visitor.

@@ -291,14 +291,12 @@ impl Held {
     /// Serves what was kept, and keeps it from now on.
     async fn revive(self, edge: &Arc<Edge>, follower: &Arc<Follower>) -> Option<Arc<Checkpoint>> {
         let snapshot = self.snapshot?;
-        let cursor = self.position.map(|position| position.cursor);
-        if let Some(cursor) = cursor {
-            follower.go_on_from(cursor);
+        let cursor = self.position.as_ref().and_then(|position| position.place.cursor);
+        if let Some(position) = self.position {
+            follower.go_on_from(position.place);
         } else if self.disk.as_ref().is_some_and(|disk| disk.was_there()) {
-            tracing::warn!("the node's place in the feed is lost; forgetting the links that it kept");
-            if let Err(error) = edge.links.invalidate_all() {
-                tracing::error!(%error, "forget the links on disk");
-            }
+            tracing::warn!("the node's place in the feed is lost; checking the links that it kept");
+            follower.check_all();
         }
         let reading = snapshot.clone();
         let directory = tokio::task::spawn_blocking(move || reading.directory()).await;

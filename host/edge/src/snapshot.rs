@@ -13,9 +13,9 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wayside_cache::{clock::Kept, links::Popular};
 use wayside_decide::{digest::Digest, site::SiteId};
-use wayside_upstream::protocol::{Cursor, EdgeDirectory};
+use wayside_upstream::protocol::EdgeDirectory;
 
-use crate::files;
+use crate::{files, follow::Place};
 
 const FORMAT: u32 = 3;
 
@@ -23,7 +23,8 @@ const FORMAT: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Position {
     /// Every change up to here is forgotten in what is kept on disk.
-    pub(crate) cursor: Cursor,
+    #[serde(flatten)]
+    pub(crate) place: Place,
     /// The node's own seconds.
     node_s: u64,
     /// The calendar's, of the same instant.
@@ -31,9 +32,9 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    pub(crate) const fn new(cursor: Cursor, clock: Kept) -> Self {
+    pub(crate) const fn new(place: Place, clock: Kept) -> Self {
         Self {
-            cursor,
+            place,
             node_s: clock.node_s,
             wall_s: clock.wall_s,
         }
@@ -204,10 +205,15 @@ mod tests {
     use wayside_cache::clock::Kept;
 
     use super::{Position, Snapshot, read};
+    use crate::follow::Place;
 
     fn position(cursor: u64) -> Position {
         let clock = Kept { node_s: 5, wall_s: 6 };
-        Position::new(cursor, clock)
+        let place = Place {
+            cursor: Some(cursor),
+            ..Place::default()
+        };
+        Position::new(place, clock)
     }
 
     #[test]

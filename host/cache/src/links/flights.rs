@@ -89,7 +89,10 @@ impl LinkCache {
             }
         }
         let load_timeout = self.shared.settings.load_timeout;
-        let loaded = tokio::time::timeout(load_timeout, self.shared.loader.load(key.site, &key.path)).await;
+        // Taken before the load begins: what it brings is at least as new.
+        let seen = self.shared.horizon.seen();
+        let loading = self.shared.loader.load(key.site, &key.path, seen);
+        let loaded = tokio::time::timeout(load_timeout, loading).await;
         let loaded = loaded.unwrap_or(Err(LoadError::TimedOut {
             timeout_ms: load_timeout.as_millis(),
         }));

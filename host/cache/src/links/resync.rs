@@ -14,7 +14,7 @@ use std::{
 use wayside_decide::{link::Link, site::SiteId};
 
 use super::{Held, LinkCache};
-use crate::key::KeyRef;
+use crate::{key::KeyRef, load::Seen};
 
 impl LinkCache {
     /// From now on, what is held has to be confirmed. May wait for the disk.
@@ -62,6 +62,11 @@ impl LinkCache {
         self.shared.disk.as_ref().is_some_and(|disk| disk.is_busy())
     }
 
+    /// The feed is followed from `seen` on, and what changed before may have been missed.
+    pub fn begin_following(&self, seen: Seen) {
+        self.shared.horizon.begin(seen);
+    }
+
     /// Drops everything that was not confirmed. May wait for the disk.
     ///
     /// # Errors
@@ -77,16 +82,6 @@ impl LinkCache {
         shared.memory.retain(|_, held| held.epoch >= floor);
         drop(flights);
         self.keep_epochs()
-    }
-
-    /// Forgets everything. May wait for the disk.
-    ///
-    /// # Errors
-    /// When the disk cannot keep that.
-    pub fn invalidate_all(&self) -> io::Result<()> {
-        self.shared.flights.lock().clear();
-        self.shared.epochs.begin();
-        self.end_resync()
     }
 
     fn keep_epochs(&self) -> io::Result<()> {

@@ -16,7 +16,7 @@ use wayside_decide::{link::Link, site::SiteId, status::RedirectStatus, target::T
 use super::{LinkCache, Lookup, Settings};
 use crate::{
     clock::NodeClock,
-    load::{LoadError, LoadLink, Loaded},
+    load::{LoadError, LoadLink, Loaded, Seen},
 };
 
 mod tiers;
@@ -31,7 +31,12 @@ struct Loader {
 }
 
 impl LoadLink for Loader {
-    fn load<'a>(&'a self, _: SiteId, path: &'a str) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
+    fn load<'a>(
+        &'a self,
+        _: SiteId,
+        path: &'a str,
+        _: Option<Seen>,
+    ) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
         Box::pin(async move {
             self.loads.fetch_add(1, Ordering::SeqCst);
             // As an origin reads: the answer is taken first and arrives later.
@@ -127,7 +132,7 @@ async fn an_invalidation_during_a_load_keeps_the_old_value_out() {
         tokio::task::yield_now().await;
     }
     *loader.answer.lock().expect("lock") = Ok(Some(link("https://new.example/")));
-    cache.invalidate(SITE, "/a");
+    cache.invalidate(SITE, "/a", 1);
     // Whoever asks after the change gets a load of their own, not the old flight.
     let later = tokio::spawn({
         let cache = cache.clone();
@@ -160,7 +165,7 @@ async fn absence_is_remembered_briefly_and_ended_by_an_invalidation() {
         None
     );
     *loader.answer.lock().expect("lock") = Ok(Some(link("https://a.example/")));
-    cache.invalidate(SITE, "/new");
+    cache.invalidate(SITE, "/new", 1);
     assert_eq!(held_target(cache.look_up(SITE, "/new", now)), None);
     assert!(cache.load(SITE, "/new").await.expect("load").link.is_some());
 }

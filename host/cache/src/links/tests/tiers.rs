@@ -17,7 +17,7 @@ use super::{LinkCache, Loader, Lookup, SITE, Settings, held_target, link};
 use crate::{
     clock::{Kept, NodeClock},
     disk::{self, Disk},
-    load::{LoadError, LoadLink, Loaded},
+    load::{LoadError, LoadLink, Loaded, Seen},
 };
 
 fn settings() -> Settings {
@@ -115,10 +115,10 @@ async fn a_change_is_forgotten_on_disk_and_absence_is_never_kept_there() {
     assert_eq!(loaded(&cache, "/new").await, None);
     // The link is published: the push ends what was known, and nothing old comes back from anywhere.
     answer(&origin, Ok(Some(link("https://a.example/"))));
-    cache.invalidate(SITE, "/new");
+    cache.invalidate(SITE, "/new", 1);
     assert_eq!(loaded(&cache, "/new").await.as_deref(), Some("https://a.example/"));
     answer(&origin, Ok(Some(link("https://b.example/"))));
-    cache.invalidate(SITE, "/new");
+    cache.invalidate(SITE, "/new", 1);
     disk.flush().expect("flush");
     drop((cache, disk));
     answer(&origin, away());
@@ -127,7 +127,7 @@ async fn a_change_is_forgotten_on_disk_and_absence_is_never_kept_there() {
     // Deleted: a refresh finds nothing, and then the disk has nothing either.
     answer(&origin, Ok(Some(link("https://c.example/"))));
     assert!(loaded(&cache, "/gone").await.is_some());
-    cache.invalidate(SITE, "/gone");
+    cache.invalidate(SITE, "/gone", 1);
     answer(&origin, Ok(None));
     assert_eq!(loaded(&cache, "/gone").await, None);
     disk.flush().expect("flush");
@@ -264,7 +264,12 @@ struct Changing {
 }
 
 impl LoadLink for Changing {
-    fn load<'a>(&'a self, _: SiteId, path: &'a str) -> std::pin::Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
+    fn load<'a>(
+        &'a self,
+        _: SiteId,
+        path: &'a str,
+        _: Option<Seen>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
         Box::pin(async move {
             let version = self.versions.lock().expect("lock").get(path).copied().unwrap_or(0);
             // The answer is taken; it arrives later.
@@ -312,7 +317,7 @@ async fn nobody_gets_anything_older_than_the_last_change_that_was_pushed() {
                     *version += 1;
                     *version
                 };
-                cache.invalidate(SITE, &path);
+                cache.invalidate(SITE, &path, 1);
                 pushed[usize::try_from(number).expect("number")].store(version, Ordering::SeqCst);
                 tokio::task::yield_now().await;
             }
