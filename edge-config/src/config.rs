@@ -12,7 +12,7 @@ use crate::{
     path::FilePath,
     secret::Secret,
     store::StoreUrl,
-    url::ServiceUrl,
+    url::{RedisUrl, ServiceUrl},
 };
 
 /// A day, in seconds.
@@ -37,6 +37,8 @@ pub struct Config {
     pub policy: Policy,
     /// Links in the node's memory.
     pub cache: Cache,
+    /// Redis, which the nodes of a PoP share. Never needed.
+    pub shared_cache: SharedCache,
     /// What the process says on standard error.
     pub log: Log,
 }
@@ -179,6 +181,24 @@ pub struct Cache {
     pub stale_s: Within<0, { 30 * DAY_S }>,
     /// How long a request waits for the origin when its link is not in memory, in milliseconds.
     pub load_timeout_ms: Within<1, 60_000>,
+}
+
+/// `[shared_cache]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SharedCache {
+    /// The server, or of a cluster some of its nodes. Empty: there is none.
+    pub urls: Vec<RedisUrl>,
+    /// Whether it is a Redis Cluster.
+    pub cluster: bool,
+    /// The user who logs in; Redis's own default when absent.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// File that holds the password, in place of `password`.
+    pub password_file: Option<FilePath>,
+    /// How long an answer is waited for before the link is loaded elsewhere, in milliseconds.
+    pub timeout_ms: Within<1, 1_000>,
 }
 
 /// `[log]`
@@ -355,6 +375,19 @@ impl Default for Cache {
             negative_ttl_s: Within::of::<5>(),
             stale_s: Within::of::<DAY_S>(),
             load_timeout_ms: Within::of::<5_000>(),
+        }
+    }
+}
+
+impl Default for SharedCache {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            cluster: false,
+            user: None,
+            password: None,
+            password_file: None,
+            timeout_ms: Within::of::<5>(),
         }
     }
 }

@@ -79,6 +79,12 @@ impl Config {
                 return Err(ConfigError::Conflict { one, other });
             }
         }
+        if self.shared_cache.password.is_some() && self.shared_cache.password_file.is_some() {
+            return Err(ConfigError::Conflict {
+                one: "shared_cache.password",
+                other: "shared_cache.password_file",
+            });
+        }
         if self.origin.replica.is_some() && self.origin.store.is_none() {
             return Err(ConfigError::Alone {
                 one: "origin.replica",

@@ -63,9 +63,61 @@ impl JsonSchema for ServiceUrl {
     }
 }
 
+/// The URL of a Redis server: scheme, host, port, and a database's number where it is another than 0. Clients here do not
+/// speak TLS to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct RedisUrl(String);
+
+impl RedisUrl {
+    /// What [`Self::new`] reads, in words for an error.
+    pub const EXPECTED: &str = "a URL such as `redis://10.0.0.5:6379`, without user and password";
+
+    /// The URL, when it is one of a Redis server. Credentials are refused: they have keys of their own.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let database = url.path().trim_start_matches('/');
+        let is_plain = url.scheme() == "redis"
+            && url.host_str().is_some_and(|host| !host.is_empty())
+            && url.username().is_empty()
+            && url.password().is_none()
+            && (database.is_empty() || database.parse::<u16>().is_ok())
+            && url.query().is_none()
+            && url.fragment().is_none();
+        is_plain.then(|| Self(url.as_str().to_owned()))
+    }
+
+    /// The URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for RedisUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer, Self::EXPECTED, Self::new)
+    }
+}
+
+impl JsonSchema for RedisUrl {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "RedisUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "uri", "examples": ["redis://127.0.0.1:6379"] })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ServiceUrl;
+    use super::{RedisUrl, ServiceUrl};
 
     #[test]
     fn a_service_is_scheme_host_and_port() {
@@ -82,6 +134,28 @@ mod tests {
             "http://a.example/v1",
         ] {
             assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_redis_server_is_host_port_and_database() {
+        for good in [
+            "redis://127.0.0.1:6379",
+            "redis://cache.example",
+            "redis://[::1]:7000/3",
+        ] {
+            assert!(RedisUrl::new(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "127.0.0.1:6379",
+            "rediss://a.example",
+            "redis://",
+            "redis://u:p@a.example",
+            "redis://a.example/x",
+            "redis://a.example/?a=b",
+        ] {
+            assert!(RedisUrl::new(bad).is_none(), "{bad}");
         }
     }
 }

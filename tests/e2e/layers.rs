@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
         &["cache", "decide", "edge-config", "policy", "serve", "upstream"],
     ),
     ("wayside-upstream", &["balance", "decide", "edge-config"]),
-    ("wayside-cache", &["decide", "edge-config"]),
+    ("wayside-cache", &["balance", "decide", "edge-config"]),
     ("wayside-serve", &["edge-config"]),
     ("wayside-policy", &["decide", "edge-config"]),
     ("wayside-decide", &["edge-config"]),

@@ -33,6 +33,7 @@ mod nodes;
 mod outages;
 mod plans;
 mod policies;
+mod pop_cache;
 mod postgres;
 mod regions;
 mod remembered;

@@ -37,8 +37,8 @@ fn the_example_names_every_key_with_its_commented_values_valid() {
             line.to_owned()
         }
     };
-    // The ways to say who the node is exclude each other, and the two ways to name origins.
-    let excluded = ["# token =", "# invitation_file =", "# url ="];
+    // The ways to say who the node is exclude each other; so do the two ways to name origins, and to give a password.
+    let excluded = ["# token =", "# invitation_file =", "# url =", "# password ="];
     let lines = EXAMPLE
         .lines()
         .filter(|line| !excluded.iter().any(|start| line.starts_with(start)));
@@ -52,14 +52,16 @@ fn the_example_names_every_key_with_its_commented_values_valid() {
             .expect("section");
         for key in declared.keys() {
             let is_named = keys.get(key).is_some_and(|value| !value.is_null())
-                || ["token", "invitation", "invitation_file", "url"].contains(&key.as_str());
+                || ["token", "invitation", "invitation_file", "url", "password"].contains(&key.as_str());
             assert!(is_named, "the example does not name {section}.{key}");
         }
     }
 }
 
 fn capitalised(word: &str) -> String {
-    word[..1].to_uppercase() + &word[1..]
+    word.split('_')
+        .map(|part| part[..1].to_uppercase() + &part[1..])
+        .collect()
 }
 
 #[test]
@@ -72,7 +74,7 @@ fn a_typo_is_named_with_its_place_and_what_was_meant() {
     refuses(
         "[egde]\n",
         "w.toml:1:2: unknown field `egde`, expected one of `edge`, `admin`, `origin`, `upstream`, `geo`, `policy`, \
-         `cache`, `log` (did you mean `edge`?)",
+         `cache`, `shared_cache`, `log` (did you mean `edge`?)",
     );
     refuses(
         "[log]\nformat = \"jsn\"",

@@ -5,7 +5,7 @@
 //!
 //! What may be relied on:
 //! - What is read is what was written last for that key, or nothing. Checksums see to damage, the queue to order.
-//! - An invalidation holds as soon as [`Disk::remove`] returns, and on the disk itself once a [`Disk::flush`] that
+//! - An invalidation holds as soon as `Disk::remove` returns, and on the disk itself once a [`Disk::flush`] that
 //!   began after it has returned without an error: only then may a place in the feed behind it be kept.
 //! - A full or broken disk costs nothing but what would have been kept there. It is said once.
 //!

@@ -8,6 +8,7 @@ pub mod counts;
 pub mod disk;
 pub mod links;
 pub mod load;
+pub mod shared;
 
 mod codec;
 mod epochs;

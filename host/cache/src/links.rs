@@ -34,6 +34,7 @@ use crate::{
     epochs::Epochs,
     key::{Key, KeyRef},
     load::{LoadError, LoadLink, Seen},
+    shared::SharedCache,
 };
 
 mod flights;
@@ -72,6 +73,16 @@ pub struct Settings {
     pub load_timeout: Duration,
 }
 
+/// What is asked before the loader.
+pub struct Tiers {
+    /// What is kept on disk ages by this.
+    pub clock: NodeClock,
+    /// The node's disk.
+    pub disk: Option<Arc<Disk>>,
+    /// What the nodes of the PoP share.
+    pub pop: Option<Arc<SharedCache>>,
+}
+
 /// What memory holds for a key right now.
 #[derive(Debug)]
 pub enum Lookup {
@@ -104,6 +115,8 @@ struct Shared {
     /// Grows with each invalidation of a key that falls on it.
     generations: Box<[AtomicU64]>,
     disk: Option<Arc<Disk>>,
+    /// What the nodes of the PoP share.
+    pop: Option<Arc<SharedCache>>,
     disk_turns: Arc<Semaphore>,
     epochs: Arc<Epochs>,
     horizon: Horizon,
@@ -147,11 +160,11 @@ impl Shared {
         }
     }
 
-    /// Keeps what was just loaded. To be called under the lock of the flights.
-    fn keep_on_disk(&self, key: &Key, held: &Held, may_be_there: bool, now: Instant) {
+    /// Keeps what was loaded at this second of the node's. To be called under the lock of the flights.
+    fn keep_on_disk(&self, key: &Key, held: &Held, may_be_there: bool, loaded_s: u64) {
         let Some(disk) = &self.disk else { return };
         match &held.link {
-            Some(link) => disk.put(key, link, self.clock.seconds(now), held.epoch, held.hits()),
+            Some(link) => disk.put(key, link, loaded_s, held.epoch, held.hits()),
             None if may_be_there => disk.remove(key.clone()),
             None => {}
         }
@@ -159,16 +172,11 @@ impl Shared {
 }
 
 impl LinkCache {
-    /// An empty cache before `disk`, which ages by `clock`. It loads through `loader` on `runtime`, so that a visitor
-    /// who hangs up does not end a load that others wait for.
+    /// An empty cache before `tiers`. It loads through `loader` on `runtime`, so that a visitor who hangs up does not end
+    /// a load that others wait for.
     #[must_use]
-    pub fn new(
-        settings: Settings,
-        clock: NodeClock,
-        disk: Option<Arc<Disk>>,
-        loader: Arc<dyn LoadLink>,
-        runtime: Handle,
-    ) -> Self {
+    pub fn new(settings: Settings, tiers: Tiers, loader: Arc<dyn LoadLink>, runtime: Handle) -> Self {
+        let Tiers { clock, disk, pop } = tiers;
         let memory = Cache::with(
             usize::try_from(settings.bytes_max / TYPICAL_ENTRY_BYTES).unwrap_or(usize::MAX),
             settings.bytes_max,
@@ -186,6 +194,7 @@ impl LinkCache {
             flights: Flights::default(),
             generations: (0..GENERATIONS).map(|_| AtomicU64::new(0)).collect(),
             disk,
+            pop,
             disk_turns: Arc::new(Semaphore::new(DISK_READS_MAX)),
             epochs,
             horizon: Horizon::default(),
@@ -279,7 +288,17 @@ impl LinkCache {
     #[must_use]
     pub fn tiers(&self) -> Vec<(&'static str, Counts)> {
         let disk = self.shared.disk.as_ref();
-        disk.map(|disk| ("disk", disk.counts())).into_iter().collect()
+        let pop = self.shared.pop.as_ref();
+        let disk = disk.map(|disk| ("disk", disk.counts()));
+        let pop = pop.map(|pop| ("shared", pop.counts()));
+        disk.into_iter().chain(pop).collect()
+    }
+
+    /// Whether the PoP's shared cache is asked, is left alone, or is probed: `closed`, `open` or `half-open`, as its
+    /// breaker is; none without one.
+    #[must_use]
+    pub fn shared_state(&self) -> Option<&'static str> {
+        self.shared.pop.as_ref().map(|pop| pop.state())
     }
 
     /// What the links on disk take there, in bytes.

@@ -211,7 +211,7 @@ impl Follower {
         };
         self.edge.metrics.count_origin_request("feed", opened.is_ok());
         let feed = opened?;
-        place.epoch = place.epoch.or(feed.epoch());
+        place.epoch = place.epoch.or_else(|| feed.epoch());
         place.cursor = Some(cursor);
         self.go_on_from(place);
         self.edge.metrics.show_feed(true);

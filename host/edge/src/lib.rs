@@ -22,6 +22,7 @@ mod explain;
 mod follow;
 mod guests;
 mod head;
+mod held;
 mod hidden;
 mod loader;
 mod memories;

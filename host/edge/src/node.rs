@@ -18,9 +18,8 @@ use tokio::{
     task::JoinHandle,
 };
 use wayside_cache::{
-    clock::NodeClock,
-    disk::{self, Disk},
-    links::{LinkCache, Settings as CacheSettings},
+    links::Settings as CacheSettings,
+    shared::{self, SharedCacheError},
 };
 use wayside_policy::{
     admission::Admission,
@@ -37,23 +36,21 @@ use wayside_upstream::{
 
 use crate::{
     admin::{self, Admin},
-    checkpoint::{Checkpoint, unix_s},
+    checkpoint::Checkpoint,
     directory::Directory,
     facts::Place,
     follow::Follower,
     geo::GeoError,
     geo_watch::{self, GeoFiles},
     guests::Guests,
+    held::{self, Held},
     listen::{ListenError, Listeners},
     loader::OriginLoader,
     metrics::Metrics,
     pipeline::Edge,
     policy_log::PolicyLog,
-    snapshot::{Position, Snapshot},
 };
 
-/// Links taken into memory between two pauses of warming.
-const WARM_AT_ONCE: usize = 256;
 /// How long requests to the admin endpoint may finish when the node drains.
 const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -82,6 +79,8 @@ pub struct Settings {
     pub logs_requests: bool,
     /// The link cache.
     pub cache: CacheSettings,
+    /// What the nodes of the PoP share; optional.
+    pub shared_cache: Option<shared::Settings>,
     /// Room for links in the folder `data`, in bytes; 0 keeps none there.
     pub disk_bytes_max: u64,
     /// What policies run on.
@@ -108,6 +107,9 @@ pub enum StartError {
     /// An origin's URL or the token cannot be used.
     #[error(transparent)]
     Origin(#[from] OriginError),
+    /// The shared cache's address cannot be used.
+    #[error(transparent)]
+    SharedCache(#[from] SharedCacheError),
     /// The policy engine cannot be made.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -145,17 +147,10 @@ impl Node {
             origins: origins.clone(),
             metrics: Arc::clone(&metrics),
         };
-        let runtime = tokio::runtime::Handle::current();
         let held = Held::open(&settings).await;
         let edge = Arc::new(Edge {
             directory: ArcSwap::from_pointee(Directory::default()),
-            links: LinkCache::new(
-                settings.cache.clone(),
-                held.clock,
-                held.disk.clone(),
-                Arc::new(loader),
-                runtime,
-            ),
+            links: held.links(&settings, Arc::new(loader))?,
             policies: Pool::new(&settings.pool).map_err(StartError::Pool)?,
             geo: ArcSwap::from_pointee(geo),
             place: Arc::new(settings.place.clone()),
@@ -189,7 +184,7 @@ impl Node {
         ];
         if let Some(checkpoint) = &checkpoint {
             tasks.push(tokio::spawn(Arc::clone(checkpoint).keep()));
-            tasks.push(tokio::spawn(warm(Arc::clone(checkpoint))));
+            tasks.push(tokio::spawn(held::warm(Arc::clone(checkpoint))));
         }
         Ok(Self {
             listeners,
@@ -253,83 +248,4 @@ fn serve_admin(socket: TcpListener, admin: Arc<Admin>) -> (oneshot::Sender<()>, 
         server::serve(socket, router, None, stopped, ADMIN_DRAIN_MAX).await;
     });
     (stop, task)
-}
-
-/// What a node finds on its disk when it starts.
-struct Held {
-    snapshot: Option<Snapshot>,
-    position: Option<Position>,
-    clock: NodeClock,
-    disk: Option<Arc<Disk>>,
-}
-
-impl Held {
-    async fn open(settings: &Settings) -> Self {
-        let (data, bytes_max) = (settings.data.clone(), settings.disk_bytes_max);
-        let read = tokio::task::spawn_blocking(move || {
-            let disk = data.as_ref().filter(|_| bytes_max > 0).and_then(|data| {
-                let folder = data.join("links");
-                Disk::open(&disk::Settings { folder, bytes_max })
-            });
-            let snapshot = data.map(Snapshot::of);
-            let position = snapshot.as_ref().and_then(Snapshot::position);
-            (snapshot, position, disk)
-        });
-        let (snapshot, position, disk) = read.await.unwrap_or_else(|_| {
-            tracing::error!("reading what the node kept panicked; starting without");
-            (None, None, None)
-        });
-        let clock = NodeClock::resume(position.as_ref().map(Position::clock), unix_s(), Instant::now());
-        Self {
-            snapshot,
-            position,
-            clock,
-            disk: disk.map(Arc::new),
-        }
-    }
-
-    /// Serves what was kept, and keeps it from now on.
-    async fn revive(self, edge: &Arc<Edge>, follower: &Arc<Follower>) -> Option<Arc<Checkpoint>> {
-        let snapshot = self.snapshot?;
-        let cursor = self.position.as_ref().and_then(|position| position.place.cursor);
-        if let Some(position) = self.position {
-            follower.go_on_from(position.place);
-        } else if self.disk.as_ref().is_some_and(|disk| disk.was_there()) {
-            tracing::warn!("the node's place in the feed is lost; checking the links that it kept");
-            follower.check_all();
-        }
-        let reading = snapshot.clone();
-        let directory = tokio::task::spawn_blocking(move || reading.directory()).await;
-        if let Ok(Some(directory)) = directory {
-            tracing::info!(cursor, "starting with what the node kept");
-            follower.revive(directory);
-        }
-        Some(Arc::new(Checkpoint {
-            snapshot,
-            clock: self.clock,
-            disk: self.disk,
-            edge: Arc::clone(edge),
-            follower: Arc::clone(follower),
-            kept: Default::default(),
-        }))
-    }
-}
-
-/// Takes the links that were popular before the restart into memory, behind the requests.
-async fn warm(checkpoint: Arc<Checkpoint>) {
-    let warmed = tokio::task::spawn_blocking(move || {
-        let popular = checkpoint.snapshot.popular();
-        for links in popular.chunks(WARM_AT_ONCE) {
-            let now = Instant::now();
-            if !links.iter().all(|link| checkpoint.edge.links.warm(link, now)) {
-                break;
-            }
-            // Visitors first: they share the disk and the processor.
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        popular.len()
-    });
-    if let Ok(links) = warmed.await {
-        tracing::debug!(links, "took popular links into memory");
-    }
 }

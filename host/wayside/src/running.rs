@@ -4,11 +4,13 @@ use std::{future::Future, thread::available_parallelism, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use wayside_cache::links::Settings as CacheSettings;
+use wayside_cache::{links::Settings as CacheSettings, shared};
 use wayside_edge::{facts::Place, geo_watch::GeoFiles, node::Settings};
 use wayside_edge_config::config::{self, Config};
 use wayside_policy::{compiler::Compiler, engine::EngineOptions, pool::PoolOptions};
 use wayside_upstream::{access::Access, origins};
+
+use crate::settings;
 
 /// Threads of the runtime beside the listening threads: the feed, loads, the origin, the admin endpoint.
 const CONTROL_THREADS: usize = 2;
@@ -58,10 +60,10 @@ impl End {
 }
 
 /// What a node is told, from the configuration and the way to show origins who asks.
-pub(crate) fn node_settings(config: &Config, origin_access: Access) -> Settings {
+pub(crate) fn node_settings(config: &Config, origin_access: Access) -> anyhow::Result<Settings> {
     let edge = &config.edge;
     let seconds = |seconds: u64| Duration::from_secs(seconds);
-    Settings {
+    Ok(Settings {
         listen: edge.listen.0,
         admin: config.admin.listen.0,
         threads: threads(edge.threads.as_usize()),
@@ -91,13 +93,33 @@ pub(crate) fn node_settings(config: &Config, origin_access: Access) -> Settings 
             stale_max: seconds(config.cache.stale_s.get()),
             load_timeout: Duration::from_millis(config.cache.load_timeout_ms.get()),
         },
+        shared_cache: shared_cache(&config.shared_cache)?,
         disk_bytes_max: config.cache.disk_mib.get() * 1024 * 1024,
         engine: engine_options(&config.policy),
         compiler: compiler(),
         pool: pool_options(&config.policy),
         geo: geo_files(config),
         data: edge.data.as_deref().map(Into::into),
+    })
+}
+
+/// What the nodes of the PoP share.
+fn shared_cache(config: &config::SharedCache) -> anyhow::Result<Option<shared::Settings>> {
+    if config.urls.is_empty() {
+        return Ok(None);
     }
+    let password = match (&config.password, config.password_file.as_deref()) {
+        (Some(password), _) => Some(password.reveal().to_owned()),
+        (None, Some(file)) => Some(settings::secret(file).context("shared_cache.password_file")?),
+        (None, None) => None,
+    };
+    Ok(Some(shared::Settings {
+        urls: config.urls.iter().map(|url| url.as_str().to_owned()).collect(),
+        is_cluster: config.cluster,
+        user: config.user.clone(),
+        password,
+        timeout: Duration::from_millis(config.timeout_ms.get()),
+    }))
 }
 
 /// The regions of origins, in the order of the list unless they say otherwise.

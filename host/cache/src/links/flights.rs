@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    hash::BuildHasher as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use super::{LinkCache, held::Held};
 use crate::{
     disk::OnDisk,
     key::{Key, KeyRef},
-    load::LoadError,
+    load::{LoadError, Seen},
 };
 
 /// How long a read from a slow disk is waited for before the link is loaded from further away.
@@ -91,12 +92,35 @@ impl LinkCache {
         let load_timeout = self.shared.settings.load_timeout;
         // Taken before the load begins: what it brings is at least as new.
         let seen = self.shared.horizon.seen();
+        if let Some(seen) = seen
+            && let Some((link, age)) = self.ask_pop(&key, seen).await
+        {
+            return guard.land(Ok(Some(link)), age);
+        }
         let loading = self.shared.loader.load(key.site, &key.path, seen);
         let loaded = tokio::time::timeout(load_timeout, loading).await;
         let loaded = loaded.unwrap_or(Err(LoadError::TimedOut {
             timeout_ms: load_timeout.as_millis(),
         }));
-        guard.land(loaded);
+        if let (Some(seen), Ok(Some(link)), Some(pop)) = (seen, &loaded, &self.shared.pop) {
+            pop.put(key.view(), link, seen, self.shared.lifetime(key.view(), true).fresh);
+        }
+        guard.land(loaded, Duration::ZERO);
+    }
+
+    /// What the nodes of the PoP share, if it is surely no older than what this node was told of; and how long ago it was
+    /// loaded.
+    async fn ask_pop(&self, key: &Key, seen: Seen) -> Option<(Link, Duration)> {
+        let shared = &self.shared;
+        let pop = shared.pop.as_ref()?;
+        let found = pop.get(seen.epoch, key.view()).await?;
+        let hash = shared.jitter.hash_one(key.view());
+        // Its end is that of the one who wrote it, whose time to live may be another.
+        let fresh = shared.lifetime(key.view(), true).fresh.min(found.fresh);
+        let is_of_use = !fresh.is_zero() && shared.horizon.covers(hash, found.seen);
+        pop.count_use(is_of_use);
+        let age = shared.lifetime(key.view(), true).fresh - fresh;
+        is_of_use.then_some((found.link, age))
     }
 
     /// What the disk has that is of use; none when it does not say so in time. Readers that wait are bounded: a disk
@@ -139,7 +163,8 @@ struct Boarded<'a> {
 }
 
 impl Boarded<'_> {
-    fn land(self, loaded: Result<Option<Link>, LoadError>) {
+    /// What was loaded `age` ago has come.
+    fn land(self, loaded: Result<Option<Link>, LoadError>, age: Duration) {
         let shared = &self.cache.shared;
         let now = Instant::now();
         if loaded.is_ok() {
@@ -147,7 +172,6 @@ impl Boarded<'_> {
         }
         let landed = loaded.map(|link| {
             let lifetime = shared.lifetime(self.key.view(), link.is_some());
-            let age = Duration::ZERO;
             Held::aged(link, lifetime, age, self.flight.epoch, now)
         });
         let landed = match landed {
@@ -161,7 +185,8 @@ impl Boarded<'_> {
                 // Under the lock: an invalidation comes wholly before (and took the flight out) or wholly after.
                 let flights = shared.flights.lock();
                 if self.is_current(flights.get(self.key)) && self.flight.epoch >= shared.epochs.floor() {
-                    shared.keep_on_disk(self.key, &held, self.may_be_on_disk, now);
+                    let loaded_s = shared.clock.seconds(now).saturating_sub(age.as_secs());
+                    shared.keep_on_disk(self.key, &held, self.may_be_on_disk, loaded_s);
                     shared.memory.insert(self.key.clone(), Arc::clone(&held));
                 }
                 drop(flights);

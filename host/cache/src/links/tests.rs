@@ -13,7 +13,7 @@ use std::{
 use tokio::{runtime::Handle, sync::Semaphore};
 use wayside_decide::{link::Link, site::SiteId, status::RedirectStatus, target::Target};
 
-use super::{LinkCache, Lookup, Settings};
+use super::{LinkCache, Lookup, Settings, Tiers};
 use crate::{
     clock::NodeClock,
     load::{LoadError, LoadLink, Loaded, Seen},
@@ -79,8 +79,12 @@ fn setup_with_ttl(answer: Loaded, permits: usize, ttl: Duration) -> (LinkCache, 
         load_timeout: Duration::from_millis(500),
     };
     let shared: Arc<dyn LoadLink> = loader.clone();
-    let clock = NodeClock::resume(None, 0, Instant::now());
-    let cache = LinkCache::new(settings, clock, None, shared, Handle::current());
+    let tiers = Tiers {
+        clock: NodeClock::resume(None, 0, Instant::now()),
+        disk: None,
+        pop: None,
+    };
+    let cache = LinkCache::new(settings, tiers, shared, Handle::current());
     (cache, loader)
 }
 

@@ -84,7 +84,7 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
         let serving = tokio::spawn(origin.serve(socket, None, async { stopped.await.unwrap_or_default() }));
         let access = Access::by_token(&node_token, Roots::System)?;
         config.upstream.url = ServiceUrl::new(&format!("http://{origin_address}"));
-        let mut settings = running::node_settings(&config, access);
+        let mut settings = running::node_settings(&config, access)?;
         settings.threads = if args.threads > 0 {
             args.threads
         } else {

@@ -26,7 +26,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     running::block_on(async {
         let end = End::listen()?;
         let access = identity::access(&config, globals).await?;
-        let node_settings = running::node_settings(&config, access);
+        let node_settings = running::node_settings(&config, access)?;
         let node = Node::start(node_settings).await?;
         output::line(&format!("edge    http://{}", node.address()))?;
         output::line(&format!("admin   http://{}", node.admin_address()))?;

@@ -13,7 +13,7 @@ use std::{
 use tokio::runtime::Handle;
 use wayside_decide::site::SiteId;
 
-use super::{LinkCache, Loader, Lookup, SITE, Settings, held_target, link};
+use super::{LinkCache, Loader, Lookup, SITE, Settings, Tiers, held_target, link};
 use crate::{
     clock::{Kept, NodeClock},
     disk::{self, Disk},
@@ -44,12 +44,20 @@ async fn open(folder: &Path) -> Arc<Disk> {
     }
 }
 
+const fn tiers(clock: NodeClock, disk: Arc<Disk>) -> Tiers {
+    Tiers {
+        clock,
+        disk: Some(disk),
+        pop: None,
+    }
+}
+
 /// A cache on what `folder` keeps, whose calendar is at `wall_s`.
 async fn start(folder: &Path, loader: &Arc<Loader>, kept: Option<Kept>, wall_s: u64) -> (LinkCache, Arc<Disk>) {
     let clock = NodeClock::resume(kept, wall_s, Instant::now());
     let disk = open(folder).await;
     let shared: Arc<dyn LoadLink> = Arc::clone(loader) as Arc<dyn LoadLink>;
-    let cache = LinkCache::new(settings(), clock, Some(Arc::clone(&disk)), shared, Handle::current());
+    let cache = LinkCache::new(settings(), tiers(clock, Arc::clone(&disk)), shared, Handle::current());
     (cache, disk)
 }
 
@@ -299,8 +307,7 @@ async fn nobody_gets_anything_older_than_the_last_change_that_was_pushed() {
     let shared: Arc<dyn LoadLink> = Arc::clone(&origin) as Arc<dyn LoadLink>;
     let cache = LinkCache::new(
         settings,
-        clock,
-        Some(open(folder.path()).await),
+        tiers(clock, open(folder.path()).await),
         shared,
         Handle::current(),
     );

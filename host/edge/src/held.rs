@@ -1,0 +1,117 @@
+//! What a node finds on its disk when it starts, and how that comes to be served.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Handle;
+use wayside_cache::{
+    clock::NodeClock,
+    disk::{self, Disk},
+    links::{LinkCache, Tiers},
+    load::LoadLink,
+    shared::{SharedCache, SharedCacheError},
+};
+
+use crate::{
+    checkpoint::{Checkpoint, unix_s},
+    follow::Follower,
+    node::Settings,
+    pipeline::Edge,
+    snapshot::{Position, Snapshot},
+};
+
+/// Links taken into memory between two pauses of warming.
+const WARM_AT_ONCE: usize = 256;
+
+/// What a node finds on its disk when it starts.
+pub(crate) struct Held {
+    snapshot: Option<Snapshot>,
+    position: Option<Position>,
+    clock: NodeClock,
+    disk: Option<Arc<Disk>>,
+}
+
+impl Held {
+    /// Opens what is kept.
+    pub(crate) async fn open(settings: &Settings) -> Self {
+        let (data, bytes_max) = (settings.data.clone(), settings.disk_bytes_max);
+        let read = tokio::task::spawn_blocking(move || {
+            let disk = data.as_ref().filter(|_| bytes_max > 0).and_then(|data| {
+                let folder = data.join("links");
+                Disk::open(&disk::Settings { folder, bytes_max })
+            });
+            let snapshot = data.map(Snapshot::of);
+            let position = snapshot.as_ref().and_then(Snapshot::position);
+            (snapshot, position, disk)
+        });
+        let (snapshot, position, disk) = read.await.unwrap_or_else(|_| {
+            tracing::error!("reading what the node kept panicked; starting without");
+            (None, None, None)
+        });
+        let clock = NodeClock::resume(position.as_ref().map(Position::clock), unix_s(), Instant::now());
+        Self {
+            snapshot,
+            position,
+            clock,
+            disk: disk.map(Arc::new),
+        }
+    }
+
+    /// The cache in which it is, and what is shared with the nodes beside it. To be called on the runtime that loads.
+    pub(crate) fn links(&self, settings: &Settings, loader: Arc<dyn LoadLink>) -> Result<LinkCache, SharedCacheError> {
+        let pop = settings.shared_cache.as_ref().map(SharedCache::connect).transpose()?;
+        let tiers = Tiers {
+            clock: self.clock,
+            disk: self.disk.clone(),
+            pop: pop.map(Arc::new),
+        };
+        Ok(LinkCache::new(settings.cache.clone(), tiers, loader, Handle::current()))
+    }
+
+    /// Serves what was kept, and keeps it from now on.
+    pub(crate) async fn revive(self, edge: &Arc<Edge>, follower: &Arc<Follower>) -> Option<Arc<Checkpoint>> {
+        let snapshot = self.snapshot?;
+        let cursor = self.position.as_ref().and_then(|position| position.place.cursor);
+        if let Some(position) = self.position {
+            follower.go_on_from(position.place);
+        } else if self.disk.as_ref().is_some_and(|disk| disk.was_there()) {
+            tracing::warn!("the node's place in the feed is lost; checking the links that it kept");
+            follower.check_all();
+        }
+        let reading = snapshot.clone();
+        let directory = tokio::task::spawn_blocking(move || reading.directory()).await;
+        if let Ok(Some(directory)) = directory {
+            tracing::info!(cursor, "starting with what the node kept");
+            follower.revive(directory);
+        }
+        Some(Arc::new(Checkpoint {
+            snapshot,
+            clock: self.clock,
+            disk: self.disk,
+            edge: Arc::clone(edge),
+            follower: Arc::clone(follower),
+            kept: Default::default(),
+        }))
+    }
+}
+
+/// Takes the links that were popular before the restart into memory, behind the requests.
+pub(crate) async fn warm(checkpoint: Arc<Checkpoint>) {
+    let warmed = tokio::task::spawn_blocking(move || {
+        let popular = checkpoint.snapshot.popular();
+        for links in popular.chunks(WARM_AT_ONCE) {
+            let now = Instant::now();
+            if !links.iter().all(|link| checkpoint.edge.links.warm(link, now)) {
+                break;
+            }
+            // Visitors first: they share the disk and the processor.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        popular.len()
+    });
+    if let Ok(links) = warmed.await {
+        tracing::debug!(links, "took popular links into memory");
+    }
+}
