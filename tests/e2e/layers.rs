@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Each crate, and all it may import of the workspace outside its tests.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     (
         "wayside",
         &[
@@ -33,6 +33,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("wayside-balance", &["edge-config"]),
     ("wayside-edge-config", &[]),
     ("wayside-test-postgres", &[]),
+    ("wayside-bench-feed", &["test-postgres", "upstream"]),
 ];
 
 /// The crates that are pure.

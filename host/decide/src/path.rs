@@ -35,7 +35,14 @@ impl LinkPath {
         if !escapes_are_whole(text) {
             return refuse("`%` only before two hexadecimal digits");
         }
-        Ok(Self(normalise(text).into()))
+        let normal = normalise(text);
+        // What is kept is read again: its escapes count.
+        if normal.len() > PATH_BYTES_MAX {
+            return refuse(&format!(
+                "at most {PATH_BYTES_MAX} bytes, three for each that is escaped"
+            ));
+        }
+        Ok(Self(normal.into()))
     }
 
     /// The path in its normal form.

@@ -89,6 +89,12 @@ impl From<sqlx::Error> for StoreError {
             // SQLITE_FULL, <https://sqlite.org/rescode.html#full>, and disk_full of Postgres.
             (Some("13" | "53100"), _) => Self::Full(error),
             (Some(code), _) if passes(code) => Self::Unavailable(error),
+            // Postgres keeps no NUL.
+            (Some("22021" | "22P05"), _) => Self::Conflict {
+                what: "text",
+                name: "with a NUL character".to_owned(),
+                reason: "cannot be kept in Postgres".to_owned(),
+            },
             (None, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut) => Self::Unavailable(error),
             _ => Self::Database(error),
         }

@@ -220,6 +220,22 @@ async fn a_host_belongs_to_one_site() {
     );
 }
 
+/// What is kept is read again: its escapes count.
+async fn a_path_is_no_longer_than_can_be_read_again() {
+    let running = Running::with_site().await;
+    // Each character is six bytes when it is escaped, and no two are alike, so that nothing of them is saved.
+    let path = |length: u32| {
+        let letters = (0..length).filter_map(|at| char::from_u32(0x400 + (at * at * 31 + at * 7) % 0x400));
+        std::iter::once('/').chain(letters).collect::<String>()
+    };
+    running
+        .send("PUT", "/v1/links", &link(&path(341), "https://a.example/"))
+        .await
+        .success(200);
+    let long = link(&path(342), "https://a.example/");
+    running.send("PUT", "/v1/links", &long).await.invalid("path");
+}
+
 /// Who answers for a domain's hosts is decided once: another tenant gets nothing in, above or below it.
 async fn a_tenants_hosts_cannot_be_taken_over_by_another() {
     let running = Running::start().await;
@@ -342,6 +358,7 @@ crate::on_both_engines! {
     a_target_that_could_harm_is_refused,
     each_wrong_field_is_named,
     a_host_belongs_to_one_site,
+    a_path_is_no_longer_than_can_be_read_again,
     a_tenants_hosts_cannot_be_taken_over_by_another,
     a_batch_is_written_whole_or_not_at_all,
     a_body_past_the_limit_is_told_the_limit,

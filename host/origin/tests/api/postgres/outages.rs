@@ -254,3 +254,17 @@ async fn an_origin_without_its_database_does_not_start_and_names_it() {
     let refused = Origin::open_postgres(&nonsense, admission()).await;
     assert!(refused.err().expect("refused").to_string().contains("origin.store"));
 }
+
+#[tokio::test]
+async fn what_postgres_cannot_keep_is_refused_and_named() {
+    let server = Server::start();
+    let running = origin(&server).await;
+    let nothing = running
+        .ask("GET", "/v1/links?site=go&prefix=/%00")
+        .await
+        .problem(409, "conflict");
+    assert!(
+        nothing["detail"].as_str().expect("a detail").contains("NUL"),
+        "{nothing}"
+    );
+}
