@@ -72,6 +72,13 @@ fn a_policy_in_javascript_decides_and_its_decisions_are_remembered() {
         "default=https://example.com/",
     ];
     dev.ok(&[&bind[..], &settings].concat());
+    // Whatever a compiler takes, it keeps no other change waiting.
+    for round in 0..3 {
+        let (path, place) = (format!("/meanwhile-{round}"), format!("https://{round}.example/"));
+        dev.ok(&["rule", "add", "localhost", &path, &place]);
+        dev.wait_for(&path, Some(&place));
+        assert_eq!(dev.process.get("/js").status, 503, "compiled too soon to show anything");
+    }
     let runs = || dev.process.metric("wayside_policy_runs_total{outcome=\"decided\"}");
     let remembered = || dev.process.metric("wayside_policy_remembered_total");
     for (country, place) in [("DE", "https://example.de/js"), ("FR", "https://example.com/")] {

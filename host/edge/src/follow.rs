@@ -1,10 +1,11 @@
 //! Following the origin: the directory, the guests it names, and the change feed.
 //!
 //! Two tasks. The *follower* reads the feed and forgets what changed; it never waits for anything else, so that a
-//! change shows at once. The *keeper* reads the directory when the follower says that it changed, swaps it in, and
-//! loads the guests it names, which may take seconds.
+//! change shows at once. The *keeper* reads the directory when the follower says that it changed, swaps it in, and has
+//! the guests it names prepared, which may take minutes and keeps no further directory waiting.
 
 use std::{
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +13,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use wayside_decide::site::SiteId;
@@ -22,14 +22,14 @@ use wayside_upstream::{
     protocol::{Change, Cursor, EdgeDirectory, Epoch, Position},
 };
 
+use self::preparing::Preparing;
 use crate::{causes::told, directory::Directory, guests::Guests, pipeline::Edge};
 
+mod preparing;
 mod resync;
 
 /// The first wait before another attempt, doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-/// Policies that are fetched or wait for a compiler at the same time.
-const PREPARED_AT_ONCE: usize = 16;
 /// While policies come one after another, the directory is swapped in no more often: with ten thousand sites that takes a
 /// while.
 const SWAP_INTERVAL: Duration = Duration::from_millis(100);
@@ -149,24 +149,77 @@ impl Follower {
     /// Keeps the directory. Ends never.
     pub(crate) async fn keep_directory(self: Arc<Self>) {
         let mut retry = Retry::default();
+        let mut preparing = Preparing::new(Arc::clone(&self.guests));
         loop {
-            match self.read_directory().await {
+            let read = self.swap_meanwhile(&mut preparing, self.read_directory()).await;
+            let has_read = read.is_ok();
+            match read {
                 Ok(()) => {
                     if retry.is_under_way() {
                         tracing::info!("read the origin's directory again");
                     }
                     retry = Retry::default();
                 }
-                Err(error) => {
-                    retry.tell("the directory stays as it is; trying again", &error);
-                    if let Some(revived) = self.wire().filter(|_| !self.is_settled()) {
-                        self.load_guests(&revived).await;
+                Err(error) => retry.tell("the directory stays as it is; trying again", &error),
+            }
+            // Also those of a revived directory, where the origin cannot be asked.
+            if let Some(wire) = self.wire().filter(|_| has_read || !self.is_settled()) {
+                preparing.want(self.guests.missing(&wire));
+                // What was kept since the last start is there already.
+                self.swap(&wire);
+                self.note_settled(&preparing);
+            }
+            if has_read {
+                self.swap_meanwhile(&mut preparing, self.directory_changed.notified())
+                    .await;
+            } else {
+                self.swap_meanwhile(&mut preparing, retry.rest()).await;
+            }
+        }
+    }
+
+    /// Waits for `until`, and meanwhile swaps the directory in anew as guests come.
+    async fn swap_meanwhile<T>(&self, preparing: &mut Preparing, until: impl Future<Output = T>) -> T {
+        tokio::pin!(until);
+        let mut swapped: Option<Instant> = None;
+        // When the next swap is due; none while there is nothing new.
+        let mut due: Option<Instant> = None;
+        loop {
+            let is_due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                output = &mut until => {
+                    if due.is_some() {
+                        self.swap_current(preparing);
                     }
-                    retry.rest().await;
-                    continue;
+                    return output;
+                }
+                () = preparing.next() => {
+                    let now = Instant::now();
+                    due = due.or_else(|| Some(swapped.map_or(now, |swapped| swapped + SWAP_INTERVAL)));
+                }
+                () = is_due => {
+                    self.swap_current(preparing);
+                    (swapped, due) = (Some(Instant::now()), None);
                 }
             }
-            self.directory_changed.notified().await;
+        }
+    }
+
+    fn swap_current(&self, preparing: &Preparing) {
+        if let Some(wire) = self.wire() {
+            self.swap(&wire);
+        }
+        self.note_settled(preparing);
+    }
+
+    fn note_settled(&self, preparing: &Preparing) {
+        if preparing.has_first() {
+            self.is_settled.store(true, Ordering::Relaxed);
         }
     }
 
@@ -254,28 +307,8 @@ impl Follower {
         let wire = Arc::new(read?);
         self.swap(&wire);
         self.wire.send_replace(Some(Arc::clone(&wire)));
-        self.load_guests(&wire).await;
         self.guests.clean_up(&wire).await;
         Ok(())
-    }
-
-    /// Gets what `wire` names and this node does not have, and swaps the directory in anew as that comes.
-    async fn load_guests(&self, wire: &EdgeDirectory) {
-        let missing = self.guests.missing(wire);
-        let mut prepared = stream::iter(missing)
-            .map(|digest| self.guests.prepare(digest))
-            .buffer_unordered(PREPARED_AT_ONCE);
-        let mut swapped = None;
-        while prepared.next().await.is_some() {
-            let is_due = swapped.is_none_or(|at: Instant| at.elapsed() >= SWAP_INTERVAL);
-            if is_due {
-                self.swap(wire);
-                swapped = Some(Instant::now());
-            }
-        }
-        // Also those that were kept since the last start.
-        self.swap(wire);
-        self.is_settled.store(true, Ordering::Relaxed);
     }
 
     fn swap(&self, wire: &EdgeDirectory) {

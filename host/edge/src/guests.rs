@@ -3,13 +3,13 @@
 //! In: the digests that a directory's bindings name. Out: for each a [`Loadable`], or why there is none.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
-use wayside_decide::digest::Digest;
+use wayside_decide::{digest::Digest, name::Name};
 use wayside_policy::{admission::Admission, guest::Guest};
 use wayside_upstream::{origins::Origins, protocol::EdgeDirectory};
 
@@ -61,29 +61,29 @@ impl Guests {
         }
     }
 
-    /// The digests that `directory` names and that are still to be fetched or compiled. Forgets those that it no longer
-    /// names.
-    pub(crate) fn missing(&self, directory: &EdgeDirectory) -> Vec<Digest> {
+    /// The digests that `directory` names and that are still to be fetched or compiled, each with a tenant who names it.
+    /// Forgets those that it no longer names.
+    pub(crate) fn missing(&self, directory: &EdgeDirectory) -> Vec<(Digest, Name)> {
         let named = named(directory);
         let mut known = self.known();
-        known.retain(|digest, state| named.contains(digest) && !matches!(state, Known::Away(_)));
+        known.retain(|digest, state| named.contains_key(digest) && !matches!(state, Known::Away(_)));
         let mut missing = Vec::new();
-        for digest in named {
+        for (digest, tenant) in named {
             if known.contains_key(&digest) {
                 continue;
             }
             if self.shop.has_compiled(digest) {
                 known.insert(digest, Known::Ready(Arc::new(Loadable::new(&self.shop, digest))));
             } else {
-                missing.push(digest);
+                missing.push((digest, tenant));
             }
         }
         missing
     }
 
-    /// Fetches, admits and compiles one component. Its outcome is then known to [`Guests::state`].
-    pub(crate) async fn prepare(&self, digest: Digest) {
-        let outcome = match self.shop.make(digest).await {
+    /// Fetches, admits and compiles one component in a tenant's turns. Its outcome is then known to [`Guests::state`].
+    pub(crate) async fn prepare(&self, digest: Digest, tenant: Name) {
+        let outcome = match self.shop.make(digest, Some(tenant)).await {
             Ok(guest) => {
                 tracing::info!(%digest, "compiled a policy");
                 Known::Ready(Arc::new(Loadable::loaded(&self.shop, guest)))
@@ -107,7 +107,7 @@ impl Guests {
 
     /// Removes from the disk what `directory`, which the origin has just sent, does not name.
     pub(crate) async fn clean_up(&self, directory: &EdgeDirectory) {
-        self.shop.clean_up(named(directory)).await;
+        self.shop.clean_up(named(directory).into_keys().collect()).await;
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Digest, Known>> {
@@ -115,9 +115,15 @@ impl Guests {
     }
 }
 
-fn named(directory: &EdgeDirectory) -> HashSet<Digest> {
-    let bindings = directory.sites.iter().flat_map(|site| &site.bindings);
-    bindings
-        .filter_map(|binding| Digest::parse(&binding.digest).ok())
-        .collect()
+/// The digests that `directory` names, each with a tenant who does.
+fn named(directory: &EdgeDirectory) -> HashMap<Digest, Name> {
+    let bindings = directory
+        .sites
+        .iter()
+        .flat_map(|site| site.bindings.iter().map(move |binding| (site, binding)));
+    let named = bindings.filter_map(|(site, binding)| {
+        let tenant = Name::parse("tenant", &site.tenant).ok()?;
+        Some((Digest::parse(&binding.digest).ok()?, tenant))
+    });
+    named.collect()
 }

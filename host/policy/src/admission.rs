@@ -5,7 +5,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use wayside_decide::{decision::Failure, digest::Digest, trace::Recorder};
+use wayside_decide::{decision::Failure, digest::Digest, name::Name, trace::Recorder};
 
 use crate::{
     artefact::{self, Artefact, ArtefactError},
@@ -52,6 +52,15 @@ impl Admission {
     #[must_use]
     pub const fn new(engine: Engine, compiler: Compiler) -> Self {
         Self { engine, compiler }
+    }
+
+    /// The same, compiling in this tenant's turns: see [`Compiler::for_tenant`].
+    #[must_use]
+    pub fn for_tenant(&self, tenant: &Name) -> Self {
+        Self {
+            engine: self.engine.clone(),
+            compiler: self.compiler.for_tenant(tenant),
+        }
     }
 
     /// The engine.

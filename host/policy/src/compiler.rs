@@ -10,7 +10,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::PathBuf,
     process::{Command, ExitCode, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -19,12 +19,14 @@ use rustix::{
     param::page_size,
     process::{Resource, Rlimit, nice, setrlimit},
 };
+use wayside_decide::name::Name;
 
 use crate::{
     artefact::Artefact,
     engine::{self, Engine},
     limits::Class,
     refusal::{Costly, Refusal},
+    turns::{Turns, Whose},
 };
 
 /// The argument that makes the program a compiler: [`compile_for_parent`] is what it has to call then.
@@ -48,8 +50,10 @@ const NICE: i32 = 10;
 #[derive(Debug, Clone)]
 pub struct Compiler {
     place: Place,
-    /// Children that may still be started.
-    free: Arc<(Mutex<usize>, Condvar)>,
+    /// For the children that there may be at a time.
+    turns: Arc<Turns>,
+    /// For whom it compiles.
+    whose: Whose,
 }
 
 #[derive(Debug, Clone)]
@@ -65,7 +69,7 @@ impl Compiler {
         Self::at(Place::Here)
     }
 
-    /// Compiles in children of this process, one for each core at the same time. `program` must call
+    /// Compiles in children of this process, for one tenant as many at the same time as there are cores. `program` must call
     /// [`compile_for_parent`] when its first argument is [`CHILD_ARGUMENT`].
     #[must_use]
     pub fn in_child(program: PathBuf) -> Self {
@@ -76,7 +80,17 @@ impl Compiler {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             place,
-            free: Arc::new((Mutex::new(cores), Condvar::new())),
+            turns: Arc::new(Turns::new(cores)),
+            whose: None,
+        }
+    }
+
+    /// The same compiler, which takes turns for this tenant: no other's components wait for its.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: &Name) -> Self {
+        Self {
+            whose: Some(tenant.clone()),
+            ..self.clone()
         }
     }
 
@@ -85,32 +99,13 @@ impl Compiler {
         match &self.place {
             Place::Here => compile(engine.wasmtime(), component),
             Place::Child(program) => {
-                let _turn = self.take_turn();
+                let _turn = self.turns.take(self.whose.clone());
                 let mut command = Command::new(program);
                 // Nothing of this process's secrets is in reach of what reads a stranger's file.
                 command.arg(CHILD_ARGUMENT).env_clear().current_dir("/");
                 converse(command, component)
             }
         }
-    }
-
-    fn take_turn(&self) -> Turn<'_> {
-        let (free, freed) = &*self.free;
-        let free = free.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = freed.wait_while(free, |free| *free == 0);
-        *waited.unwrap_or_else(PoisonError::into_inner) -= 1;
-        Turn(&self.free)
-    }
-}
-
-/// The right to have one child.
-struct Turn<'c>(&'c (Mutex<usize>, Condvar));
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let (free, freed) = self.0;
-        *free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        freed.notify_one();
     }
 }
 

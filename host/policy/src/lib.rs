@@ -24,4 +24,5 @@ pub mod refusal;
 mod sandbox;
 pub mod source;
 pub mod toolchain;
+mod turns;
 pub mod vectors;

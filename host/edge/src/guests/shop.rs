@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
-use wayside_decide::{decision::Failure, digest::Digest};
+use wayside_decide::{decision::Failure, digest::Digest, name::Name};
 use wayside_policy::{admission::Admission, artefact::Artefact, guest::Guest};
 use wayside_upstream::origins::Origins;
 
@@ -48,7 +48,7 @@ impl Shop {
             self.metrics.count_policy_load("opened");
             return Ok(guest);
         }
-        self.make(digest).await.map_err(|not_ready| match not_ready {
+        self.make(digest, None).await.map_err(|not_ready| match not_ready {
             NotReady::Refused(reason) | NotReady::Away(reason) => Failure::Unavailable(reason),
         })
     }
@@ -69,10 +69,14 @@ impl Shop {
         opened.await.ok().flatten()
     }
 
-    /// Fetches and compiles a policy, and keeps what comes of it.
-    pub(super) async fn make(&self, digest: Digest) -> Result<Guest, NotReady> {
+    /// Fetches and compiles a policy, in the turns of a tenant where it is known for whom, and keeps what comes of it.
+    pub(super) async fn make(&self, digest: Digest, tenant: Option<Name>) -> Result<Guest, NotReady> {
         let component = self.component(digest).await.map_err(NotReady::Away)?;
-        let (admission, kept) = (self.admission.clone(), self.kept.clone());
+        let admission = match &tenant {
+            Some(tenant) => self.admission.for_tenant(tenant),
+            None => self.admission.clone(),
+        };
+        let kept = self.kept.clone();
         let made = spawn_blocking(move || {
             let (guest, artefact) = admission.compile(&component)?;
             if let Some(kept) = kept {

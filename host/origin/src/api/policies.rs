@@ -62,7 +62,7 @@ pub(crate) async fn push(
 ) -> Result<(StatusCode, Json<Policy>), Problem> {
     let name = read_name(&name)?;
     let bytes = read_bytes(request, &api).await?;
-    let (admission, component) = (api.admission.clone(), bytes.clone());
+    let (admission, component) = (api.admission.for_tenant(&tenant), bytes.clone());
     let admitted = tokio::task::spawn_blocking(move || admission.admit(&component)).await;
     let admitted = match admitted.map_err(|error| Problem::internal(&error))? {
         Ok((admitted, _)) => admitted,
