@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     hash::BuildHasher as _,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -82,11 +83,12 @@ impl LinkCache {
             flight,
             may_be_on_disk: flight.why == Why::Refresh,
         };
+        let mut reading = pin!(self.ask_slow_disk(&key));
         if flight.why == (Why::Missing { asks_disk: true }) {
-            match self.ask_slow_disk(&key).await {
-                Some(Some(held)) => return guard.land_from_disk(held),
-                Some(None) => {}
-                None => guard.may_be_on_disk = true,
+            match tokio::time::timeout(DISK_WAIT_MAX, reading.as_mut()).await {
+                Ok(Some(held)) => return guard.land_from_disk(held),
+                Ok(None) => {}
+                Err(_) => guard.may_be_on_disk = true,
             }
         }
         let load_timeout = self.shared.settings.load_timeout;
@@ -102,6 +104,14 @@ impl LinkCache {
         let loaded = loaded.unwrap_or(Err(LoadError::TimedOut {
             timeout_ms: load_timeout.as_millis(),
         }));
+        // Nobody further away has it either: then a slow disk is worth waiting for.
+        if loaded.is_err()
+            && guard.may_be_on_disk
+            && flight.why != Why::Refresh
+            && let Ok(Some(held)) = tokio::time::timeout(load_timeout, reading).await
+        {
+            return guard.land_from_disk(held);
+        }
         if let (Some(seen), Ok(Some(link)), Some(pop)) = (seen, &loaded, &self.shared.pop) {
             pop.put(key.view(), link, seen, self.shared.lifetime(key.view(), true).fresh);
         }
@@ -123,17 +133,17 @@ impl LinkCache {
         is_of_use.then_some((found.link, age))
     }
 
-    /// What the disk has that is of use; none when it does not say so in time. Readers that wait are bounded: a disk
-    /// that hangs costs a few threads.
-    async fn ask_slow_disk(&self, key: &Key) -> Option<Option<Held>> {
-        let turn = Arc::clone(&self.shared.disk_turns).try_acquire_owned().ok()?;
+    /// What the disk has that is of use, however long it takes to say so. Readers that wait for it are bounded: a disk that
+    /// hangs costs a few threads.
+    async fn ask_slow_disk(&self, key: &Key) -> Option<Held> {
+        let turn = Arc::clone(&self.shared.disk_turns).acquire_owned().await.ok()?;
         let (cache, wanted) = (self.clone(), key.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             cache.shared.disk.as_ref()?.read(wanted.view())
         });
-        let on_disk = tokio::time::timeout(DISK_WAIT_MAX, reading).await.ok()?.ok()?;
-        Some(on_disk.and_then(|on_disk| self.revived(key.view(), on_disk, Instant::now())))
+        let on_disk = reading.await.ok()??;
+        self.revived(key.view(), on_disk, Instant::now())
     }
 
     /// What was kept on disk, as an entry; none when it is too old.

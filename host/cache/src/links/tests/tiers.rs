@@ -176,6 +176,36 @@ async fn a_dead_origin_is_asked_once_a_while_however_many_links_are_stale() {
 }
 
 #[tokio::test]
+async fn a_slow_disk_is_waited_for_when_nobody_else_has_the_link() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(link("https://a.example/"))));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    // So large that it can never be read without waiting.
+    let mut large = link("https://large.example/");
+    large.fallback = wayside_decide::target::Target::parse(&format!("https://b.example/{}", "x".repeat(4_000))).ok();
+    answer(&origin, Ok(Some(large)));
+    assert!(loaded(&cache, "/large").await.is_some());
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    answer(&origin, away());
+    let (cache, _disk) = start(folder.path(), &origin, None, 0).await;
+    // All who may read are held up.
+    let turns = Arc::clone(&cache.shared.disk_turns);
+    let held_up = turns.acquire_many(16).await.expect("turns");
+    let waiting = tokio::spawn({
+        let cache = cache.clone();
+        async move { loaded(&cache, "/large").await }
+    });
+    let loads = origin.loads.load(Ordering::SeqCst);
+    while origin.loads.load(Ordering::SeqCst) == loads {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(held_up);
+    let found = waiting.await.expect("join");
+    assert_eq!(found.as_deref(), Some("https://large.example/"));
+}
+
+#[tokio::test]
 async fn popular_links_are_renewed_ahead_and_are_in_memory_after_a_restart() {
     let folder = tempfile::tempdir().expect("folder");
     let origin = loader(Ok(Some(link("https://a.example/"))));
