@@ -17,7 +17,10 @@ use crate::{
     api,
     store::{
         Freshness, Store, StoreError,
-        postgres::{PostgresOpenError, PostgresSettings, PostgresStore},
+        postgres::{
+            PostgresStore,
+            connect::{PostgresOpenError, PostgresSettings},
+        },
         sqlite::{OpenError, SqliteStore},
     },
     token::{Grant, Scope, Token},

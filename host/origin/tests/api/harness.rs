@@ -6,7 +6,7 @@ use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use wayside_decide::name::Name;
-use wayside_origin::{origin::Origin, store::postgres::PostgresSettings, token::Scope};
+use wayside_origin::{origin::Origin, store::postgres::connect::PostgresSettings, token::Scope};
 use wayside_policy::{
     admission::Admission,
     compiler::Compiler,

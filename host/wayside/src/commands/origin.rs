@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{net::TcpListener, sync::oneshot};
 use wayside_edge_config::config::{self, Config};
-use wayside_origin::{backup, origin::Origin, store::postgres::PostgresSettings, token::Scope};
+use wayside_origin::{backup, origin::Origin, store::postgres::connect::PostgresSettings, token::Scope};
 use wayside_policy::{admission::Admission, engine::Engine};
 use wayside_serve::tls::{CertificateFiles, Tls};
 

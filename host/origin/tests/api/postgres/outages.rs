@@ -11,7 +11,7 @@ use std::{
 
 use sqlx::Connection as _;
 use wayside_decide::site::SiteId;
-use wayside_origin::{origin::Origin, store::postgres::PostgresSettings};
+use wayside_origin::{origin::Origin, store::postgres::connect::PostgresSettings};
 use wayside_test_postgres::Server;
 
 use super::order::{connect, origin};

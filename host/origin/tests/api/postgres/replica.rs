@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use wayside_decide::site::SiteId;
-use wayside_origin::{origin::Origin, store::postgres::PostgresSettings};
+use wayside_origin::{origin::Origin, store::postgres::connect::PostgresSettings};
 use wayside_test_postgres::Server;
 use wayside_upstream::protocol::{Change, Position};
 
