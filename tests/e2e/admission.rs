@@ -126,7 +126,7 @@ fn damaged_code_is_never_run_but_compiled_again() {
             damage(&path, code);
         }
         let process = Process::dev(folder.path(), &[]);
-        assert!(decides(&process), "{what}");
+        eventually(what, || decides(&process));
         assert_eq!(
             (loads(&process, "opened"), loads(&process, "compiled")),
             (0.0, 1.0),
@@ -135,7 +135,7 @@ fn damaged_code_is_never_run_but_compiled_again() {
         assert_eq!(process.end(), Some(0));
         // What was compiled again is whole.
         let process = Process::dev(folder.path(), &[]);
-        assert!(decides(&process), "{what}");
+        eventually(what, || decides(&process));
         assert_eq!(
             (loads(&process, "opened"), loads(&process, "compiled")),
             (1.0, 0.0),

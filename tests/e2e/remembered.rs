@@ -346,11 +346,14 @@ fn a_run_counts_whether_or_not_its_visitor_waits_for_it() {
         stream.write_all(request.as_bytes()).expect("write");
         std::thread::sleep(Duration::from_millis(3));
     };
-    for visitor in 100..120 {
+    // On a busy machine some find no turn in time, and run nothing that could be counted.
+    let mut visitors = 100..;
+    eventually("the runs are counted", || {
+        let visitor = visitors.next().expect("another");
         hang_up(&format!("s{visitor}"));
         std::thread::sleep(Duration::from_millis(15));
-    }
-    eventually("the runs are counted", || counted(&dev, CUT_OFF) >= 3);
+        counted(&dev, CUT_OFF) >= 3
+    });
     assert!(counted(&dev, CUT_OFF) <= 9, "it rests: {}", counted(&dev, CUT_OFF));
     let listed = dev.process.admin("/policies").body;
     assert!(listed.contains("\"deadline\":"), "{listed}");

@@ -21,23 +21,27 @@ fn issue(folder: &Path) {
     assert!(made.status.success(), "{}", text(&made.stderr));
 }
 
+/// An origin in `folder` with a certificate of its authority.
+fn start_origin(folder: &Path) -> (Process, String) {
+    issue(folder);
+    let file = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
+    let variables = [
+        ("WAYSIDE__ORIGIN__DATA", &*file("origin")),
+        ("WAYSIDE__ORIGIN__LISTEN", "127.0.0.1:0"),
+        ("WAYSIDE__ORIGIN__CERTIFICATE_FILE", &file("origin.pem")),
+        ("WAYSIDE__ORIGIN__KEY_FILE", &file("origin.key")),
+    ];
+    let origin = Process::start(&["origin"], "origin", &variables);
+    let url = format!("https://{}", origin.origin.expect("an origin"));
+    (origin, url)
+}
+
 #[test]
 fn edges_and_commands_speak_to_an_origin_whose_authority_they_believe() {
     let folder = tempfile::tempdir().expect("folder");
     let folder = folder.path();
-    issue(folder);
     let file = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
-    let origin = Process::start(
-        &["origin"],
-        "origin",
-        &[
-            ("WAYSIDE__ORIGIN__DATA", &file("origin")),
-            ("WAYSIDE__ORIGIN__LISTEN", "127.0.0.1:0"),
-            ("WAYSIDE__ORIGIN__CERTIFICATE_FILE", &file("origin.pem")),
-            ("WAYSIDE__ORIGIN__KEY_FILE", &file("origin.key")),
-        ],
-    );
-    let url = format!("https://{}", origin.origin.expect("an origin"));
+    let (_origin, url) = start_origin(folder);
     let cli = |authority: &str, arguments: &[&str]| {
         Command::new(BINARY)
             .args(["--origin-url", &url, "--ca-file", authority])
@@ -67,19 +71,8 @@ fn edges_and_commands_speak_to_an_origin_whose_authority_they_believe() {
 fn an_edge_follows_an_origin_over_tls() {
     let folder = tempfile::tempdir().expect("folder");
     let folder = folder.path();
-    issue(folder);
     let file = |name: &str| folder.join(name).to_str().expect("a path").to_owned();
-    let origin = Process::start(
-        &["origin"],
-        "origin",
-        &[
-            ("WAYSIDE__ORIGIN__DATA", &file("origin")),
-            ("WAYSIDE__ORIGIN__LISTEN", "127.0.0.1:0"),
-            ("WAYSIDE__ORIGIN__CERTIFICATE_FILE", &file("origin.pem")),
-            ("WAYSIDE__ORIGIN__KEY_FILE", &file("origin.key")),
-        ],
-    );
-    let url = format!("https://{}", origin.origin.expect("an origin"));
+    let (_origin, url) = start_origin(folder);
     let mut command = edge_command(folder, &url);
     command.env("WAYSIDE__UPSTREAM__CA_FILE", file("authority.pem"));
     let edge = Process::run(command, "admin");
