@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,7 @@ use crate::{
     bindings::RedirectPolicyPre,
     conv,
     engine::Engine,
-    limits::{Class, HOSTCALL_BYTES_MAX, PATIENCE, SLOW, SLOW_FOR, STACK_BYTES_MAX},
+    limits::{Class, HOSTCALL_BYTES_MAX, PATIENCE, SLOW, SLOW_AGAIN, SLOW_FOR, STACK_BYTES_MAX},
     note::Note,
     sandbox::{HostMemory, Sandbox},
 };
@@ -117,7 +117,8 @@ impl Guest {
             Ok(decision) => conv::decision(&decision).map_err(Failure::InvalidDecision),
             Err(error) => Err(self.failure(&error, &sandbox, cost.cpu)),
         };
-        self.slowness.note(cost.cpu, self.made.elapsed());
+        let is_over = result.as_ref().err().is_none_or(Failure::is_deterministic);
+        self.slowness.note(cost.cpu, is_over, self.made.elapsed());
         Run {
             result,
             recorder: sandbox.recorder,
@@ -167,23 +168,40 @@ impl Guest {
     }
 }
 
-/// Until when a guest counts as slow, in milliseconds since it was made.
+/// Whether a guest counts as slow. Instants are in milliseconds since it was made.
 #[derive(Debug, Default)]
-struct Slowness(AtomicU64);
+struct Slowness {
+    /// Whether its last run took long: it may have been its first, for which much has to be fetched.
+    was_last: AtomicBool,
+    /// When the last run that took long ended; 0 before.
+    last_ms: AtomicU64,
+    /// Until when it is slow whatever its runs take.
+    until_ms: AtomicU64,
+}
 
 impl Slowness {
-    /// A run that took long makes the guest slow for many times as long, whatever its other runs take: those that take
-    /// long have no more than a small share of the threads for quick ones, also when others come between.
-    fn note(&self, cpu: Duration, since_made: Duration) {
-        if cpu > SLOW {
-            let until = since_made + cpu.saturating_mul(SLOW_FOR);
-            let until_ms = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-            self.0.fetch_max(until_ms, Ordering::Relaxed);
+    /// What a run took, and whether it shows what the guest needs: one that was cut off before it had its time does not.
+    /// One that takes long again soon makes the guest slow for many times as long: its slow runs have no more than a small
+    /// share of the threads for quick ones, also when others come between.
+    fn note(&self, cpu: Duration, is_over: bool, since_made: Duration) {
+        if cpu <= SLOW {
+            if is_over {
+                self.was_last.store(false, Ordering::Relaxed);
+            }
+            return;
+        }
+        let ms = |instant: Duration| u64::try_from(instant.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.was_last.store(true, Ordering::Relaxed);
+        let before_ms = self.last_ms.swap(ms(since_made), Ordering::Relaxed);
+        if before_ms > 0 && since_made.saturating_sub(Duration::from_millis(before_ms)) < SLOW_AGAIN {
+            let until_ms = ms(since_made + cpu.saturating_mul(SLOW_FOR));
+            self.until_ms.fetch_max(until_ms, Ordering::Relaxed);
         }
     }
 
     fn is_slow_at(&self, since_made: Duration) -> bool {
-        since_made < Duration::from_millis(self.0.load(Ordering::Relaxed))
+        self.was_last.load(Ordering::Relaxed)
+            || since_made < Duration::from_millis(self.until_ms.load(Ordering::Relaxed))
     }
 }
 
@@ -257,12 +275,18 @@ mod tests {
     fn quick_runs_make_no_slow_guest_quick_but_time_does() {
         let ms = Duration::from_millis;
         let slowness = Slowness::default();
-        slowness.note(ms(1), ms(5));
+        slowness.note(ms(1), true, ms(5));
         assert!(!slowness.is_slow_at(ms(5)));
-        slowness.note(ms(10), ms(100));
-        slowness.note(ms(1), ms(101));
-        let over = ms(100 + u64::from(10 * SLOW_FOR));
-        assert!(slowness.is_slow_at(ms(101)) && slowness.is_slow_at(over - ms(1)));
+        // Once is no habit: a quick run makes it good, but none that was not over.
+        slowness.note(ms(10), true, ms(100));
+        slowness.note(ms(1), false, ms(101));
+        assert!(slowness.is_slow_at(ms(101)));
+        slowness.note(ms(1), true, ms(102));
+        assert!(!slowness.is_slow_at(ms(102)));
+        slowness.note(ms(10), true, ms(200));
+        slowness.note(ms(1), true, ms(201));
+        let over = ms(200 + u64::from(10 * SLOW_FOR));
+        assert!(slowness.is_slow_at(ms(201)) && slowness.is_slow_at(over - ms(1)));
         assert!(!slowness.is_slow_at(over));
     }
 }

@@ -7,8 +7,10 @@ pub const DEADLINE: Duration = Duration::from_millis(10);
 /// A run that takes more processor time than this is slow, and the guest's next ones run where they hold nobody up. One in
 /// JavaScript takes half of it.
 pub const SLOW: Duration = Duration::from_millis(2);
-/// For how many times its processor time a slow run sends the guest's next ones there.
+/// For how many times its processor time a slow run sends the guest's next ones there, where another was not long before.
 pub const SLOW_FOR: u32 = 20;
+/// How long before.
+pub const SLOW_AGAIN: Duration = Duration::from_secs(10);
 /// How many times its deadline a run may take by the clock on the wall, on a machine that has no time for it.
 pub const PATIENCE: u32 = 5;
 /// How often running guests look whether their time is up.
