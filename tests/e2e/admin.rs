@@ -5,7 +5,7 @@ use std::{
     net::TcpStream,
 };
 
-use crate::harness::{Dev, request};
+use crate::harness::{Dev, eventually, request};
 
 #[test]
 fn health_metrics_and_status() {
@@ -30,10 +30,15 @@ fn health_metrics_and_status() {
 #[test]
 fn a_thousand_requests_for_one_missing_link_are_one_for_the_origin() {
     let dev = Dev::start();
+    let cursor = || {
+        let status: serde_json::Value = serde_json::from_str(&dev.process.admin("/status").body).expect("JSON");
+        status["feed_cursor"].as_u64()
+    };
+    let seen = cursor();
     dev.ok(&["link", "add", "localhost", "/many", "https://many.example/"]);
     let loads = "wayside_origin_requests_total{kind=\"link\",outcome=\"ok\"}";
     // The change has arrived when the feed has moved past it; the link is in nobody's memory yet.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    eventually("the change arrives", || cursor() > seen);
     let before = dev.process.metric(loads);
     // The connections first, all of them, so that the requests arrive together.
     let mut streams: Vec<TcpStream> = (0..1000)
