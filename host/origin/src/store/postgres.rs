@@ -1,7 +1,7 @@
 //! The record in Postgres: several origins share it, and may read from a streaming replica near them.
 //!
 //! In: settings with the URLs. Out: a [`Store`]. A change and its row in the outbox are one transaction; the
-//! [`sequencer`] numbers what has committed and so makes the order that nodes are told. What is read for nodes may come
+//! `sequencer` numbers what has committed and so makes the order that nodes are told. What is read for nodes may come
 //! from the replica when that is new enough; all else comes from the primary. Every operation has an end, and while the
 //! database is away each fails quickly with [`StoreError::Unavailable`]. This file must not know what a request is.
 
