@@ -136,7 +136,7 @@ class Fleet:
     def start_primary(self) -> Program:
         data = self.own("database-one")
         make = self.as_database_user(self.tool("initdb"), "-A", "trust", "-U", "wayside", "-D", str(data))
-        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd="/")
         with open(data / "pg_hba.conf", "a") as allowed:
             allowed.write("host all all 10.77.0.0/24 trust\nhost replication all 10.77.0.0/24 trust\n")
         primary = self.postgres("database-one", data)
@@ -147,7 +147,7 @@ class Fleet:
     def start_replica(self) -> Program:
         data = self.own("database-two")
         copy = [self.tool("pg_basebackup"), "-R", "-h", self.hosts["database-one"], "-U", "wayside", "-D", str(data)]
-        subprocess.run(self.network.inside("database-two", *self.as_database_user(*copy)), check=True)
+        subprocess.run(self.network.inside("database-two", *self.as_database_user(*copy)), check=True, cwd="/")
         return self.postgres("database-two", data)
 
     # -- origins and what stands before them
@@ -221,6 +221,10 @@ format = "json"
             lines = answer.read().decode().splitlines()
         samples = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(value) for name, value in samples}
+
+    def status(self, host: str) -> dict:
+        with urllib.request.urlopen(f"http://{self.hosts[host]}:9090/status", timeout=10) as answer:
+            return json.load(answer)
 
     def send(self, url: str, method: str, path: str, body: dict | list, timeout: float = 10) -> int:
         """The status of a request to an origin's API, as the default tenant."""
