@@ -66,6 +66,12 @@ impl LinkCache {
             }
             return flight.result.subscribe();
         }
+        // Who missed just before a load landed finds what it brought: both happen under this lock.
+        let landed = self.shared.memory.peek(&key);
+        let landed = landed.filter(|held| why != Why::Refresh && Instant::now() < held.stale_until);
+        if let Some(held) = landed {
+            return watch::channel(Some(Ok(held))).1;
+        }
         let (result, landing) = watch::channel(None);
         let epoch = self.shared.epochs.current();
         let flight = Arc::new(Flight { result, why, epoch });

@@ -126,6 +126,20 @@ async fn a_thousand_misses_are_one_load() {
 }
 
 #[tokio::test]
+async fn who_missed_just_before_a_load_landed_needs_no_other() {
+    let (cache, loader) = setup(Ok(Some(link("https://a.example/"))), 2);
+    let missed = cache.look_up(SITE, "/a", Instant::now());
+    assert!(matches!(missed, Lookup::Missing));
+    cache.load(SITE, "/a").await.expect("another visitor's load");
+    let late = cache.load(SITE, "/a").await.expect("what it brought");
+    assert!(late.link.is_some());
+    assert_eq!(loader.loads.load(Ordering::SeqCst), 1);
+    cache.invalidate(SITE, "/a", 1);
+    cache.load(SITE, "/a").await.expect("a load of its own");
+    assert_eq!(loader.loads.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
 async fn an_invalidation_during_a_load_keeps_the_old_value_out() {
     let (cache, loader) = setup(Ok(Some(link("https://old.example/"))), 0);
     let waiter = tokio::spawn({
