@@ -5,6 +5,7 @@
 //! In: look-ups by site and path, invalidations from the change feed, a [`load::LoadLink`] that asks further away.
 //! Out: held links, each with its freshness; nothing older than the last invalidation of its key. This crate must not know requests, decisions or the origin's protocol.
 
+pub mod aside;
 pub mod clock;
 pub mod counts;
 pub mod disk;

@@ -38,17 +38,6 @@ pub(crate) fn previous(path: &Path) -> PathBuf {
     path.with_added_extension("previous")
 }
 
-/// Puts what cannot be used out of the way, in place of what was put there before.
-pub(crate) fn set_aside(path: &Path) -> io::Result<()> {
-    let aside = path.with_added_extension("unusable");
-    match fs::symlink_metadata(&aside) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(&aside)?,
-        Ok(_) => fs::remove_file(&aside)?,
-        Err(_) => {}
-    }
-    fs::rename(path, aside)
-}
-
 fn write_beside(path: &Path, write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<PathBuf> {
     fs::create_dir_all(folder(path)?)?;
     let beside = path.with_extension("new");

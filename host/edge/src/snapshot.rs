@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use wayside_cache::{clock::Kept, links::Popular};
+use wayside_cache::{aside::set_aside, clock::Kept, links::Popular};
 use wayside_decide::{digest::Digest, site::SiteId};
 use wayside_upstream::protocol::EdgeDirectory;
 
@@ -116,7 +116,7 @@ impl Snapshot {
             Ok(values) => values,
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "set aside what the node kept; going on with what was kept before");
-                if let Err(error) = files::set_aside(&path) {
+                if let Err(error) = set_aside(&path) {
                     tracing::error!(path = %path.display(), %error, "set aside a file");
                 }
                 None

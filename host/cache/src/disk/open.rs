@@ -9,10 +9,10 @@ use std::{
 use super::{
     Settings,
     record::Record,
-    shelf::{Header, Shelf, ShelfError, set_aside},
+    shelf::{Header, Shelf, ShelfError},
     store::{BUCKET_BYTES, LARGE_BUCKET_BYTES, Store},
 };
-use crate::{counts::Counters, epochs::Epochs, key::KeyRef};
+use crate::{aside::set_aside, counts::Counters, epochs::Epochs, key::KeyRef};
 
 /// The large links' share of the room: one part in so many.
 const LARGE_SHARE: u64 = 8;

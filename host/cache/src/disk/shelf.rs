@@ -6,7 +6,7 @@
 //! in the file and takes no room on the disk.
 
 use std::{
-    fs::{self, File},
+    fs::{File, TryLockError},
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::Path,
@@ -260,21 +260,10 @@ impl Taken<'_> {
     }
 }
 
-/// Puts a file that cannot be used out of the way, in place of one that was put there before.
-pub(super) fn set_aside(path: &Path) -> io::Result<()> {
-    let aside = path.with_added_extension("unusable");
-    match fs::symlink_metadata(&aside) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(&aside)?,
-        Ok(_) => fs::remove_file(&aside)?,
-        Err(_) => {}
-    }
-    fs::rename(path, aside)
-}
-
 fn lock(file: &File) -> Result<(), ShelfError> {
     file.try_lock().map_err(|error| match error {
-        fs::TryLockError::WouldBlock => ShelfError::InUse,
-        fs::TryLockError::Error(error) => ShelfError::File(error),
+        TryLockError::WouldBlock => ShelfError::InUse,
+        TryLockError::Error(error) => ShelfError::File(error),
     })
 }
 
