@@ -19,9 +19,8 @@ mod replica;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;
 
-const SUITE: [&[Case]; 7] = [
+const SUITE: [&[Case]; 6] = [
     crate::access::CASES,
-    crate::failures::CASES,
     crate::feed::CASES,
     crate::happy::CASES,
     crate::nodes::CASES,
