@@ -130,6 +130,11 @@ fn a_try_shows_decision_location_and_questions() {
     ] {
         assert!(tried.contains(line), "{line}: {tried}");
     }
+    // As many instructions each time, and others for other answers.
+    let counted = fuel(&tried).expect("a count");
+    assert_eq!(fuel(&ok(&run)), Some(counted));
+    let elsewhere = run.map(|argument| if argument == "de" { "at" } else { argument });
+    assert_ne!(fuel(&ok(&elsewhere)), Some(counted));
     let phone = "User-Agent: Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X)";
     let device = [
         "guest/components/device-link.wasm",
@@ -158,4 +163,10 @@ fn a_try_shows_decision_location_and_questions() {
     let hostile = ["guest/components/hostile.wasm", "--url", URL, "--set", "mode=loop"];
     let cut_off = fails(&[&["policy", "run"][..], &hostile].concat());
     assert!(cut_off.contains("no decision"), "{cut_off}");
+}
+
+/// The instructions that a try counted.
+fn fuel(tried: &str) -> Option<u64> {
+    let count = tried.lines().find_map(|line| line.strip_prefix("fuel "))?;
+    count.trim().strip_suffix(" instructions")?.parse().ok()
 }

@@ -185,6 +185,7 @@ mod tests {
         let cost = |cpu_us, memory_bytes| Cost {
             cpu: Duration::from_micros(cpu_us),
             memory_bytes,
+            fuel: None,
         };
         account.count_run(&Ok(Decision::Proceed), cost(30, 1_000));
         account.count_run(&Err(Failure::Trapped("x".to_owned())), cost(20, 4_000));

@@ -32,6 +32,9 @@ pub struct EngineOptions {
     pub deadline: Duration,
     /// How many guests can run at the same time. Each reserves address space, but memory only while it runs.
     pub sandboxes: u32,
+    /// Whether runs count their instructions ([`Cost::fuel`](crate::guest::Cost::fuel)). For authors: such an engine
+    /// compiles quickly to slow code, and runs nothing that was compiled for another.
+    pub counts_fuel: bool,
 }
 
 impl Default for EngineOptions {
@@ -39,6 +42,7 @@ impl Default for EngineOptions {
         Self {
             deadline: DEADLINE,
             sandboxes: 32,
+            counts_fuel: false,
         }
     }
 }
@@ -65,6 +69,7 @@ struct Inner {
     linker: Linker<Sandbox>,
     ticker: Ticker,
     deadline: Duration,
+    counts_fuel: bool,
 }
 
 impl Engine {
@@ -76,6 +81,9 @@ impl Engine {
         let failed = |error: wasmtime::Error| EngineError::Wasmtime(format!("{error:#}"));
         let mut config = config();
         config.allocation_strategy(pooling(options));
+        if options.counts_fuel {
+            config.consume_fuel(true).cranelift_opt_level(OptLevel::None);
+        }
         let wasmtime = wasmtime::Engine::new(&config).map_err(failed)?;
         let mut linker = Linker::new(&wasmtime);
         // The contract and nothing else: a guest that imports more cannot be instantiated.
@@ -86,6 +94,7 @@ impl Engine {
                 wasmtime,
                 linker,
                 deadline: options.deadline,
+                counts_fuel: options.counts_fuel,
             }),
         })
     }
@@ -94,6 +103,11 @@ impl Engine {
     #[must_use]
     pub fn deadline(&self) -> Duration {
         self.inner.deadline
+    }
+
+    /// Whether runs count their instructions.
+    pub(crate) fn counts_fuel(&self) -> bool {
+        self.inner.counts_fuel
     }
 
     /// Names what an artefact must have been compiled by and for to run here: wasmtime's version, these settings and this

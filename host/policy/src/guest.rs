@@ -58,6 +58,9 @@ pub struct Cost {
     pub cpu: Duration,
     /// The most memory it had, in bytes.
     pub memory_bytes: u64,
+    /// The WebAssembly instructions it executed, which are the same for the same answers on every machine. None on an
+    /// engine that does not count them.
+    pub fuel: Option<u64>,
 }
 
 impl Guest {
@@ -100,6 +103,10 @@ impl Guest {
         let mut store = Store::new(self.engine.wasmtime(), Sandbox::new(recorder, self.class));
         store.limiter(|sandbox| &mut sandbox.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        if self.engine.counts_fuel() {
+            // Only an engine that counts none refuses it.
+            let _ = store.set_fuel(u64::MAX);
+        }
         let running = self.engine.begin_run();
         store.set_epoch_deadline(self.engine.deadline_ticks());
         store.epoch_deadline_callback(move |_| Ok(deadline.judge()));
@@ -108,10 +115,12 @@ impl Guest {
             .instantiate(&mut store)
             .and_then(|policy| policy.call_decide(&mut store));
         drop(running);
+        let left = self.engine.counts_fuel().then(|| store.get_fuel().ok());
         let sandbox = store.into_data();
         let cost = Cost {
             cpu: deadline.used(),
             memory_bytes: sandbox.limiter.memory_peak_bytes as u64,
+            fuel: left.flatten().map(|left| u64::MAX - left),
         };
         let result = match outcome {
             Ok(decision) => conv::decision(&decision).map_err(Failure::InvalidDecision),

@@ -195,6 +195,7 @@ fn a_guest_stays_usable_from_many_threads_and_sandboxes_run_out_gracefully() {
     let engine = Engine::new(&EngineOptions {
         sandboxes: 1,
         deadline: Duration::from_millis(DEADLINE_MS),
+        ..EngineOptions::default()
     })
     .expect("engine");
     let guest = Arc::new(

@@ -6,17 +6,25 @@ use std::{
     fs,
     net::IpAddr,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use serde_json::json;
-use wayside_decide::{decision::Decision, limits::COMPONENT_BYTES_MAX, question::caution, trace::Recorder};
+use wayside_decide::{
+    decision::{Decision, Failure},
+    limits::COMPONENT_BYTES_MAX,
+    question::caution,
+    trace::Recorder,
+};
 use wayside_edge::{geo_watch::GeoFiles, rehearsal::Rehearsal};
 use wayside_edge_config::config;
 use wayside_policy::{
     admission::Admission,
-    asks, encode,
-    engine::Engine,
+    asks,
+    compiler::Compiler,
+    encode,
+    engine::{Engine, EngineOptions},
     guest::{Guest, Run},
     vectors::Vectors,
 };
@@ -40,6 +48,9 @@ Examples:
       --set de=https://example.de/
   wayside policy run guest/components/device-link.wasm --url https://go.example.com/ --set ios=https://apps.apple.com/ \\
       --header 'User-Agent: Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X)'";
+
+/// How much processor time a run may take whose instructions are counted: many times what it took at full speed.
+const COUNTING: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub(crate) struct Inspect {
@@ -157,11 +168,12 @@ pub(super) fn test(args: &Test, format: Format) -> anyhow::Result<()> {
 
 /// Runs a component on one request, and shows what it decided, what it asked, and what it wrote to its log.
 pub(super) fn try_one(args: Try, format: Format) -> anyhow::Result<()> {
-    let guest = load(&args.file, &read(&args.file)?)?;
+    let component = read(&args.file)?;
+    let guest = load(&args.file, &component)?;
     let files = GeoFiles {
         places: args.geo,
         systems: args.geo_asn,
-        check_interval: std::time::Duration::MAX,
+        check_interval: Duration::MAX,
     };
     let rehearsal = Rehearsal {
         url: args.url,
@@ -172,13 +184,33 @@ pub(super) fn try_one(args: Try, format: Format) -> anyhow::Result<()> {
         geo: files.open()?,
         settings: args.settings,
     };
-    let began = std::time::Instant::now();
-    let run = guest.run(Recorder::new(rehearsal.facts()?));
+    let recorder = Recorder::new(rehearsal.facts()?);
+    let began = Instant::now();
+    let mut run = guest.run(recorder.clone());
     let took = began.elapsed();
+    run.cost.fuel = count_fuel(&component, recorder, &run.result)?;
     show(run, took, format)
 }
 
-fn show(run: Run, took: std::time::Duration, format: Format) -> anyhow::Result<()> {
+/// How many instructions the policy executes until this result. In a second run, for counting makes code slower: the
+/// first one takes the time that it would on a node. None for a run that was cut off, which may be anywhere.
+fn count_fuel(component: &[u8], recorder: Recorder, result: &Result<Decision, Failure>) -> anyhow::Result<Option<u64>> {
+    if result.as_ref().is_err_and(|failure| !failure.is_deterministic()) {
+        return Ok(None);
+    }
+    let options = EngineOptions {
+        counts_fuel: true,
+        deadline: COUNTING,
+        ..running::engine_options(&config::Policy::default())
+    };
+    // It was compiled within a node's limits before.
+    let admission = Admission::new(Engine::new(&options)?, Compiler::here());
+    let counted = admission.load(component)?.run(recorder);
+    // Code that counts needs more stack, too.
+    Ok(counted.cost.fuel.filter(|_| counted.result == *result))
+}
+
+fn show(run: Run, took: Duration, format: Format) -> anyhow::Result<()> {
     let Run {
         result,
         mut recorder,
@@ -203,6 +235,7 @@ fn show(run: Run, took: std::time::Duration, format: Format) -> anyhow::Result<(
         }),
         "took_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "cpu_us": u64::try_from(cost.cpu.as_micros()).unwrap_or(u64::MAX),
+        "fuel": cost.fuel,
         "memory_bytes": cost.memory_bytes,
         "asked": questions,
         "log": log.iter().map(|note| format!("{}: {}", note.level, note.message)).collect::<Vec<_>>(),
@@ -226,6 +259,9 @@ fn show(run: Run, took: std::time::Duration, format: Format) -> anyhow::Result<(
         took.as_micros(),
         cost.cpu.as_micros()
     ))?;
+    if let Some(fuel) = cost.fuel {
+        output::line(&format!("fuel      {fuel} instructions"))?;
+    }
     output::line(&format!("memory    {} KiB", cost.memory_bytes.div_ceil(1024)))?;
     match result {
         Ok(_) => Ok(()),
