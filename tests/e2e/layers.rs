@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Each crate, and all it may import of the workspace outside its tests.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     (
         "wayside",
         &[
@@ -29,6 +29,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("wayside-cache", &["balance", "decide", "edge-config"]),
     ("wayside-serve", &["edge-config"]),
     ("wayside-policy", &["decide", "edge-config"]),
+    ("wayside-stream", &["balance", "decide", "edge-config"]),
     ("wayside-decide", &["edge-config"]),
     ("wayside-balance", &["edge-config"]),
     ("wayside-edge-config", &[]),
@@ -37,7 +38,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
 ];
 
 /// The crates that are pure.
-const PURE: [&str; 2] = ["wayside-decide", "wayside-balance"];
+const PURE: [&str; 3] = ["wayside-decide", "wayside-balance", "wayside-stream"];
 
 /// What a pure crate must not import from outside.
 const IMPURE: [&str; 10] = [

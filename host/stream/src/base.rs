@@ -1,0 +1,136 @@
+//! Where a target's copy of an asset begins.
+//!
+//! In: what an operator wrote. Out: a URL that ends with a slash, and what stands below it. It must not know how the
+//! target is signed or chosen.
+
+use std::fmt;
+
+use wayside_decide::{invalid::Invalid, target::Target};
+
+/// An absolute `http` or `https` URL of a folder: it ends with `/` and has neither user, query nor fragment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BaseUrl(Target);
+
+impl BaseUrl {
+    /// Reads the URL of a folder; a slash at its end is added when it lacks.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is no absolute `http` or `https` URL, names a user, or has a query or a fragment.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let parsed = Target::parse(text)?;
+        if parsed.as_str().contains(['?', '#']) {
+            return Err(Invalid::text("base URL", text, "no query and no fragment"));
+        }
+        if parsed.as_str().ends_with('/') {
+            return Ok(Self(parsed));
+        }
+        Target::parse(&format!("{parsed}/")).map(Self)
+    }
+
+    /// The URL, with its slash at the end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.0.scheme()
+    }
+
+    /// The host, without a port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.host()
+    }
+
+    /// Host and, where it is not the scheme's own, port.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.0.authority()
+    }
+
+    /// Whether a port is named that is not the scheme's own.
+    #[must_use]
+    pub fn has_port(&self) -> bool {
+        self.authority().len() > self.host().len()
+    }
+
+    /// The folder's path, from `/` to `/`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.0.path_and_query()
+    }
+
+    /// What stands at `relative` below this folder.
+    ///
+    /// # Errors
+    /// [`Invalid`] when that leads out of the folder, or is no URL.
+    pub fn join(&self, relative: &str) -> Result<Target, Invalid> {
+        let outside = || Invalid::text("path below a target", relative, format!("one that stays below {self}"));
+        // A leading slash or a scheme would leave the folder; dots are resolved by the parser, and looked at after it.
+        let joined = Target::parse_at_edge(&format!("{self}{}", relative.trim_start_matches('/')))?;
+        if joined.as_str().starts_with(self.as_str()) {
+            Ok(joined)
+        } else {
+            Err(outside())
+        }
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BaseUrl;
+
+    #[test]
+    fn a_folder_ends_with_a_slash_and_keeps_its_port() {
+        let base = BaseUrl::parse("https://CDN.example.com:8443/live").expect("a folder");
+        assert_eq!(base.as_str(), "https://cdn.example.com:8443/live/");
+        assert_eq!(
+            (base.scheme(), base.host(), base.path()),
+            ("https", "cdn.example.com", "/live/")
+        );
+        assert!(base.has_port());
+        let plain = BaseUrl::parse("http://a.example:80").expect("a folder");
+        assert_eq!((plain.as_str(), plain.has_port()), ("http://a.example/", false));
+        let six = BaseUrl::parse("http://[::1]:8080/").expect("a folder");
+        assert_eq!((six.host(), six.has_port()), ("[::1]", true));
+    }
+
+    #[test]
+    fn what_is_no_folder_is_refused() {
+        for (text, expected) in [
+            ("https://user@cdn.example.com/", "user"),
+            ("ftp://cdn.example.com/", "http"),
+            ("https://cdn.example.com/?a=1", "no query and no fragment"),
+            ("https://cdn.example.com/#a", "no query and no fragment"),
+            ("/live/", "absolute"),
+        ] {
+            let refused = BaseUrl::parse(text).expect_err(text).to_string();
+            assert!(refused.contains(expected), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn nothing_below_a_folder_leads_out_of_it() {
+        let base = BaseUrl::parse("https://cdn.example.com/live").expect("a folder");
+        assert_eq!(
+            base.join("a/b.m3u8?x=1").expect("below").as_str(),
+            "https://cdn.example.com/live/a/b.m3u8?x=1"
+        );
+        assert_eq!(
+            base.join("//evil.example/a").expect("below").as_str(),
+            "https://cdn.example.com/live/evil.example/a"
+        );
+        for out in ["../a", "a/../../b", "%2e%2e/a", "\\..\\..\\a"] {
+            base.join(out).expect_err(out);
+        }
+    }
+}

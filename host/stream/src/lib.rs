@@ -1,0 +1,8 @@
+//! Steering players to the target that serves them best.
+//!
+//! In: targets, what is known of them, playlists, what players report, the instant and keys. Out: which target is taken
+//! and why, playlists and steering manifests with signed URLs. This crate is pure: no async, no I/O, no clock; the same
+//! arguments give the same answer. It must not know HTTP, stores, serialisation formats or configuration.
+
+pub mod base;
+pub mod sign;

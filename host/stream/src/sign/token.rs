@@ -1,0 +1,108 @@
+//! What is added to a URL so that a CDN serves it.
+//!
+//! In: a token and a URL. Out: the URL with it. It must not know how tokens are made.
+
+use wayside_decide::target::Target;
+
+use super::Error;
+
+/// A token: parameters for the query, or a segment in front of the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Query(Vec<(&'static str, String)>),
+    Path(String),
+}
+
+impl Token {
+    /// Parameters in the order in which they are written. Their values are as they stand in a query.
+    pub(super) const fn query(parameters: Vec<(&'static str, String)>) -> Self {
+        Self(Kind::Query(parameters))
+    }
+
+    /// A segment in front of the path, without slashes.
+    pub(super) const fn path(segment: String) -> Self {
+        Self(Kind::Path(segment))
+    }
+
+    /// Names and values, as a clone's `PARAMS` lists them; none for a token that stands in the path.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        let parameters: &[(&'static str, String)] = match &self.0 {
+            Kind::Query(parameters) => parameters,
+            Kind::Path(_) => &[],
+        };
+        parameters.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
+    /// Whether the token stands in the path: then a clone's `PARAMS` cannot carry it, and segments inherit it.
+    #[must_use]
+    pub const fn is_in_path(&self) -> bool {
+        matches!(self.0, Kind::Path(_))
+    }
+
+    /// `url` with this token: behind its own query and before its fragment, or in front of its path.
+    ///
+    /// # Errors
+    /// [`Error::Url`] when the URL names one of the parameters already, or grows too long.
+    pub fn add_to(&self, url: &Target) -> Result<Target, Error> {
+        let text = match &self.0 {
+            Kind::Query(parameters) => with_query(url, parameters)?,
+            Kind::Path(segment) => {
+                let origin = url.as_str().len() - tail(url).len();
+                format!("{}/{segment}{}", &url.as_str()[..origin], tail(url))
+            }
+        };
+        Target::parse_at_edge(&text).map_err(|invalid| Error::Url {
+            what: "signed URL",
+            url: url.to_string(),
+            found: invalid.to_string(),
+            expected: "a URL that can be sent",
+        })
+    }
+}
+
+/// Path, query and fragment.
+fn tail(url: &Target) -> &str {
+    let text = url.as_str();
+    &text[url.scheme().len() + "://".len() + url.authority().len()..]
+}
+
+fn with_query(url: &Target, parameters: &[(&'static str, String)]) -> Result<String, Error> {
+    let (sent, fragment) = url
+        .as_str()
+        .split_once('#')
+        .map_or((url.as_str(), None), |(sent, fragment)| (sent, Some(fragment)));
+    let own = sent.split_once('?').map(|(_, query)| query);
+    for pair in own.unwrap_or_default().split('&') {
+        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+        if parameters.iter().any(|(taken, _)| *taken == name) {
+            return Err(Error::Url {
+                what: "query of",
+                url: url.to_string(),
+                found: format!("`{name}`"),
+                expected: "no parameter of the token's name",
+            });
+        }
+    }
+    let mut text = sent.to_owned();
+    // A query that is there but empty, or ends with its separator, needs no other.
+    let mut joint = match own {
+        None => "?",
+        Some(query) if query.is_empty() || query.ends_with('&') => "",
+        Some(_) => "&",
+    };
+    for (name, value) in parameters {
+        text.push_str(joint);
+        joint = "&";
+        text.push_str(name);
+        text.push('=');
+        text.push_str(value);
+    }
+    if let Some(fragment) = fragment {
+        text.push('#');
+        text.push_str(fragment);
+    }
+    Ok(text)
+}
