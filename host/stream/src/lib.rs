@@ -5,4 +5,5 @@
 //! arguments give the same answer. It must not know HTTP, stores, serialisation formats or configuration.
 
 pub mod base;
+pub mod select;
 pub mod sign;

@@ -1,0 +1,282 @@
+//! Which target serves a session.
+//!
+//! In: a pool, how its targets do, a plan, who asks, the instant and randomness. Out: a target, or all of them in order,
+//! and why. Filters come first: policy, geography, health, capacity. What is left falls into groups, best first: healthy
+//! before degraded, a tier of the plan before the next, within what is paid for before past it, near before far. A balancer
+//! picks from the best group that is not empty. A session keeps its target while that belongs to a group as good.
+//!
+//! A choice among 64 targets allocates nothing; `benches/select.rs` says what it costs.
+
+use std::time::Duration;
+
+use wayside_balance::{
+    consistent_hash::{Member, Ring},
+    least_connections::{self, Busy},
+    moment::Moment,
+    nearest::{self, Place},
+    peak_ewma,
+    random::Random,
+    round_robin::RoundRobin,
+    smooth_weighted::SmoothWeighted,
+};
+
+use self::{
+    group::{Group, Groups},
+    live::Live,
+    plan::Plan,
+    set::{TARGETS_MAX, TargetIndex, TargetSet},
+    target::{Country, Pool},
+};
+
+pub mod explain;
+mod group;
+pub mod live;
+pub mod order;
+pub mod plan;
+pub mod set;
+pub mod target;
+
+/// How far above its share of sessions a target may be loaded by hashing.
+const HASH_BOUND: f64 = 1.05;
+/// All weights on a ring together: 160 points of 16 bytes for each unit, 640 KiB at most.
+const RING_WEIGHT: u64 = 256;
+/// Scores that differ by less are equal, and the cost decides: 32 steps from 0 to 1.
+const SCORE_STEPS: f64 = 32.0;
+
+/// How one is picked from a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Balancer {
+    /// By the score of load, latency and bandwidth; the cost decides between equals.
+    #[default]
+    Adaptive,
+    /// One after another.
+    RoundRobin,
+    /// In proportion to the weights, smoothly.
+    SmoothWeighted,
+    /// The fewest sessions for its weight.
+    LeastConnections,
+    /// The lowest latency for its sessions, of two at random.
+    PeakEwma,
+    /// Always the same for a session, within a bound on the load.
+    ConsistentHash,
+    /// The nearest on the globe; by score when nobody knows where.
+    Nearest,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Visitor<'a> {
+    /// The session: the same bytes lead to the same target as far as they can.
+    pub session: &'a [u8],
+    /// Where the visitor is, when known.
+    pub country: Option<Country>,
+    /// Targets near the visitor: of its coverage zone, or else of its region. Empty when not known.
+    pub near: TargetSet,
+    /// Where on the globe the visitor is, when known.
+    pub place: Option<Place>,
+    /// The target that the session plays from; none for a new one, or one that is to be moved.
+    pub current: Option<TargetIndex>,
+}
+
+/// Why a target was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The session is there, and there is none better.
+    Kept,
+    /// The balancer took it from the best group.
+    Picked,
+    /// No target is well: it is the least bad.
+    Panic,
+}
+
+/// A target that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// Which.
+    pub target: TargetIndex,
+    /// Why.
+    pub why: Why,
+}
+
+/// Chooses among the targets of a pool by one plan.
+#[derive(Debug, Clone)]
+pub struct Selector {
+    plan: Plan,
+    /// The targets of the plan's region, when it prefers one.
+    preferred: Option<TargetSet>,
+    state: State,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Adaptive,
+    RoundRobin(RoundRobin),
+    SmoothWeighted(SmoothWeighted),
+    LeastConnections,
+    PeakEwma,
+    ConsistentHash(Ring),
+    Nearest,
+}
+
+impl Selector {
+    /// Chooses by this plan, with this balancer.
+    #[must_use]
+    pub fn new(pool: &Pool, plan: Plan, balancer: Balancer) -> Self {
+        let state = match balancer {
+            Balancer::Adaptive => State::Adaptive,
+            Balancer::RoundRobin => State::RoundRobin(RoundRobin::default()),
+            Balancer::SmoothWeighted => State::SmoothWeighted(SmoothWeighted::new(&plan.weights)),
+            Balancer::LeastConnections => State::LeastConnections,
+            Balancer::PeakEwma => State::PeakEwma,
+            Balancer::ConsistentHash => State::ConsistentHash(ring(pool, &plan.weights)),
+            Balancer::Nearest => State::Nearest,
+        };
+        let preferred = plan.preferred_region.as_ref().map(|region| pool.of_region(region));
+        Self { plan, preferred, state }
+    }
+
+    /// The plan.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Takes a target for a session. None when policy and geography leave none.
+    pub fn pick(
+        &mut self,
+        pool: &Pool,
+        live: &Live,
+        visitor: &Visitor<'_>,
+        now: Moment,
+        random: &mut Random,
+    ) -> Option<Choice> {
+        let groups = self.groups(pool, live, visitor);
+        let best = groups.best();
+        if let Some(target) = visitor.current.filter(|target| groups.keeps(*target, best.as_ref())) {
+            let why = Why::Kept;
+            return Some(Choice { target, why });
+        }
+        let Some(best) = best else {
+            let target = groups.least_bad(live)?;
+            let why = Why::Panic;
+            return Some(Choice { target, why });
+        };
+        let target = self.balance(pool, live, visitor, &best, now, random)?;
+        let why = Why::Picked;
+        Some(Choice { target, why })
+    }
+
+    fn groups<'a>(&'a self, pool: &Pool, live: &'a Live, visitor: &Visitor<'_>) -> Groups<'a> {
+        let may = self.plan.permitted.and(pool.serving(visitor.country));
+        Groups {
+            tiers: &self.plan.tiers,
+            sets: live.sets(),
+            may,
+            near: self.preferred.unwrap_or(visitor.near),
+            not_yet: live.not_yet(may, key(visitor.session)),
+        }
+    }
+
+    /// Picks from a group that is not empty.
+    fn balance(
+        &mut self,
+        pool: &Pool,
+        live: &Live,
+        visitor: &Visitor<'_>,
+        group: &Group,
+        now: Moment,
+        random: &mut Random,
+    ) -> Option<TargetIndex> {
+        let of = group.targets;
+        let is_of = |place: usize| of.has_place(place);
+        let place = match &mut self.state {
+            State::Adaptive => by_score(pool, live, of, random),
+            State::RoundRobin(turn) => turn.pick(pool.count(), is_of),
+            State::SmoothWeighted(weighted) => weighted.pick(is_of),
+            State::LeastConnections => {
+                let busy = busy(live.all_sessions(), &self.plan.weights);
+                least_connections::pick(&busy[..pool.count()], is_of, random)
+            }
+            State::PeakEwma => peak_ewma::pick(pool.count(), |place| live.latency_cost(place, now), is_of, random),
+            State::ConsistentHash(ring) => {
+                let sessions = live.all_sessions();
+                ring.pick(visitor.session, |place| sessions[place], is_of)
+            }
+            State::Nearest => {
+                let (places, with_place) = pool.places();
+                let of = of.and(with_place);
+                let from = visitor.place.filter(|_| !of.is_empty());
+                let nearest = from.and_then(|from| nearest::pick(&from, places, |place| of.has_place(place)));
+                nearest.or_else(|| by_score(pool, live, group.targets, random))
+            }
+        };
+        place.and_then(TargetIndex::new)
+    }
+}
+
+/// The better of two at random; scores are rounded, and the cheaper of equals is taken.
+fn by_score(pool: &Pool, live: &Live, of: TargetSet, random: &mut Random) -> Option<usize> {
+    let cost = |place| pool.cost_share(place) - (live.score(place) * SCORE_STEPS).floor();
+    peak_ewma::pick(pool.count(), cost, |place| of.has_place(place), random)
+}
+
+fn busy(sessions: &[u32], weights: &[u32]) -> [Busy; TARGETS_MAX] {
+    let mut busy = [Busy { open: 0, weight: 0 }; TARGETS_MAX];
+    for (busy, (open, weight)) in busy.iter_mut().zip(sessions.iter().zip(weights)) {
+        *busy = Busy {
+            open: *open,
+            weight: *weight,
+        };
+    }
+    busy
+}
+
+/// A ring on which weights keep their proportions as far as its size allows.
+fn ring(pool: &Pool, weights: &[u32]) -> Ring {
+    let divisor = weights
+        .iter()
+        .fold(0, |divisor, weight| common_divisor(divisor, *weight))
+        .max(1);
+    let all: u64 = weights.iter().map(|weight| u64::from(weight / divisor)).sum();
+    let scaled = |weight: u32| {
+        let weight = u64::from(weight / divisor);
+        let on_ring = if all <= RING_WEIGHT {
+            weight
+        } else {
+            (weight * RING_WEIGHT).div_ceil(all)
+        };
+        on_ring as u32
+    };
+    let members: Vec<Member<'_>> = pool
+        .targets()
+        .iter()
+        .zip(weights)
+        .map(|(target, weight)| Member {
+            name: target.name.as_str(),
+            weight: scaled(*weight),
+        })
+        .collect();
+    Ring::new(&members, HASH_BOUND)
+}
+
+const fn common_divisor(one: u32, other: u32) -> u32 {
+    let (mut one, mut other) = (one, other);
+    while other > 0 {
+        (one, other) = (other, one % other);
+    }
+    one
+}
+
+/// A number for a session, the same on all nodes (FNV-1a).
+fn key(session: &[u8]) -> u64 {
+    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+    session.iter().fold(0xCBF2_9CE4_8422_2325, fnv)
+}
+
+/// A latency in milliseconds, for people.
+fn milliseconds(latency: Duration) -> f64 {
+    latency.as_secs_f64() * 1_000.0
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! All targets of a session in order: what a steering manifest lists.
+//!
+//! In: what a choice is made of. Out: the chosen target, then the others, best first. It must not know how it is written.
+
+use wayside_balance::{moment::Moment, random::Random};
+
+use super::{
+    SCORE_STEPS, Selector, Visitor,
+    live::Live,
+    set::{TARGETS_MAX, TargetIndex},
+    target::Pool,
+};
+
+/// Players fail over by themselves only along a list of two.
+const LISTED_MIN: usize = 2;
+
+/// Targets, best first.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    targets: [Option<TargetIndex>; TARGETS_MAX],
+    count: usize,
+}
+
+impl Order {
+    const EMPTY: Self = Self {
+        targets: [None; TARGETS_MAX],
+        count: 0,
+    };
+
+    /// The targets, the chosen one first.
+    pub fn iter(&self) -> impl Iterator<Item = TargetIndex> {
+        self.targets[..self.count].iter().flatten().copied()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn push(&mut self, target: TargetIndex) {
+        if let Some(free) = self.targets.get_mut(self.count) {
+            *free = Some(target);
+            self.count += 1;
+        }
+    }
+}
+
+impl Selector {
+    /// The chosen target and then the others that serve, best first, `most` at most. Those that are down or draining fill
+    /// up to two when there are not so many. Empty when policy and geography leave none.
+    pub fn order(
+        &mut self,
+        pool: &Pool,
+        live: &Live,
+        visitor: &Visitor<'_>,
+        most: usize,
+        now: Moment,
+        random: &mut Random,
+    ) -> Order {
+        let mut order = Order::EMPTY;
+        let Some(choice) = self.pick(pool, live, visitor, now, random) else {
+            return order;
+        };
+        order.push(choice.target);
+        let groups = self.groups(pool, live, visitor);
+        let mut keys = [u64::MAX; TARGETS_MAX];
+        let mut count = 0;
+        for target in groups.may.iter().filter(|target| *target != choice.target) {
+            keys[count] = key(groups.rank(target).packed(), pool, live, target);
+            count += 1;
+        }
+        let keys = &mut keys[..count];
+        let wanted = most.saturating_sub(1);
+        if wanted > 0 && wanted < count {
+            // Only as many as are listed need an order.
+            keys.select_nth_unstable(wanted - 1);
+        }
+        let first = wanted.min(count);
+        keys[..first].sort_unstable();
+        for key in &keys[..first] {
+            let Some(target) = TargetIndex::new((key & PLACE_MASK) as usize) else {
+                break;
+            };
+            let sets = live.sets();
+            let serves = !sets.down.has(target) && !sets.draining.has(target);
+            if serves || order.len() < LISTED_MIN {
+                order.push(target);
+            }
+        }
+        order
+    }
+}
+
+/// The place of a target in its key.
+const PLACE_MASK: u64 = 0xff;
+
+/// Rank, then score, then cost, then place: one number, so that sorting compares nothing else.
+fn key(rank: u64, pool: &Pool, live: &Live, target: TargetIndex) -> u64 {
+    let place = target.place();
+    let steps = (live.score(place) * SCORE_STEPS).floor();
+    // Both from 0: a score is 1 at most, a cost's share below 1.
+    let behind = (SCORE_STEPS - steps) as u64;
+    let cost = (pool.cost_share(place) * 65_536.0) as u64;
+    rank << 32 | behind << 24 | cost << 8 | place as u64
+}

@@ -1,0 +1,185 @@
+//! What holds of choices whatever state targets are in.
+
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
+use wayside_balance::random::Random;
+
+use super::{QUICK, STEP, Scene, name, spec, visitor};
+use crate::select::{
+    Balancer, Selector, Visitor, Why,
+    explain::Filter,
+    live::Service,
+    plan::{Plan, PlanSpec},
+    set::TargetIndex,
+    target::{Country, TargetSpec},
+};
+
+const ALL: [Balancer; 7] = [
+    Balancer::Adaptive,
+    Balancer::RoundRobin,
+    Balancer::SmoothWeighted,
+    Balancer::LeastConnections,
+    Balancer::PeakEwma,
+    Balancer::ConsistentHash,
+    Balancer::Nearest,
+];
+
+/// Sessions begun one after another; how many each target has.
+fn spread(scene: &mut Scene, balancer: Balancer, sessions: u32) -> Vec<u32> {
+    let mut selector = scene.selector(balancer);
+    for session in 0..sessions {
+        let choice = scene
+            .pick(&mut selector, &visitor(&session.to_be_bytes()))
+            .expect("a choice");
+        scene.live.begin_session(&scene.pool, choice.target);
+    }
+    scene
+        .pool
+        .all()
+        .iter()
+        .map(|target| scene.live.sessions(target))
+        .collect()
+}
+
+fn states() -> impl Strategy<Value = Vec<(u8, u8, bool, u32, u8)>> {
+    proptest::collection::vec((0_u8..4, 0_u8..4, any::<bool>(), 0_u32..4, 0_u8..3), 1..10)
+}
+
+/// A scene in which targets are in all sorts of states, regions and countries.
+fn mixed(states: &[(u8, u8, bool, u32, u8)]) -> Scene {
+    let fr = Country::parse("fr").expect("a country");
+    let specs = states
+        .iter()
+        .enumerate()
+        .map(|(place, (_, sessions, is_french, weight, region))| TargetSpec {
+            weight: *weight + 1,
+            sessions_max: Some(u32::from(*sessions) + 1),
+            countries: is_french.then(|| vec![fr]),
+            ..spec(&format!("t{place}"), &format!("r{region}"))
+        });
+    let mut scene = Scene::new(specs.collect());
+    for (place, (state, sessions, ..)) in states.iter().enumerate() {
+        let called = format!("t{place}");
+        let target = scene.at(&called);
+        match state {
+            1 => scene.fail(&called),
+            2 => scene.serve(&called, Service::Draining),
+            3 => scene.live.set_degraded(&scene.pool, target, true),
+            _ => {}
+        }
+        for _ in 0..=sessions % 3 {
+            scene.live.begin_session(&scene.pool, target);
+        }
+    }
+    scene
+}
+
+proptest! {
+    // Each case plays thousands of sessions.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn load_is_spread_within_a_twentieth_of_the_weights(
+        weights in proptest::collection::vec(1_u32..40, 2..8), seed in any::<u64>(),
+    ) {
+        let all: u32 = weights.iter().sum();
+        let sessions = 200 * all;
+        for balancer in [Balancer::SmoothWeighted, Balancer::LeastConnections, Balancer::ConsistentHash] {
+            let mut scene = Scene::weighted(&weights);
+            scene.random = Random::new(seed);
+            let had = spread(&mut scene, balancer, sessions);
+            for (had, weight) in had.iter().zip(&weights) {
+                let share = f64::from(200 * weight);
+                prop_assert!(f64::from(*had) <= share * 1.05 + 1.0, "{balancer:?}: {had} for {share}");
+                // Hashing fills the lightest last; it is bounded from above, by which nobody is crushed.
+                let is_exact = balancer != Balancer::ConsistentHash;
+                prop_assert!(!is_exact || f64::from(*had) >= share * 0.95 - 1.0, "{balancer:?}: {had} for {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn equals_share_alike_by_score(count in 2_usize..10, seed in any::<u64>()) {
+        let mut scene = Scene::weighted(&vec![1; count]);
+        scene.random = Random::new(seed);
+        let had = spread(&mut scene, Balancer::Adaptive, 1_000 * count as u32);
+        prop_assert!(had.iter().all(|had| (950..=1_050).contains(had)), "{had:?}");
+    }
+
+    #[test]
+    fn only_the_sessions_of_a_target_that_dies_move_and_they_come_back(count in 2_usize..12, dies in any::<usize>()) {
+        let mut scene = Scene::weighted(&vec![1; count]);
+        let dies = format!("t{}", dies % count);
+        let mut selector = scene.selector(Balancer::ConsistentHash);
+        let map = |scene: &mut Scene, selector: &mut Selector| {
+            let of = |session: u32| scene.taken(selector, &visitor(&session.to_be_bytes())).0;
+            (0..500).map(of).collect::<Vec<_>>()
+        };
+        let before = map(&mut scene, &mut selector);
+        scene.fail(&dies);
+        let without = map(&mut scene, &mut selector);
+        for (before, without) in before.iter().zip(&without) {
+            prop_assert!(*without != dies && (before == without || *before == dies));
+        }
+        for _ in 0..20 {
+            scene.now = scene.now + STEP;
+            scene.probe(&dies, QUICK);
+            for (now, before) in map(&mut scene, &mut selector).iter().zip(&before) {
+                prop_assert!(now == before || *before == dies, "who was elsewhere stays there");
+            }
+        }
+        prop_assert_eq!(map(&mut scene, &mut selector), before);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whoever_is_denied_is_never_taken_nor_listed(
+        states in states(), denied in any::<u16>(), current in any::<usize>(), is_french in any::<bool>(), seed in any::<u64>(),
+    ) {
+        let mut scene = mixed(&states);
+        scene.random = Random::new(seed);
+        let count = states.len();
+        let is_denied = |place: usize| denied >> place & 1 == 1;
+        let deny = (0..count).filter(|place| is_denied(*place)).map(|place| format!("t{place}")).collect();
+        let Ok(plan) = Plan::new(&PlanSpec { deny, ..PlanSpec::default() }, &scene.pool) else {
+            prop_assert!((0..count).all(is_denied));
+            return Ok(());
+        };
+        let country = is_french.then(|| Country::parse("fr").expect("a country"));
+        for balancer in ALL {
+            let mut selector = Selector::new(&scene.pool, plan.clone(), balancer);
+            let visitor = Visitor {
+                near: scene.pool.of_region(&name("r1")),
+                country,
+                current: TargetIndex::new(current % (2 * count)),
+                ..visitor(b"some session")
+            };
+            let may = |place: usize| !is_denied(place) && (is_french || !states[place].2);
+            let told = selector.explain(&scene.pool, &scene.live, &visitor, scene.now, &scene.random);
+            let before = scene.random.clone();
+            let choice = scene.pick(&mut selector, &visitor);
+            prop_assert_eq!(choice, told.choice, "what is explained is what happens");
+            prop_assert_eq!(choice.is_some(), (0..count).any(may));
+            for (place, told) in told.targets.iter().enumerate() {
+                let is_hard = matches!(told.removed_by, Some(Filter::Denied | Filter::Country));
+                prop_assert_eq!(is_hard, !may(place));
+            }
+            let Some(choice) = choice else { continue };
+            let removed = &told.targets[choice.target.place()].removed_by;
+            prop_assert!(may(choice.target.place()));
+            match choice.why {
+                Why::Picked => prop_assert_eq!(removed, &None),
+                Why::Kept => prop_assert!(matches!(removed, None | Some(Filter::Full { .. })), "kept"),
+                Why::Panic => prop_assert!(told.targets.iter().all(|target| target.removed_by.is_some())),
+            }
+            let mut again = Selector::new(&scene.pool, plan.clone(), balancer);
+            let order = again.order(&scene.pool, &scene.live, &visitor, 5, scene.now, &mut before.clone());
+            let listed: Vec<usize> = order.iter().map(TargetIndex::place).collect();
+            prop_assert_eq!(listed[0], choice.target.place());
+            prop_assert!(listed.iter().all(|place| may(*place)) && listed.len() <= 5);
+            prop_assert!(listed.len() >= 2 || (0..count).filter(|place| may(*place)).count() < 2);
+            let distinct: std::collections::BTreeSet<_> = listed.iter().collect();
+            prop_assert_eq!(distinct.len(), listed.len());
+        }
+    }
+}
