@@ -73,6 +73,43 @@ async fn a_node_reads_directory_links_and_policies() {
     known.success(304);
 }
 
+async fn a_link_that_is_written_as_it_was_is_no_change() {
+    let running = Running::with_site().await;
+    let mut feed = running.node().feed(1).await.expect("a feed");
+    let full = serde_json::json!({
+        "site": "go", "path": "/a", "target": "https://a.example/", "status": 301, "forward_query": true,
+        "starts_at": 1, "expires_at": 4_000_000_000_u64, "fallback": "https://b.example/", "tags": ["x", "y"],
+        "attributes": {"k": "v", "l": "w"},
+    });
+    for _ in 0..2 {
+        running.send("PUT", "/v1/links", &full).await.success(200);
+    }
+    // Each field is one: a change of any is told.
+    let others = serde_json::json!({
+        "target": "https://c.example/", "status": 302, "forward_query": false, "starts_at": 2,
+        "expires_at": 4_000_000_001_u64, "fallback": null, "tags": ["x"], "attributes": {"k": "w"},
+    });
+    let mut seq = 2;
+    assert_eq!(next_change(&mut feed).await, link_change(seq, "/a"));
+    for (field, value) in others.as_object().expect("fields") {
+        let mut other = full.clone();
+        other[field] = value.clone();
+        for written in [&other, &full] {
+            let batch = serde_json::json!({"site": "go", "links": [links_part(written), links_part(written)]});
+            running.send("POST", "/v1/links/batch", &batch).await.success(200);
+            seq += 1;
+            assert_eq!(next_change(&mut feed).await, link_change(seq, "/a"), "{field}");
+        }
+    }
+}
+
+/// A link as it stands in a batch, which names the site once.
+fn links_part(link: &serde_json::Value) -> serde_json::Value {
+    let mut part = link.clone();
+    part.as_object_mut().expect("a link").remove("site");
+    part
+}
+
 async fn a_feed_tells_changes_in_order_and_goes_on_from_a_cursor() {
     let running = Running::with_site().await;
     let node = running.node();
@@ -227,6 +264,7 @@ async fn feeds_end_when_the_origin_stops() {
 }
 
 crate::on_both_engines! {
+    a_link_that_is_written_as_it_was_is_no_change,
     a_node_reads_directory_links_and_policies,
     a_feed_tells_changes_in_order_and_goes_on_from_a_cursor,
     a_refused_request_tells_the_feed_nothing,

@@ -105,7 +105,10 @@ const INSERT: &str = "INSERT INTO links (tenant, site_id, path, target, status, 
 const REPLACE: &str = "DO UPDATE SET target = excluded.target, status = excluded.status,
     forward_query = excluded.forward_query, starts_at = excluded.starts_at, expires_at = excluded.expires_at,
     fallback = excluded.fallback, tags = excluded.tags, attributes = excluded.attributes,
-    updated_at = excluded.updated_at";
+    updated_at = excluded.updated_at
+    WHERE (links.target, links.status, links.forward_query, links.starts_at, links.expires_at, links.fallback,
+        links.tags, links.attributes) IS DISTINCT FROM (excluded.target, excluded.status, excluded.forward_query,
+        excluded.starts_at, excluded.expires_at, excluded.fallback, excluded.tags, excluded.attributes)";
 
 /// The columns of links, each a list.
 #[derive(Default)]
@@ -161,7 +164,7 @@ pub(super) async fn write(
         WriteMode::Replace => REPLACE,
     };
     let mut write = store.begin().await?;
-    let written = sqlx::query(AssertSqlSafe(format!("{INSERT} {on_conflict}")))
+    let changed = sqlx::query_scalar(AssertSqlSafe(format!("{INSERT} {on_conflict} RETURNING path")))
         .bind(tenant.as_str())
         .bind(signed(site.0))
         .bind(&columns.paths)
@@ -174,21 +177,22 @@ pub(super) async fn write(
         .bind(&columns.tags)
         .bind(&columns.attributes)
         .bind(now_s())
-        .execute(&mut *write)
+        .fetch_all(&mut *write)
         .await;
-    let written = written.map_err(|error| of_ended_site(error, site))?.rows_affected();
-    // Links are created one at a time.
-    if written == 0
-        && let Some((path, _)) = links.first()
-    {
-        let reason = "exists already".to_owned();
-        return Err(StoreError::Conflict {
-            what: "link",
-            name: path.to_string(),
-            reason,
-        });
+    let changed: Vec<String> = changed.map_err(|error| of_ended_site(error, site))?;
+    if changed.is_empty() {
+        return match (mode, links.first()) {
+            // Links are created one at a time.
+            (WriteMode::Create, Some((path, _))) => Err(StoreError::Conflict {
+                what: "link",
+                name: path.to_string(),
+                reason: "exists already".to_owned(),
+            }),
+            // All were as they should be: there is nothing to tell.
+            _ => Ok(()),
+        };
     }
-    note(&mut write, tenant.as_str(), site, &columns.paths).await?;
+    note(&mut write, tenant.as_str(), site, &changed).await?;
     store.commit(write).await
 }
 

@@ -88,7 +88,10 @@ pub(super) async fn write(
         WriteMode::Replace => {
             "DO UPDATE SET target = excluded.target, status = excluded.status,
             forward_query = excluded.forward_query, starts_at = excluded.starts_at, expires_at = excluded.expires_at,
-            fallback = excluded.fallback, tags = excluded.tags, attributes = excluded.attributes, updated_at = excluded.updated_at"
+            fallback = excluded.fallback, tags = excluded.tags, attributes = excluded.attributes, updated_at = excluded.updated_at
+            WHERE (links.target, links.status, links.forward_query, links.starts_at, links.expires_at, links.fallback,
+                links.tags, links.attributes) IS NOT (excluded.target, excluded.status, excluded.forward_query,
+                excluded.starts_at, excluded.expires_at, excluded.fallback, excluded.tags, excluded.attributes)"
         }
     };
     let insert = format!(
@@ -115,15 +118,18 @@ pub(super) async fn write(
             .bind(now)
             .execute(&mut *write)
             .await?;
-        if written.rows_affected() == 0 {
-            let reason = "exists already".to_owned();
-            return Err(StoreError::Conflict {
-                what: "link",
-                name: path.to_string(),
-                reason,
-            });
+        match (written.rows_affected(), mode) {
+            (0, WriteMode::Create) => {
+                return Err(StoreError::Conflict {
+                    what: "link",
+                    name: path.to_string(),
+                    reason: "exists already".to_owned(),
+                });
+            }
+            // It was as it should be: there is nothing to tell.
+            (0, WriteMode::Replace) => {}
+            _ => seq = changes::note_link(&mut write, site, path).await?,
         }
-        seq = changes::note_link(&mut write, site, path).await?;
     }
     store.commit(write, seq).await
 }
