@@ -33,11 +33,12 @@ use wayside_upstream::{
 use self::{
     connect::{ACQUIRE_TIMEOUT, PostgresOpenError, PostgresSettings, migrate, options, unusable},
     heads::Heads,
+    primary::{Primary, Reach},
     sequencer::Sequencer,
 };
 use super::{
     FeedPage, Freshness, LinkRecord, PolicyRecord, RuleRecord, SiteContent, SiteRecord, SnapshotKey, Store, StoreError,
-    TokenRecord, WriteMode, missing, rows::signed,
+    TokenRecord, WriteMode, missing,
 };
 use crate::{node::NodeRecord, token::TokenId};
 
@@ -49,6 +50,7 @@ mod heads;
 mod links;
 mod nodes;
 mod policies;
+mod primary;
 mod rules;
 mod sequencer;
 mod sites;
@@ -76,7 +78,7 @@ struct Freshly<T> {
 
 /// The record in Postgres.
 pub struct PostgresStore {
-    primary: PgPool,
+    primary: Primary,
     replica: Option<PgPool>,
     background: PgPool,
     heads: Arc<Heads>,
@@ -132,13 +134,17 @@ impl PostgresStore {
             },
         };
         let background = pool(primary_options.clone(), BACKGROUND_CONNECTIONS);
+        let reach = Arc::new(Reach::default());
         let heads = Arc::new(Heads::new(head, replica.is_some()));
         let sequencer = Arc::new(Sequencer::default());
+        let operation_max = ACQUIRE_TIMEOUT + settings.statement_timeout + OPERATION_MARGIN;
         let mut tasks = vec![
             tokio::spawn(sequencer::run(
                 Arc::clone(&sequencer),
                 background.clone(),
                 Arc::clone(&heads),
+                Arc::clone(&reach),
+                operation_max,
             ))
             .abort_handle(),
             tokio::spawn(heads::listen(background.clone(), Arc::clone(&heads))).abort_handle(),
@@ -147,24 +153,25 @@ impl PostgresStore {
             tasks.push(tokio::spawn(heads::poll(replica, Arc::clone(&heads))).abort_handle());
         }
         Ok(Self {
-            primary: pool(primary_options, settings.connections),
+            primary: Primary::new(pool(primary_options, settings.connections), reach),
             replica,
             background,
             heads,
             sequencer,
             tenants: RwLock::default(),
-            operation_max: ACQUIRE_TIMEOUT + settings.statement_timeout + OPERATION_MARGIN,
+            operation_max,
             is_away: AtomicBool::new(false),
             tasks,
         })
     }
 
-    const fn primary(&self) -> &PgPool {
-        &self.primary
+    /// The primary's connections; an error at once while it cannot be reached.
+    fn primary(&self) -> Result<&PgPool, StoreError> {
+        self.primary.pool()
     }
 
     async fn begin(&self) -> Result<Write<'static>, StoreError> {
-        Ok(self.primary.begin().await?)
+        Ok(self.primary()?.begin().await?)
     }
 
     /// Ends a transaction, has its changes numbered and waits for that a little: who is answered finds the change in the
@@ -209,7 +216,7 @@ impl PostgresStore {
                 Err(error) => tracing::debug!(%error, "the replica gives no answer; asking the primary"),
             }
         }
-        Ok(read(self.primary.clone()).await?.value)
+        Ok(read(self.primary()?.clone()).await?.value)
     }
 
     /// Whose site it is.
@@ -223,21 +230,18 @@ impl PostgresStore {
         if let Some(tenant) = known {
             return Ok(tenant);
         }
-        let mut found = None;
-        for pool in self.replica.iter().chain([&self.primary]) {
-            let query = sqlx::query_scalar("SELECT tenant FROM sites WHERE id = $1");
-            let read: Result<Option<String>, _> = query.bind(signed(site.0)).fetch_optional(pool).await;
-            match read {
-                Ok(None) => {}
-                Ok(Some(tenant)) => {
-                    found = Some(tenant);
-                    break;
-                }
-                // Only the primary's word counts that there is none.
-                Err(error) if std::ptr::eq(pool, &raw const self.primary) => return Err(error.into()),
-                Err(error) => tracing::debug!(%error, "the replica gives no answer; asking the primary"),
-            }
-        }
+        let near = match &self.replica {
+            Some(replica) => sites::tenant(replica, site).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "the replica gives no answer; asking the primary");
+                None
+            }),
+            None => None,
+        };
+        // Only the primary's word counts that there is none.
+        let found = match near {
+            Some(tenant) => Some(tenant),
+            None => sites::tenant(self.primary()?, site).await?,
+        };
         let tenant: Arc<str> = found.ok_or_else(|| missing("site", site))?.into();
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         tenants.insert(site, Arc::clone(&tenant));
@@ -264,7 +268,7 @@ impl PostgresStore {
             return Ok(judge(
                 epoch,
                 cursor,
-                changes::after(&self.primary, cursor, limit).await?,
+                changes::after(self.primary()?, cursor, limit).await?,
             ));
         };
         let near = changes::after(replica, cursor, limit).await?;
@@ -273,7 +277,7 @@ impl PostgresStore {
             return Ok(judge(epoch, cursor, near));
         }
         // Ahead of this replica, or of a record that it has not heard of yet: the primary knows.
-        match changes::after(&self.primary, cursor, limit).await {
+        match changes::after(self.primary()?, cursor, limit).await {
             Ok(page) => Ok(judge(epoch, cursor, page)),
             // The same record, which has not come this far here: there is nothing to tell yet.
             Err(_) if epoch == Some(near.head.epoch) => Ok(FeedPage::Changes(near.head.epoch, Vec::new())),
@@ -318,11 +322,12 @@ impl Store for PostgresStore {
     }
 
     async fn sites(&self, tenant: &Name) -> Result<Vec<SiteRecord>, StoreError> {
-        self.within(sites::list(&self.primary, tenant)).await
+        self.within(async { sites::list(self.primary()?, tenant).await }).await
     }
 
     async fn site(&self, tenant: &Name, name: &Name) -> Result<SiteRecord, StoreError> {
-        self.within(sites::one(&self.primary, tenant, name)).await
+        self.within(async { sites::one(self.primary()?, tenant, name).await })
+            .await
     }
 
     async fn replace_site(&self, tenant: &Name, name: &Name, content: SiteContent) -> Result<SiteRecord, StoreError> {
@@ -337,7 +342,7 @@ impl Store for PostgresStore {
     async fn links(&self, site: SiteId, prefix: &str, after: &str, limit: u32) -> Result<Vec<LinkRecord>, StoreError> {
         self.within(async {
             let tenant = self.tenant_of(site).await?;
-            links::list(&self.primary, &tenant, site, prefix, after, limit).await
+            links::list(self.primary()?, &tenant, site, prefix, after, limit).await
         })
         .await
     }
@@ -380,7 +385,7 @@ impl Store for PostgresStore {
     async fn rules(&self, site: SiteId) -> Result<Vec<RuleRecord>, StoreError> {
         self.within(async {
             let tenant = self.tenant_of(site).await?;
-            rules::list(&self.primary, &tenant, site).await
+            rules::list(self.primary()?, &tenant, site).await
         })
         .await
     }
@@ -404,7 +409,8 @@ impl Store for PostgresStore {
     }
 
     async fn policies(&self, tenant: &Name, name: Option<&Name>) -> Result<Vec<PolicyRecord>, StoreError> {
-        self.within(policies::list(&self.primary, tenant, name)).await
+        self.within(async { policies::list(self.primary()?, tenant, name).await })
+            .await
     }
 
     /// A digest names its bytes wherever they are read; only the primary's word counts that there are none.
@@ -415,7 +421,7 @@ impl Store for PostgresStore {
             {
                 return Ok(bytes);
             }
-            let bytes = policies::component(&self.primary, digest).await?;
+            let bytes = policies::component(self.primary()?, digest).await?;
             bytes.ok_or_else(|| missing("policy version", digest))
         })
         .await
@@ -424,7 +430,7 @@ impl Store for PostgresStore {
     async fn bindings(&self, site: SiteId) -> Result<Vec<Binding>, StoreError> {
         self.within(async {
             let tenant = self.tenant_of(site).await?;
-            bindings::list(&self.primary, &tenant, site).await
+            bindings::list(self.primary()?, &tenant, site).await
         })
         .await
     }
@@ -448,7 +454,8 @@ impl Store for PostgresStore {
     }
 
     async fn create_token(&self, token: TokenRecord) -> Result<(), StoreError> {
-        self.within(tokens::create(&self.primary, &token)).await
+        self.within(async { tokens::create(self.primary()?, &token).await })
+            .await
     }
 
     async fn token(&self, id: &TokenId, freshness: Freshness) -> Result<Option<TokenRecord>, StoreError> {
@@ -458,25 +465,27 @@ impl Store for PostgresStore {
             {
                 return Ok(Some(token));
             }
-            tokens::one(&self.primary, id).await
+            tokens::one(self.primary()?, id).await
         })
         .await
     }
 
     async fn tokens(&self, tenant: Option<&Name>) -> Result<Vec<TokenRecord>, StoreError> {
-        self.within(tokens::list(&self.primary, tenant)).await
+        self.within(async { tokens::list(self.primary()?, tenant).await }).await
     }
 
     async fn revoke_token(&self, tenant: Option<&Name>, id: &TokenId) -> Result<(), StoreError> {
-        self.within(tokens::revoke(&self.primary, tenant, id)).await
+        self.within(async { tokens::revoke(self.primary()?, tenant, id).await })
+            .await
     }
 
     async fn invite_node(&self, node: NodeRecord) -> Result<(), StoreError> {
-        self.within(nodes::invite(&self.primary, &node)).await
+        self.within(async { nodes::invite(self.primary()?, &node).await }).await
     }
 
     async fn enrol_node(&self, id: &NodeId, key: &PublicKey, now_s: u64) -> Result<(), StoreError> {
-        self.within(nodes::enrol(&self.primary, id, key, now_s)).await
+        self.within(async { nodes::enrol(self.primary()?, id, key, now_s).await })
+            .await
     }
 
     async fn node(&self, id: &NodeId, freshness: Freshness) -> Result<Option<NodeRecord>, StoreError> {
@@ -486,17 +495,18 @@ impl Store for PostgresStore {
             {
                 return Ok(Some(node));
             }
-            nodes::one(&self.primary, id).await
+            nodes::one(self.primary()?, id).await
         })
         .await
     }
 
     async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
-        self.within(nodes::list(&self.primary)).await
+        self.within(async { nodes::list(self.primary()?).await }).await
     }
 
     async fn revoke_node(&self, id: &NodeId, now_s: u64) -> Result<(), StoreError> {
-        self.within(nodes::revoke(&self.primary, id, now_s)).await
+        self.within(async { nodes::revoke(self.primary()?, id, now_s).await })
+            .await
     }
 
     async fn directory(&self, freshness: Freshness) -> Result<EdgeDirectory, StoreError> {

@@ -15,7 +15,7 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use wayside_upstream::protocol::Position;
 
-use super::{changes, heads::Heads};
+use super::{changes, heads::Heads, primary::Reach, took_too_long};
 use crate::store::StoreError;
 
 /// How often is looked for what nobody numbered.
@@ -55,7 +55,15 @@ impl Sequencer {
 }
 
 /// Numbers for ever.
-pub(super) async fn run(sequencer: Arc<Sequencer>, pool: PgPool, heads: Arc<Heads>) {
+///
+/// A turn that takes longer than `turn_max` is over: what was sent into a pulled cable is never answered.
+pub(super) async fn run(
+    sequencer: Arc<Sequencer>,
+    pool: PgPool,
+    heads: Arc<Heads>,
+    reach: Arc<Reach>,
+    turn_max: Duration,
+) {
     let mut pruned = Instant::now();
     let mut is_failing = false;
     loop {
@@ -64,9 +72,13 @@ pub(super) async fn run(sequencer: Arc<Sequencer>, pool: PgPool, heads: Arc<Head
             .is_ok();
         // Read before numbering: who asks later may have committed too late for it.
         let asked = sequencer.asked.load(Ordering::SeqCst);
-        let ended = turn(&pool, &heads, is_asked, &mut pruned).await;
+        let ended = tokio::time::timeout(turn_max, turn(&pool, &heads, is_asked, &mut pruned)).await;
+        let ended = ended.unwrap_or_else(|_| Err(took_too_long()));
+        reach.note(&ended, &pool).await;
         match ended {
-            Ok(()) => {
+            // Who waits may be among the rest.
+            Ok(Outcome::Rest) => sequencer.wake.notify_one(),
+            Ok(Outcome::Done) => {
                 if is_failing {
                     tracing::info!("changes get numbers again");
                 }
@@ -86,7 +98,7 @@ pub(super) async fn run(sequencer: Arc<Sequencer>, pool: PgPool, heads: Arc<Head
     }
 }
 
-/// Numbers all that has been committed so far. The newest position then.
+/// Numbers all that has been committed so far, however much that is. The newest position then.
 pub(super) async fn number_all(pool: &PgPool) -> Result<Position, StoreError> {
     loop {
         let numbered = changes::number(pool, NUMBERED_AT_ONCE).await?;
@@ -96,9 +108,19 @@ pub(super) async fn number_all(pool: &PgPool) -> Result<Position, StoreError> {
     }
 }
 
-async fn turn(pool: &PgPool, heads: &Heads, is_asked: bool, pruned: &mut Instant) -> Result<(), StoreError> {
+/// Whether there is more to number.
+enum Outcome {
+    Rest,
+    Done,
+}
+
+async fn turn(pool: &PgPool, heads: &Heads, is_asked: bool, pruned: &mut Instant) -> Result<Outcome, StoreError> {
     if is_asked || changes::wait(pool).await? {
-        heads.tell(number_all(pool).await?);
+        let numbered = changes::number(pool, NUMBERED_AT_ONCE).await?;
+        heads.tell(numbered.head);
+        if numbered.count >= u64::from(NUMBERED_AT_ONCE) {
+            return Ok(Outcome::Rest);
+        }
     } else {
         // What another numbered, should its notice have been lost.
         heads.tell(changes::head(pool).await?);
@@ -107,5 +129,5 @@ async fn turn(pool: &PgPool, heads: &Heads, is_asked: bool, pruned: &mut Instant
         *pruned = Instant::now();
         changes::prune(pool, CHANGES_KEPT, CHANGES_KEPT_S).await?;
     }
-    Ok(())
+    Ok(Outcome::Done)
 }

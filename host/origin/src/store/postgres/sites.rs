@@ -53,7 +53,13 @@ pub(super) async fn create(
     insert_hosts(&mut write, tenant, id, &content.hosts).await?;
     changes::note_directory(&mut write, tenant.as_str()).await?;
     store.commit(write).await?;
-    one(store.primary(), tenant, name).await
+    one(store.primary()?, tenant, name).await
+}
+
+/// Whose site it is, as far as this server knows.
+pub(super) async fn tenant(pool: &PgPool, site: SiteId) -> Result<Option<String>, StoreError> {
+    let query = sqlx::query_scalar("SELECT tenant FROM sites WHERE id = $1");
+    Ok(query.bind(signed(site.0)).fetch_optional(pool).await?)
 }
 
 pub(super) async fn replace(
@@ -82,7 +88,7 @@ pub(super) async fn replace(
     insert_hosts(&mut write, tenant, id, &content.hosts).await?;
     changes::note_directory(&mut write, tenant.as_str()).await?;
     store.commit(write).await?;
-    one(store.primary(), tenant, name).await
+    one(store.primary()?, tenant, name).await
 }
 
 pub(super) async fn delete(store: &PostgresStore, tenant: &Name, name: &Name) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use sqlx::Connection as _;
-use wayside_decide::site::SiteId;
+use wayside_decide::{name::Name, site::SiteId};
 use wayside_origin::{origin::Origin, store::postgres::connect::PostgresSettings};
 use wayside_test_postgres::Server;
 
@@ -162,6 +162,27 @@ async fn every_write_acknowledged_while_postgres_restarts_is_there_and_told() {
             waiting.remove(path.as_str());
         }
     }
+}
+
+#[tokio::test]
+async fn once_postgres_is_known_to_be_away_nobody_waits_for_it() {
+    let mut server = Server::start();
+    let running = origin(&server).await;
+    let acme = Name::parse("tenant", "acme").expect("a name");
+    server.stop("fast");
+    let told_at_once = async {
+        loop {
+            let refused = running.origin.store().sites(&acme).await.expect_err("away").to_string();
+            if refused.contains("the primary cannot be reached") {
+                return;
+            }
+        }
+    };
+    let told_at_once = tokio::time::timeout(Duration::from_secs(60), told_at_once).await;
+    told_at_once.expect("every request waits for itself");
+    not_now(running.ask("GET", "/v1/sites").await);
+    server.run();
+    done_in_the_end(&running, "/after").await;
 }
 
 #[tokio::test]
