@@ -7,7 +7,8 @@
 //! - What is read is what was written last for that key, or nothing. Checksums see to damage, the queue to order.
 //! - An invalidation holds as soon as `Disk::remove` returns, and on the disk itself once a [`Disk::flush`] that
 //!   began after it has returned without an error: only then may a place in the feed behind it be kept.
-//! - A full or broken disk costs nothing but what would have been kept there. It is said once.
+//! - A full or broken disk costs nothing but what would have been kept there. It is said once. What was not kept for
+//!   want of room or time is told by [`Disk::take_lost`], so that it can be put again.
 //!
 //! The files keep themselves good: every bucket stands alone and the header stands twice, so there is no moment at
 //! which a crash could leave them unusable, and no second copy of the whole is needed.
@@ -15,7 +16,7 @@
 use std::{
     fs, io,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     thread,
 };
 
@@ -138,7 +139,32 @@ impl Disk {
         self.store.wake.notify_one();
         is_done
             .recv()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread that writes links has ended")))
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that writes links has ended")))?;
+        // Not on the thread that writes: this may take seconds, in which more is to be written than can wait.
+        self.store.sync()
+    }
+
+    /// Whether since the last time something was not kept that should have been.
+    pub(crate) fn take_lost(&self) -> bool {
+        self.store.has_lost.swap(false, Ordering::SeqCst)
+    }
+
+    /// As [`Disk::take_lost`], which goes on saying so.
+    pub(crate) fn has_lost(&self) -> bool {
+        self.store.has_lost.load(Ordering::SeqCst)
+    }
+
+    /// Something was not kept that should have been.
+    pub(crate) fn note_lost(&self) {
+        self.store.note_lost();
+    }
+
+    /// Whether something is kept for a key, however long it takes to say so.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub(crate) fn has(&self, key: KeyRef<'_>) -> io::Result<bool> {
+        self.store.has(key)
     }
 
     /// Whether so much waits to be written that whoever can should wait with more.

@@ -39,6 +39,7 @@ use crate::{
 
 mod flights;
 mod held;
+mod keeping;
 mod popular;
 mod resync;
 mod seen;
@@ -157,16 +158,6 @@ impl Shared {
         Lifetime {
             fresh: ttl * (900 + spread) / 1000,
             stale: stale_max,
-        }
-    }
-
-    /// Keeps what was loaded at this second of the node's. To be called under the lock of the flights.
-    fn keep_on_disk(&self, key: &Key, held: &Held, may_be_there: bool, loaded_s: u64) {
-        let Some(disk) = &self.disk else { return };
-        match &held.link {
-            Some(link) => disk.put(key, link, loaded_s, held.epoch, held.hits()),
-            None if may_be_there => disk.remove(key.clone()),
-            None => {}
         }
     }
 }

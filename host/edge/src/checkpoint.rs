@@ -63,7 +63,10 @@ impl Checkpoint {
 
     /// Keeps what has changed; when `is_last`, all that there is.
     pub(crate) async fn now(self: Arc<Self>, is_last: bool) {
-        let written = tokio::task::spawn_blocking(move || self.write(is_last));
+        let written = tokio::task::spawn_blocking(move || {
+            self.edge.links.keep_what_was_lost();
+            self.write(is_last);
+        });
         if written.await.is_err() {
             tracing::error!("keeping what the node restarts from panicked");
         }

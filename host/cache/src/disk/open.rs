@@ -36,6 +36,7 @@ impl Store {
             was_there,
             counters: Counters::default(),
             has_told_reading: AtomicBool::new(false),
+            has_lost: AtomicBool::new(false),
         })
     }
 }

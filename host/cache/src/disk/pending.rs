@@ -81,7 +81,13 @@ impl Pending {
 
     /// Queues a put, unless too much is queued: then the key is removed, for an older value must not come back. Whether
     /// it was queued.
-    pub(super) fn put(&mut self, key: Key, put: Put) -> bool {
+    pub(super) fn put(&mut self, key: Key, mut put: Put) -> bool {
+        // What is queued is what it would be written over.
+        match self.entries.get(&key).map(|entry| &entry.op) {
+            Some(Op::Put(queued)) => put.only_over &= queued.only_over,
+            Some(Op::Remove) if put.only_over => return true,
+            _ => {}
+        }
         let has_room = self.entries.len() < PUTS_MAX || self.entries.contains_key(&key);
         self.set(key, if has_room { Op::Put(put) } else { Op::Remove });
         has_room

@@ -42,18 +42,32 @@ pub(super) struct Store {
     pub(super) was_there: bool,
     pub(super) counters: Counters,
     pub(super) has_told_reading: AtomicBool,
+    /// Whether something was not kept that should have been.
+    pub(super) has_lost: AtomicBool,
+}
+
+/// What the queue says about a key.
+enum Queued {
+    /// This, whatever the files say.
+    Said(Found),
+    /// This, if there is something that it will be written over.
+    Over(Put),
+    /// Nothing: the files say it.
+    Nothing,
 }
 
 impl Store {
     /// See [`super::Disk::read_now`].
     pub(super) fn read_now(&self, key: KeyRef<'_>) -> Found {
-        if let Some(found) = self.queued(key) {
-            return found;
-        }
+        let over = match self.queued(key) {
+            Queued::Said(found) => return found,
+            Queued::Over(put) => Some(put),
+            Queued::Nothing => None,
+        };
         let bucket = self.usual.bucket_of(key);
         let mut bytes = [0; BUCKET_BYTES];
         match self.usual.read_now(bucket, &mut bytes) {
-            Some(()) => self.find(&self.usual, bucket, &bytes, key),
+            Some(()) => self.find(&self.usual, &bytes, key, over.as_ref()),
             None => Found::Unknown,
         }
     }
@@ -61,12 +75,14 @@ impl Store {
     /// See [`super::Disk::read`].
     pub(super) fn read(&self, key: KeyRef<'_>) -> Option<OnDisk> {
         let read = || -> io::Result<Found> {
-            if let Some(found) = self.queued(key) {
-                return Ok(found);
-            }
+            let over = match self.queued(key) {
+                Queued::Said(found) => return Ok(found),
+                Queued::Over(put) => Some(put),
+                Queued::Nothing => None,
+            };
             for shelf in [&self.usual, &self.large] {
-                let bucket = shelf.bucket_of(key);
-                let found = self.find(shelf, bucket, &shelf.read(bucket)?, key);
+                let bytes = shelf.read(shelf.bucket_of(key))?;
+                let found = self.find(shelf, &bytes, key, over.as_ref());
                 if !matches!(found, Found::Unknown) {
                     return Ok(found);
                 }
@@ -86,6 +102,19 @@ impl Store {
         }
     }
 
+    /// See [`super::Disk::has`].
+    pub(super) fn has(&self, key: KeyRef<'_>) -> io::Result<bool> {
+        match self.pending().op(key) {
+            Some(Op::Remove) => return Ok(false),
+            Some(Op::Put(put)) if !put.only_over => return Ok(true),
+            _ => {}
+        }
+        let bucket = self.usual.bucket_of(key);
+        let bytes = self.usual.read(bucket)?;
+        let found = self.usual.records(bucket, &bytes).find(|record| record.is_of(key));
+        Ok(found.is_some_and(|record| record.epoch >= self.epochs.floor()))
+    }
+
     /// See [`super::Disk::remove`].
     pub(super) fn remove(&self, key: Key) {
         let mut pending = self.pending();
@@ -93,6 +122,7 @@ impl Store {
         if pending.len() >= pending::KEYS_MAX {
             tracing::error!("the disk does not keep up with changes; forgetting the links that it keeps");
             pending.clear();
+            self.note_lost();
             self.epochs.begin();
             self.epochs.end_earlier();
             self.has_new_epochs.store(true, Ordering::SeqCst);
@@ -106,6 +136,16 @@ impl Store {
         self.usual.write_epochs(self.epochs.current(), self.epochs.floor())
     }
 
+    /// Writes what was written to the disk itself.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.usual.sync()?;
+        self.large.sync()
+    }
+
+    pub(super) fn note_lost(&self) {
+        self.has_lost.store(true, Ordering::SeqCst);
+    }
+
     pub(super) fn disk_bytes(&self) -> u64 {
         self.usual.disk_bytes() + self.large.disk_bytes()
     }
@@ -116,27 +156,30 @@ impl Store {
     }
 
     /// What the queue says about a key.
-    fn queued(&self, key: KeyRef<'_>) -> Option<Found> {
+    fn queued(&self, key: KeyRef<'_>) -> Queued {
         let pending = self.pending();
-        Some(match pending.op(key)? {
-            Op::Remove => self.missed(),
-            // Whether there is something to write over is not known yet.
-            Op::Put(put) if put.only_over => self.missed(),
-            Op::Put(put) => self.hit(&put.value, put.loaded_s, put.epoch, put.hits),
-        })
+        match pending.op(key) {
+            None => Queued::Nothing,
+            Some(Op::Remove) => Queued::Said(self.missed()),
+            Some(Op::Put(put)) if put.epoch < self.epochs.floor() => Queued::Said(self.missed()),
+            Some(Op::Put(put)) if put.only_over => Queued::Over(put.clone()),
+            Some(Op::Put(put)) => Queued::Said(self.hit(&put.value, put.loaded_s, put.epoch, put.hits)),
+        }
     }
 
-    fn find(&self, shelf: &Shelf, bucket: u64, bytes: &[u8], key: KeyRef<'_>) -> Found {
-        let mut records = shelf.records(bucket, bytes);
+    /// What a bucket's bytes say about a key, where `over` is what is about to be written over what they say.
+    fn find(&self, shelf: &Shelf, bytes: &[u8], key: KeyRef<'_>, over: Option<&Put>) -> Found {
+        let mut records = shelf.records(shelf.bucket_of(key), bytes);
         let found = records.by_ref().find(|record| record.is_of(key));
         if records.is_damaged {
             self.counters.damaged.add(1);
         }
-        match found {
-            None => self.missed(),
-            Some(record) if record.epoch < self.epochs.floor() => self.missed(),
-            Some(record) if record.kind == Kind::Elsewhere => Found::Unknown,
-            Some(record) => self.hit(record.value, record.loaded_s, record.epoch, record.hits),
+        match (found, over) {
+            (None, _) => self.missed(),
+            (Some(record), _) if record.epoch < self.epochs.floor() => self.missed(),
+            (Some(record), Some(put)) => self.hit(&put.value, put.loaded_s, put.epoch, put.hits.max(record.hits)),
+            (Some(record), None) if record.kind == Kind::Elsewhere => Found::Unknown,
+            (Some(record), None) => self.hit(record.value, record.loaded_s, record.epoch, record.hits),
         }
     }
 
@@ -180,6 +223,7 @@ impl Store {
         };
         if !pending.put(key.clone(), put) {
             self.counters.dropped.add(1);
+            self.note_lost();
         }
         drop(pending);
         self.wake.notify_one();

@@ -14,6 +14,16 @@ use crate::key::{Key, KeyRef};
 
 const MIB: u64 = 1 << 20;
 
+impl Disk {
+    /// Holds up the writer, as a slow disk does, until what this returns is dropped.
+    pub(crate) fn hold_up(&self) -> impl Sized + '_ {
+        let first = key(1_000_000);
+        let taken = self.store.usual.take(self.store.usual.bucket_of(first.view()));
+        put(self, &first, 1, 10);
+        taken.expect("a bucket")
+    }
+}
+
 fn open(folder: &Path) -> Disk {
     open_sized(folder, MIB)
 }
@@ -112,6 +122,34 @@ fn a_confirmation_writes_over_what_is_there_and_adds_nothing() {
     }
     disk.flush().expect("flush");
     assert_eq!((version(&disk, &key(1)), version(&disk, &key(2))), (Some(5), None));
+}
+
+#[test]
+fn what_waits_to_be_confirmed_is_read_where_something_is_and_costs_nothing_that_waits_to_be_written() {
+    let folder = tempfile::tempdir().expect("folder");
+    let disk = open(folder.path());
+    put(&disk, &key(1), 1, 10);
+    put(&disk, &key(2), 1, 5_000);
+    disk.flush().expect("flush");
+    let held_up = disk.hold_up();
+    put(&disk, &key(3), 1, 10);
+    put(&disk, &key(4), 1, 10);
+    disk.remove(key(4));
+    for number in 1..6 {
+        disk.confirm(&key(number), &link(5, 10), 5, 1);
+    }
+    let found = |number| match disk.read_now(key(number).view()) {
+        Found::Link(found) => Some(found.loaded_s),
+        Found::Nothing | Found::Unknown => None,
+    };
+    assert_eq!(
+        [1, 2, 3, 4, 5].map(found),
+        [Some(5), Some(5), Some(5), None, None],
+        "held, large and held, never written, removed, never there"
+    );
+    drop(held_up);
+    disk.flush().expect("flush");
+    assert_eq!([1, 2, 3, 4, 5].map(found), [Some(5), Some(5), Some(5), None, None]);
 }
 
 #[test]

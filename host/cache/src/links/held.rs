@@ -55,6 +55,11 @@ impl Held {
         })
     }
 
+    /// How long ago it was loaded, by the lifetime that it was given then.
+    pub(super) fn age(&self, lifetime: Lifetime, now: Instant) -> Duration {
+        (now + lifetime.fresh + lifetime.stale).saturating_duration_since(self.stale_until)
+    }
+
     pub(super) fn hits(&self) -> u32 {
         self.hits.load(Ordering::Relaxed)
     }

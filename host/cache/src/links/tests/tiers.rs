@@ -17,6 +17,7 @@ use super::{LinkCache, Loader, Lookup, SITE, Settings, Tiers, held_target, link}
 use crate::{
     clock::{Kept, NodeClock},
     disk::{self, Disk},
+    key::KeyRef,
     load::{LoadError, LoadLink, Loaded, Seen},
 };
 
@@ -32,9 +33,13 @@ fn settings() -> Settings {
 
 /// Opens the disk; waits until whatever is still under way on it has ended.
 async fn open(folder: &Path) -> Arc<Disk> {
+    open_sized(folder, 1 << 20).await
+}
+
+async fn open_sized(folder: &Path, bytes_max: u64) -> Arc<Disk> {
     let settings = disk::Settings {
         folder: folder.to_owned(),
-        bytes_max: 1 << 20,
+        bytes_max,
     };
     loop {
         if let Some(disk) = Disk::open(&settings) {
@@ -203,6 +208,52 @@ async fn a_slow_disk_is_waited_for_when_nobody_else_has_the_link() {
     drop(held_up);
     let found = waiting.await.expect("join");
     assert_eq!(found.as_deref(), Some("https://large.example/"));
+}
+
+#[tokio::test]
+async fn what_comes_faster_than_the_disk_takes_it_is_kept_all_the_same() {
+    const LINKS: usize = 20_000;
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(link("https://a.example/"))));
+    origin.gate.add_permits(LINKS);
+    let disk = open_sized(folder.path(), 32 << 20).await;
+    let clock = NodeClock::resume(None, 50, Instant::now());
+    let settings = Settings {
+        bytes_max: 64 << 20,
+        ..settings()
+    };
+    let shared = Arc::clone(&origin) as Arc<dyn LoadLink>;
+    let cache = LinkCache::new(settings, tiers(clock, Arc::clone(&disk)), shared, Handle::current());
+    // A write that takes its time, as while the disk is busy.
+    let write = disk.hold_up();
+    let loads: Vec<_> = (0..LINKS)
+        .map(|number| {
+            let cache = cache.clone();
+            tokio::spawn(async move { loaded(&cache, &format!("/{number}")).await.is_some() })
+        })
+        .collect();
+    for load in loads {
+        assert!(load.await.expect("join"), "visitors notice nothing");
+    }
+    drop(write);
+    disk.flush().expect("flush");
+    assert!(disk.counts().dropped > 0, "more than the queue takes");
+    tokio::task::spawn_blocking({
+        let cache = cache.clone();
+        move || cache.keep_what_was_lost()
+    })
+    .await
+    .expect("join");
+    disk.flush().expect("flush");
+    for number in 0..LINKS {
+        let path = format!("/{number}");
+        let key = KeyRef {
+            site: SITE,
+            path: &path,
+        };
+        let found = disk.read(key).unwrap_or_else(|| panic!("{path} is not on disk"));
+        assert!((50..100).contains(&found.loaded_s), "{path}: {}", found.loaded_s);
+    }
 }
 
 #[tokio::test]
