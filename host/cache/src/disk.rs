@@ -177,9 +177,14 @@ impl Disk {
         Arc::clone(&self.store.epochs)
     }
 
-    /// Keeps the epochs as they are now, for good once this returns.
-    pub(crate) fn keep_epochs(&self) -> io::Result<()> {
-        self.store.keep_epochs()
+    /// Begins an epoch: what is put from now on belongs to it. For good once a [`Disk::flush`] has returned.
+    pub(crate) fn begin_epoch(&self) {
+        self.store.change_epochs(Epochs::begin);
+    }
+
+    /// Lets nothing count any more that is of an earlier epoch. For good as the beginning is.
+    pub(crate) fn end_earlier_epochs(&self) {
+        self.store.change_epochs(Epochs::end_earlier);
     }
 
     /// Whether the files were there before this process.

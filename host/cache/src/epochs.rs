@@ -29,8 +29,8 @@ impl Epochs {
     }
 
     /// Begins an epoch.
-    pub(crate) fn begin(&self) -> u32 {
-        self.current.fetch_add(1, Ordering::SeqCst) + 1
+    pub(crate) fn begin(&self) {
+        self.current.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Lets nothing count any more that is of an earlier epoch.

@@ -42,6 +42,8 @@ pub(super) enum Step {
     Key(Key, Op, u64),
     /// Everything that came in before it has been written: tells so.
     Barrier(SyncSender<io::Result<()>>),
+    /// The epochs are others, and are to be kept before anything else is written.
+    Epochs,
 }
 
 enum Queued {
@@ -100,6 +102,16 @@ impl Pending {
 
     pub(super) fn barrier(&mut self, done: SyncSender<io::Result<()>>) {
         self.queue.push_back(Queued::Barrier(done));
+    }
+
+    /// Lets nobody wait any longer: what was to be written cannot be.
+    pub(super) fn refuse_barriers(&mut self, error: &io::Error) {
+        self.queue.retain(|queued| {
+            let Queued::Barrier(done) = queued else { return true };
+            // Who asked may have gone.
+            let _ = done.send(Err(io::Error::new(error.kind(), error.to_string())));
+            false
+        });
     }
 
     /// Forgets every key. Barriers stay.

@@ -131,6 +131,15 @@ impl Store {
         self.wake.notify_one();
     }
 
+    /// Changes the epochs. Nothing that comes in afterwards is written before they are kept.
+    pub(super) fn change_epochs(&self, change: impl FnOnce(&Epochs)) {
+        let pending = self.pending();
+        change(&self.epochs);
+        self.has_new_epochs.store(true, Ordering::SeqCst);
+        drop(pending);
+        self.wake.notify_one();
+    }
+
     /// Keeps the epochs as they are now.
     pub(super) fn keep_epochs(&self) -> io::Result<()> {
         self.usual.write_epochs(self.epochs.current(), self.epochs.floor())

@@ -158,11 +158,11 @@ fn what_is_of_an_earlier_epoch_than_the_floor_does_not_count_any_more() {
     let disk = open(folder.path());
     put(&disk, &key(1), 1, 10);
     disk.flush().expect("flush");
-    disk.epochs().begin();
+    disk.begin_epoch();
     put(&disk, &key(2), 2, 10);
     assert_eq!(version(&disk, &key(1)), Some(1), "not yet");
-    disk.epochs().end_earlier();
-    disk.keep_epochs().expect("keep");
+    disk.end_earlier_epochs();
+    disk.flush().expect("flush");
     let found = |disk: &Disk| (version(disk, &key(1)), version(disk, &key(2)));
     assert_eq!(found(&disk), (None, Some(2)));
     drop(disk);

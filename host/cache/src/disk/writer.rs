@@ -55,11 +55,16 @@ impl Store {
     pub(super) fn write_queued(&self) {
         let mut trouble = Trouble::default();
         while let Some(step) = self.next_step() {
-            self.catch_up_epochs(&mut trouble);
             match step {
                 Step::Barrier(done) => {
                     // Who asked may have gone; the next one asks again.
                     let _ = done.send(self.check_removed());
+                }
+                Step::Epochs => {
+                    if let Err(error) = self.keep_epochs() {
+                        trouble.happened(&error);
+                        self.wait_to_keep_epochs(&error);
+                    }
                 }
                 Step::Key(key, op, word) => {
                     let written = self.write_or_remove(&key, op, &mut trouble);
@@ -79,6 +84,10 @@ impl Store {
     fn next_step(&self) -> Option<Step> {
         let mut pending = self.pending();
         loop {
+            // Nothing of a new epoch may be on the disk before the disk knows the epoch.
+            if self.has_new_epochs.swap(false, Ordering::SeqCst) {
+                return Some(Step::Epochs);
+            }
             match pending.next() {
                 Some(step) => return Some(step),
                 None if pending.is_closed => return None,
@@ -87,18 +96,18 @@ impl Store {
         }
     }
 
-    /// Nothing of a new epoch may be on the disk before the disk knows the epoch.
-    fn catch_up_epochs(&self, trouble: &mut Trouble) {
-        while self.has_new_epochs.swap(false, Ordering::SeqCst) {
-            if let Err(error) = self.keep_epochs() {
-                trouble.happened(&error);
-                if self.pending().is_closed {
-                    return;
-                }
-                self.has_new_epochs.store(true, Ordering::SeqCst);
-                thread::sleep(REST);
-            }
+    /// Nobody's place in the feed is kept before the epochs are, and at the end nothing more is.
+    fn wait_to_keep_epochs(&self, error: &io::Error) {
+        let mut pending = self.pending();
+        pending.refuse_barriers(error);
+        if pending.is_closed {
+            pending.clear();
+            return;
         }
+        self.has_new_epochs.store(true, Ordering::SeqCst);
+        drop(pending);
+        self.counters.errors.add(1);
+        thread::sleep(REST);
     }
 
     /// Whether nothing older than `op` is left on the disk.

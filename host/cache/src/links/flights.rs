@@ -92,7 +92,10 @@ impl LinkCache {
         let mut reading = pin!(self.ask_slow_disk(&key));
         if flight.why == (Why::Missing { asks_disk: true }) {
             match tokio::time::timeout(DISK_WAIT_MAX, reading.as_mut()).await {
-                Ok(Some(held)) => return guard.land_from_disk(held),
+                Ok(Some(held)) => match guard.land_from_disk(held) {
+                    Some(back) => guard = back,
+                    None => return,
+                },
                 Ok(None) => {}
                 Err(_) => guard.may_be_on_disk = true,
             }
@@ -110,13 +113,16 @@ impl LinkCache {
         let loaded = loaded.unwrap_or(Err(LoadError::TimedOut {
             timeout_ms: load_timeout.as_millis(),
         }));
-        // Nobody further away has it either: then a slow disk is worth waiting for.
+        // Nobody further away has it either: then a slow disk is worth waiting for, if anybody waits.
         if loaded.is_err()
             && guard.may_be_on_disk
-            && flight.why != Why::Refresh
+            && flight.result.receiver_count() > 0
             && let Ok(Some(held)) = tokio::time::timeout(load_timeout, reading).await
         {
-            return guard.land_from_disk(held);
+            match guard.land_from_disk(held) {
+                Some(back) => guard = back,
+                None => return,
+            }
         }
         if let (Some(seen), Ok(Some(link)), Some(pop)) = (seen, &loaded, &self.shared.pop) {
             pop.put(key.view(), link, seen, self.shared.lifetime(key.view(), true).fresh);
@@ -216,22 +222,29 @@ impl Boarded<'_> {
         self.flight.result.send_replace(Some(landed));
     }
 
-    fn land_from_disk(self, held: Held) {
+    /// What the disk had has come. Gives itself back when that does not count any more.
+    fn land_from_disk(self, held: Held) -> Option<Self> {
         let shared = &self.cache.shared;
         let held = Arc::new(held);
         let is_stale = held.fresh_until <= Instant::now();
         let flights = shared.flights.lock();
-        if self.is_current(flights.get(self.key)) && held.epoch >= shared.epochs.floor() {
+        if held.epoch < shared.epochs.floor() {
+            drop(flights);
+            return Some(self);
+        }
+        if self.is_current(flights.get(self.key)) {
             shared.memory.insert(self.key.clone(), Arc::clone(&held));
         }
-        drop(flights);
+        // Still under the lock: nobody joins between the look at the epoch and the result.
         self.flight.result.send_replace(Some(Ok(Arc::clone(&held))));
+        drop(flights);
         let cache = self.cache.clone();
         let key = self.key.clone();
         drop(self);
         if is_stale {
             cache.refresh(key, &held, Instant::now());
         }
+        None
     }
 
     fn is_current(&self, current: Option<&Arc<Flight>>) -> bool {

@@ -22,8 +22,15 @@ impl LinkCache {
     /// # Errors
     /// When the disk cannot keep the epoch.
     pub fn begin_resync(&self) -> io::Result<()> {
-        self.shared.epochs.begin();
-        self.keep_epochs()
+        let mut flights = self.shared.flights.lock();
+        match &self.shared.disk {
+            Some(disk) => disk.begin_epoch(),
+            None => self.shared.epochs.begin(),
+        }
+        // What is loaded by now may be older than what is confirmed next, and is not kept in place of that.
+        flights.clear();
+        drop(flights);
+        self.flush()
     }
 
     /// The origin has this link: what is held for it is that from now on. Nothing is held that was not.
@@ -74,17 +81,20 @@ impl LinkCache {
     pub fn end_resync(&self) -> io::Result<()> {
         let shared = &self.shared;
         let flights = shared.flights.lock();
-        shared.epochs.end_earlier();
+        match &shared.disk {
+            Some(disk) => disk.end_earlier_epochs(),
+            None => shared.epochs.end_earlier(),
+        }
         for generation in &shared.generations {
             generation.fetch_add(1, Ordering::SeqCst);
         }
         let floor = shared.epochs.floor();
         shared.memory.retain(|_, held| held.epoch >= floor);
         drop(flights);
-        self.keep_epochs()
+        self.flush()
     }
 
-    fn keep_epochs(&self) -> io::Result<()> {
-        self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.keep_epochs())
+    fn flush(&self) -> io::Result<()> {
+        self.shared.disk.as_ref().map_or(Ok(()), |disk| disk.flush())
     }
 }

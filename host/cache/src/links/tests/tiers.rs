@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::runtime::Handle;
-use wayside_decide::site::SiteId;
+use wayside_decide::{link::Link, site::SiteId, target::Target};
 
 use super::{LinkCache, Loader, Lookup, SITE, Settings, Tiers, held_target, link};
 use crate::{
@@ -180,15 +180,19 @@ async fn a_dead_origin_is_asked_once_a_while_however_many_links_are_stale() {
     assert!(asked <= 70, "{asked} loads for 500 stale links");
 }
 
+/// So large that it can never be read from disk without waiting.
+fn large_link() -> Link {
+    let mut large = link("https://large.example/");
+    large.fallback = Target::parse(&format!("https://b.example/{}", "x".repeat(4_000))).ok();
+    large
+}
+
 #[tokio::test]
 async fn a_slow_disk_is_waited_for_when_nobody_else_has_the_link() {
     let folder = tempfile::tempdir().expect("folder");
     let origin = loader(Ok(Some(link("https://a.example/"))));
     let (cache, disk) = start(folder.path(), &origin, None, 0).await;
-    // So large that it can never be read without waiting.
-    let mut large = link("https://large.example/");
-    large.fallback = wayside_decide::target::Target::parse(&format!("https://b.example/{}", "x".repeat(4_000))).ok();
-    answer(&origin, Ok(Some(large)));
+    answer(&origin, Ok(Some(large_link())));
     assert!(loaded(&cache, "/large").await.is_some());
     disk.flush().expect("flush");
     drop((cache, disk));
@@ -345,6 +349,86 @@ async fn a_resync_serves_on_confirms_what_is_there_and_drops_the_rest() {
     for path in ["/gone", "/disk-gone", "/never-held"] {
         assert_eq!(loaded(&cache, path).await, None, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_load_that_began_before_a_resync_neither_displaces_nor_outlives_what_it_found() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(link("https://old.example/"))));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    assert!(loaded(&cache, "/kept").await.is_some());
+    disk.flush().expect("flush");
+    // The origin answers, and its answers take their time: to a refresh, and to whoever misses.
+    let gate = origin.gate.acquire_many(999).await.expect("permits");
+    let stale = Instant::now() + Duration::from_secs(200);
+    assert!(held_target(cache.look_up(SITE, "/kept", stale)).is_some());
+    let first = tokio::spawn({
+        let cache = cache.clone();
+        async move { loaded(&cache, "/gone").await }
+    });
+    while origin.loads.load(Ordering::SeqCst) < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    cache.begin_resync().expect("begin");
+    cache.confirm(SITE, "/kept", &link("https://new.example/"), Instant::now());
+    answer(&origin, Ok(None));
+    drop(gate);
+    assert_eq!(first.await.expect("join").as_deref(), Some("https://old.example/"));
+    cache.end_resync().expect("end");
+    assert_eq!(loaded(&cache, "/gone").await, None, "it is asked for anew");
+    answer(&origin, away());
+    let target = Some("https://new.example/".to_owned());
+    assert_eq!(held_target(cache.look_up(SITE, "/kept", Instant::now())), target);
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    let (cache, _disk) = start(folder.path(), &origin, None, 0).await;
+    assert_eq!(loaded(&cache, "/kept").await, target);
+}
+
+#[tokio::test]
+async fn what_was_read_from_disk_just_before_a_resync_ended_is_not_served_after_it() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(large_link())));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    assert!(loaded(&cache, "/large").await.is_some());
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    answer(&origin, Ok(None));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    cache.begin_resync().expect("begin");
+    let waiting = tokio::spawn({
+        let cache = cache.clone();
+        async move { loaded(&cache, "/large").await }
+    });
+    while disk.counts().hits == 0 {
+        // What it reads comes to this thread only when this test waits.
+        tokio::task::yield_now().await;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    cache.end_resync().expect("end");
+    assert_eq!(waiting.await.expect("join"), None);
+}
+
+#[tokio::test]
+async fn who_joins_a_refresh_that_fails_gets_what_a_slow_disk_has() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(large_link())));
+    let (cache, disk) = start(folder.path(), &origin, None, 0).await;
+    assert!(loaded(&cache, "/large").await.is_some());
+    disk.flush().expect("flush");
+    answer(&origin, away());
+    let gate = origin.gate.acquire_many(999).await.expect("permits");
+    let stale = Instant::now() + Duration::from_secs(200);
+    assert!(held_target(cache.look_up(SITE, "/large", stale)).is_some());
+    // Others came, and memory gave it up.
+    cache.shared.memory.clear();
+    let joined = tokio::spawn({
+        let cache = cache.clone();
+        async move { loaded(&cache, "/large").await }
+    });
+    tokio::task::yield_now().await;
+    drop(gate);
+    assert_eq!(joined.await.expect("join").as_deref(), Some("https://large.example/"));
 }
 
 /// An origin whose links change all the time: a link's target says its version.
