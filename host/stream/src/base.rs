@@ -68,13 +68,13 @@ impl BaseUrl {
     /// # Errors
     /// [`Invalid`] when that leads out of the folder, or is no URL.
     pub fn join(&self, relative: &str) -> Result<Target, Invalid> {
-        let outside = || Invalid::text("path below a target", relative, format!("one that stays below {self}"));
-        // A leading slash or a scheme would leave the folder; dots are resolved by the parser, and looked at after it.
-        let joined = Target::parse_at_edge(&format!("{self}{}", relative.trim_start_matches('/')))?;
+        // Dots are resolved by the parser, and looked at after it. A second slash is a part of the path like any other.
+        let joined = Target::parse_at_edge(&format!("{self}{relative}"))?;
         if joined.as_str().starts_with(self.as_str()) {
             Ok(joined)
         } else {
-            Err(outside())
+            let expected = format!("one that stays below {self}");
+            Err(Invalid::text("path below a target", relative, expected))
         }
     }
 }
@@ -127,7 +127,7 @@ mod tests {
         );
         assert_eq!(
             base.join("//evil.example/a").expect("below").as_str(),
-            "https://cdn.example.com/live/evil.example/a"
+            "https://cdn.example.com/live///evil.example/a"
         );
         for out in ["../a", "a/../../b", "%2e%2e/a", "\\..\\..\\a"] {
             base.join(out).expect_err(out);

@@ -5,5 +5,8 @@
 //! arguments give the same answer. It must not know HTTP, stores, serialisation formats or configuration.
 
 pub mod base;
+pub mod hls;
+pub mod pathway;
 pub mod select;
 pub mod sign;
+pub mod splice;

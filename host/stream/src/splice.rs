@@ -1,0 +1,157 @@
+//! Changing a few places of a text and nothing else.
+//!
+//! In: bytes and changes at their places. Out: the bytes with the changes, everything between them as it was. It must not
+//! know what the text means.
+
+use std::ops::Range;
+
+use crate::sign;
+
+/// Largest playlist that is read, in bytes.
+pub const PLAYLIST_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Largest playlist that is written, in bytes: each pathway adds its copies.
+pub const SPLICED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Why a playlist was not spliced.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It is too large.
+    #[error("playlist: found {found} bytes, expected {most} at most")]
+    Size {
+        /// How large.
+        found: usize,
+        /// How large it may be.
+        most: usize,
+    },
+    /// With what is spliced in it would be too large.
+    #[error("spliced playlist: found more than {most} bytes, expected {most} at most")]
+    Spliced {
+        /// How large it may be.
+        most: usize,
+    },
+    /// It is broken, or has what cannot be steered.
+    #[error("line {line}: found {found}, expected {expected}")]
+    Line {
+        /// Where, from 1.
+        line: usize,
+        /// What stands there, shortened.
+        found: String,
+        /// What should.
+        expected: String,
+    },
+    /// A URL could not be signed.
+    #[error("line {line}: {error}")]
+    Sign {
+        /// Where, from 1.
+        line: usize,
+        /// Why.
+        error: sign::Error,
+    },
+    /// The pathways to be spliced in are none, or two of one name.
+    #[error("pathways: found {found}, expected one or more, each with a name of its own")]
+    Pathways {
+        /// What they are.
+        found: String,
+    },
+}
+
+impl Error {
+    /// Something wrong in a line.
+    pub(crate) fn line(line: usize, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self::Line {
+            line,
+            found: found.into(),
+            expected: expected.into(),
+        }
+    }
+}
+
+/// Changes to a text.
+#[derive(Debug)]
+pub(crate) struct Edits<'a> {
+    text: &'a [u8],
+    edits: Vec<(Range<usize>, String)>,
+    added: usize,
+}
+
+impl<'a> Edits<'a> {
+    /// No changes yet.
+    ///
+    /// # Errors
+    /// [`Error::Size`] when the text is too large to be read.
+    pub(crate) fn new(text: &'a [u8]) -> Result<Self, Error> {
+        if text.len() > PLAYLIST_BYTES_MAX {
+            return Err(Error::Size {
+                found: text.len(),
+                most: PLAYLIST_BYTES_MAX,
+            });
+        }
+        Ok(Self {
+            text,
+            edits: Vec::new(),
+            added: 0,
+        })
+    }
+
+    /// Puts `with` in place of `range`. Ranges do not overlap; those that begin at one place are kept in the order in
+    /// which they came.
+    ///
+    /// # Errors
+    /// [`Error::Spliced`] when that would be too large.
+    pub(crate) fn replace(&mut self, range: Range<usize>, with: String) -> Result<(), Error> {
+        self.added += with.len();
+        if self.text.len() + self.added > SPLICED_BYTES_MAX {
+            let most = SPLICED_BYTES_MAX;
+            return Err(Error::Spliced { most });
+        }
+        self.edits.push((range, with));
+        Ok(())
+    }
+
+    /// Puts `what` at a place.
+    ///
+    /// # Errors
+    /// As [`Edits::replace`].
+    pub(crate) fn insert(&mut self, at: usize, what: String) -> Result<(), Error> {
+        self.replace(at..at, what)
+    }
+
+    /// The text with its changes.
+    pub(crate) fn apply(mut self) -> Vec<u8> {
+        self.edits.sort_by_key(|(range, _)| range.start);
+        let mut spliced = Vec::with_capacity(self.text.len() + self.added);
+        let mut done = 0;
+        for (range, with) in &self.edits {
+            // What overlaps was a mistake of ours; what is done is not written twice for it.
+            spliced.extend_from_slice(self.text.get(done..range.start).unwrap_or_default());
+            spliced.extend_from_slice(with.as_bytes());
+            done = done.max(range.end);
+        }
+        spliced.extend_from_slice(self.text.get(done..).unwrap_or_default());
+        spliced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Edits, Error, PLAYLIST_BYTES_MAX};
+
+    #[test]
+    fn what_is_not_changed_stays_as_it_was() {
+        let mut edits = Edits::new(b"one two\xff three").expect("short");
+        edits.replace(4..7, "2".to_owned()).expect("short");
+        edits.insert(0, "<".to_owned()).expect("short");
+        edits.insert(14, ">".to_owned()).expect("short");
+        assert_eq!(edits.apply(), b"<one 2\xff three>");
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let large = vec![b'x'; PLAYLIST_BYTES_MAX + 1];
+        let text = Edits::new(&large).expect_err("too large").to_string();
+        assert_eq!(text, "playlist: found 10485761 bytes, expected 10485760 at most");
+        let mut edits = Edits::new(&large[1..]).expect("just not too large");
+        let refused = (0..30).find_map(|_| edits.insert(0, "y".repeat(1024 * 1024)).err());
+        assert_eq!(refused, Some(Error::Spliced { most: 32 * 1024 * 1024 }));
+    }
+}
