@@ -5,7 +5,7 @@
 //! replays a whole outage. It must not know what a target is or how it is asked.
 //!
 //! Balancers: [`round_robin`], [`smooth_weighted`], [`least_connections`], [`peak_ewma`], [`consistent_hash`],
-//! [`nearest`], [`adaptive`]. State machines: [`breaker`], [`budget`], [`hedge`], [`failback`], [`mod@panic`].
+//! [`nearest`], [`adaptive`]. State machines: [`breaker`], [`budget`], [`hedge`], [`failback`], [`mod@panic`], [`level`].
 //! [`fleet`] puts the latter together for origins in regions.
 
 pub mod adaptive;
@@ -17,6 +17,7 @@ pub mod fleet;
 pub mod hedge;
 pub mod latency;
 pub mod least_connections;
+pub mod level;
 pub mod moment;
 pub mod nearest;
 pub mod panic;
