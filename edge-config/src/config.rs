@@ -39,6 +39,8 @@ pub struct Config {
     pub cache: Cache,
     /// Redis, which the nodes of a PoP share. Never needed.
     pub shared_cache: SharedCache,
+    /// What an edge leaves undone when it has too much to do.
+    pub degradation: Degradation,
     /// What the process says on standard error.
     pub log: Log,
 }
@@ -162,6 +164,8 @@ pub struct Policy {
     pub deadline_ms: Within<1, 1_000>,
     /// Threads that run policies; 0 chooses by the number of cores.
     pub workers: Within<0, 256>,
+    /// Runs of all tenants together that may wait for a thread, of which 64 may be one tenant's.
+    pub queue_max: Within<1, 65_536>,
 }
 
 /// `[cache]`
@@ -181,6 +185,8 @@ pub struct Cache {
     pub stale_s: Within<0, { 30 * DAY_S }>,
     /// How long a request waits for the origin when its link is not in memory, in milliseconds.
     pub load_timeout_ms: Within<1, 60_000>,
+    /// Links that may be on their way from the origin at the same time; who asks for another meanwhile gets 503.
+    pub loads_max: Within<1, 1_000_000>,
 }
 
 /// `[shared_cache]`
@@ -199,6 +205,54 @@ pub struct SharedCache {
     pub password_file: Option<FilePath>,
     /// How long an answer is waited for before the link is loaded elsewhere, in milliseconds.
     pub timeout_ms: Within<1, 1_000>,
+}
+
+/// `[degradation]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Degradation {
+    /// The level at which the node stays whatever happens, for drills. Without it, how the node is decides.
+    pub pinned: Option<Level>,
+    /// The level beyond which the node does not go by itself.
+    pub worst: Level,
+    /// Memory that the process may take, in MiB; 0 stands for its cgroup's limit, or else the machine's memory.
+    pub memory_mib: Within<0, 16_777_216>,
+    /// From which share of it on the node is `reduced`, in percent.
+    pub memory_reduced_percent: Within<1, 100>,
+    /// From which share on it is `core-only`.
+    pub memory_core_only_percent: Within<1, 100>,
+    /// From which share on it is `emergency`.
+    pub memory_emergency_percent: Within<1, 100>,
+    /// How late the threads that serve visitors must be, all the time, for the node to be `reduced`, in milliseconds.
+    pub latency_reduced_ms: Within<1, 600_000>,
+    /// How late for it to be `core-only`.
+    pub latency_core_only_ms: Within<1, 600_000>,
+    /// How late for it to be `emergency`.
+    pub latency_emergency_ms: Within<1, 600_000>,
+    /// From which share of `policy.queue_max` on the node is `reduced`, in percent.
+    pub policy_queue_reduced_percent: Within<1, 100>,
+    /// From which share on it is `core-only`.
+    pub policy_queue_core_only_percent: Within<1, 100>,
+    /// From which share of `cache.loads_max` on the node is `reduced`, in percent.
+    pub loads_reduced_percent: Within<1, 100>,
+    /// How long a signal must be that bad before the node follows it, in milliseconds.
+    pub confirm_ms: Within<0, 60_000>,
+    /// How long all signals must be well under a level's thresholds before the node goes one level back, in seconds.
+    pub recover_s: Within<1, 3_600>,
+}
+
+/// How much a node leaves undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Nothing.
+    Full,
+    /// What only saves time later.
+    Reduced,
+    /// What needs a run of a policy or an origin.
+    CoreOnly,
+    /// Everything but what memory answers.
+    Emergency,
 }
 
 /// `[log]`
@@ -362,6 +416,7 @@ impl Default for Policy {
         Self {
             deadline_ms: Within::of::<10>(),
             workers: Within::of::<0>(),
+            queue_max: Within::of::<4_096>(),
         }
     }
 }
@@ -375,6 +430,7 @@ impl Default for Cache {
             negative_ttl_s: Within::of::<5>(),
             stale_s: Within::of::<DAY_S>(),
             load_timeout_ms: Within::of::<5_000>(),
+            loads_max: Within::of::<4_096>(),
         }
     }
 }
@@ -388,6 +444,27 @@ impl Default for SharedCache {
             password: None,
             password_file: None,
             timeout_ms: Within::of::<5>(),
+        }
+    }
+}
+
+impl Default for Degradation {
+    fn default() -> Self {
+        Self {
+            pinned: None,
+            worst: Level::Emergency,
+            memory_mib: Within::of::<0>(),
+            memory_reduced_percent: Within::of::<85>(),
+            memory_core_only_percent: Within::of::<95>(),
+            memory_emergency_percent: Within::of::<98>(),
+            latency_reduced_ms: Within::of::<100>(),
+            latency_core_only_ms: Within::of::<500>(),
+            latency_emergency_ms: Within::of::<2_000>(),
+            policy_queue_reduced_percent: Within::of::<50>(),
+            policy_queue_core_only_percent: Within::of::<90>(),
+            loads_reduced_percent: Within::of::<50>(),
+            confirm_ms: Within::of::<1_000>(),
+            recover_s: Within::of::<10>(),
         }
     }
 }

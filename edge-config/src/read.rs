@@ -97,6 +97,7 @@ impl Config {
                 other: "origin.key_file",
             });
         }
+        self.degradation.check()?;
         regions::check(&self.upstream)
     }
 }
@@ -133,6 +134,7 @@ fn try_out(section: &str, key: &str, value: Value) -> Result<(), String> {
         .map_err(|error| error.message().to_owned())
 }
 
+mod degradation;
 mod regions;
 
 #[cfg(test)]

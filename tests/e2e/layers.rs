@@ -7,6 +7,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     (
         "wayside",
         &[
+            "balance",
             "cache",
             "decide",
             "edge",
@@ -19,7 +20,15 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ),
     (
         "wayside-edge",
-        &["cache", "decide", "edge-config", "policy", "serve", "upstream"],
+        &[
+            "balance",
+            "cache",
+            "decide",
+            "edge-config",
+            "policy",
+            "serve",
+            "upstream",
+        ],
     ),
     (
         "wayside-origin",

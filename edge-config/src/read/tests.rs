@@ -1,6 +1,10 @@
 use serde_json::Value;
 
-use crate::{config::Config, error::ConfigError, read::parse};
+use crate::{
+    config::{Config, Level},
+    error::ConfigError,
+    read::parse,
+};
 
 const EXAMPLE: &str = include_str!("../../examples/wayside.toml");
 
@@ -74,7 +78,7 @@ fn a_typo_is_named_with_its_place_and_what_was_meant() {
     refuses(
         "[egde]\n",
         "w.toml:1:2: unknown field `egde`, expected one of `edge`, `admin`, `origin`, `upstream`, `geo`, `policy`, \
-         `cache`, `shared_cache`, `log` (did you mean `edge`?)",
+         `cache`, `shared_cache`, `degradation`, `log` (did you mean `edge`?)",
     );
     refuses(
         "[log]\nformat = \"jsn\"",
@@ -273,6 +277,24 @@ fn origins_are_named_one_way_and_each_once() {
         error.to_string().starts_with("w.toml:2:1: missing field `origins`"),
         "{error}"
     );
+}
+
+#[test]
+fn a_worse_level_is_not_reached_before_a_better_one() {
+    refuses(
+        "[degradation]\nmemory_core_only_percent = 80\n",
+        "degradation.memory_core_only_percent: 80, expected no less than memory_reduced_percent, which is 85",
+    );
+    refuses(
+        "[degradation]\nlatency_emergency_ms = 499\n",
+        "degradation.latency_emergency_ms: 499, expected no less than latency_core_only_ms, which is 500",
+    );
+    refuses(
+        "[degradation]\npolicy_queue_reduced_percent = 91\n",
+        "degradation.policy_queue_core_only_percent: 90, expected no less than policy_queue_reduced_percent, which is 91",
+    );
+    let pinned = with(&[("WAYSIDE__DEGRADATION__PINNED", "core-only")]).expect("configuration");
+    assert_eq!(pinned.degradation.pinned, Some(Level::CoreOnly));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use std::{
 use foldhash::fast::RandomState;
 use quick_cache::sync::Cache;
 use tokio::{runtime::Handle, sync::Semaphore};
+use wayside_balance::level::{AtomicLevel, Level};
 use wayside_decide::{link::Link, site::SiteId};
 
 use self::{
@@ -72,6 +73,8 @@ pub struct Settings {
     pub stale_max: Duration,
     /// How long a look-up waits for the loader.
     pub load_timeout: Duration,
+    /// Loads that may be under way at the same time.
+    pub loads_max: usize,
 }
 
 /// What is asked before the loader.
@@ -126,6 +129,8 @@ struct Shared {
     jitter: RandomState,
     started: Instant,
     refreshes: AtomicUsize,
+    /// What is left undone.
+    level: AtomicLevel,
     /// No refresh at all before this, in milliseconds since the cache was made.
     refreshes_after_ms: AtomicU64,
 }
@@ -194,6 +199,7 @@ impl LinkCache {
             jitter: RandomState::default(),
             started: Instant::now(),
             refreshes: AtomicUsize::new(0),
+            level: AtomicLevel::default(),
             refreshes_after_ms: AtomicU64::new(0),
         };
         Self {
@@ -222,9 +228,12 @@ impl LinkCache {
     /// ask for one key at the same time share one load.
     ///
     /// # Errors
-    /// [`LoadError`] when the loader failed or took too long.
+    /// [`LoadError`] when the loader failed, took too long, or is not asked now.
     pub async fn load(&self, site: SiteId, path: &str) -> Result<Arc<Held>, LoadError> {
         let key = KeyRef { site, path };
+        if self.shared.level.get() == Level::Emergency {
+            return Err(LoadError::Shed);
+        }
         let why = match self.ask_disk_now(key, Instant::now()) {
             Ok(held) => return Ok(held),
             Err(why) => why,
@@ -235,6 +244,19 @@ impl LinkCache {
             .await
             .map_err(|_| LoadError::Aborted)?;
         landed.clone().unwrap_or(Err(LoadError::Aborted))
+    }
+
+    /// Leaves undone what `level` leaves undone: from [`Level::Reduced`] on nothing is renewed ahead of its time, from
+    /// [`Level::CoreOnly`] on nothing is loaded, and at [`Level::Emergency`] memory alone is asked. Invalidations are
+    /// never left undone.
+    pub fn set_level(&self, level: Level) {
+        self.shared.level.set(level);
+    }
+
+    /// Loads under way, and how many may be.
+    #[must_use]
+    pub fn loads(&self) -> (usize, usize) {
+        (self.shared.flights.lock().len(), self.shared.settings.loads_max)
     }
 
     /// The node has been told of every change up to `seen`, and has forgotten what changed.
@@ -339,6 +361,9 @@ impl LinkCache {
     /// Starts a refresh of `held` behind the request, unless it or all of them are to rest.
     fn refresh(&self, key: Key, held: &Held, now: Instant) {
         let shared = &self.shared;
+        if shared.level.get() >= Level::CoreOnly {
+            return;
+        }
         let now_ms = shared.since_start_ms(now);
         if now_ms < held.refresh_after_ms.load(Ordering::Relaxed)
             || now_ms < shared.refreshes_after_ms.load(Ordering::Relaxed)

@@ -40,6 +40,15 @@ pub enum LoadError {
         /// How long the cache waited, in milliseconds.
         timeout_ms: u128,
     },
+    /// The node leaves loads undone now; see [`crate::links::LinkCache::set_level`].
+    #[error("load the link: the node loads nothing now")]
+    Shed,
+    /// As many loads are under way as may be.
+    #[error("load the link: {max} loads are under way, and no more may be")]
+    TooMany {
+        /// How many may be.
+        max: usize,
+    },
     /// The task that loaded it ended without a result.
     #[error("load the link: the loading task ended early")]
     Aborted,

@@ -26,11 +26,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use tokio::sync::{Semaphore, broadcast::error::RecvError};
+use wayside_balance::level::Level;
 use wayside_cache::links::Size;
 use wayside_decide::limits::COMPONENT_BYTES_MAX;
 use wayside_upstream::origins::{Origins, shown::Shown};
 
 use crate::{
+    degradation::shown::Shown as DegradationShown,
     explain::{self, Which},
     follow::Follower,
     guests::Guests,
@@ -73,6 +75,7 @@ struct Status {
     resyncing: bool,
     directory_cursor: Option<u64>,
     geography: bool,
+    degradation: DegradationShown,
     upstream: Shown,
 }
 
@@ -155,6 +158,7 @@ async fn status(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
         resyncing: admin.follower.place().resync.is_some(),
         directory_cursor: directory.cursor,
         geography: edge.geo.load().is_present(),
+        degradation: edge.degradation.shown(),
         upstream: admin.origins.shown(),
     })
 }
@@ -277,6 +281,12 @@ async fn plan_one(
         Ok(component) => component,
         Err(rejection) => return refuse(rejection.status(), rejection.body_text()),
     };
+    if admin.edge.degradation.level() >= Level::CoreOnly {
+        return refuse(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the node runs no policies now; see `degradation` in its status".to_owned(),
+        );
+    }
     let Ok(_turn) = admin.planning.try_acquire() else {
         return refuse(
             StatusCode::CONFLICT,

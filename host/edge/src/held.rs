@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::runtime::Handle;
+use wayside_balance::level::Level;
 use wayside_cache::{
     clock::NodeClock,
     disk::{self, Disk},
@@ -24,6 +25,10 @@ use crate::{
 
 /// Links taken into memory between two pauses of warming.
 const WARM_AT_ONCE: usize = 256;
+/// How long such a pause is.
+const WARM_REST: Duration = Duration::from_millis(1);
+/// How long warming waits before it looks again whether the node leaves something undone.
+const WARM_REST_UNTIL_WELL: Duration = Duration::from_secs(1);
 
 /// What a node finds on its disk when it starts.
 pub(crate) struct Held {
@@ -97,21 +102,30 @@ impl Held {
     }
 }
 
-/// Takes the links that were popular before the restart into memory, behind the requests.
+/// Takes the links that were popular before the restart into memory, behind the requests, and only while the node leaves
+/// nothing undone.
 pub(crate) async fn warm(checkpoint: Arc<Checkpoint>) {
-    let warmed = tokio::task::spawn_blocking(move || {
-        let popular = checkpoint.snapshot.popular();
-        for links in popular.chunks(WARM_AT_ONCE) {
-            let now = Instant::now();
-            if !links.iter().all(|link| checkpoint.edge.links.warm(link, now)) {
-                break;
-            }
-            // Visitors first: they share the disk and the processor.
-            std::thread::sleep(Duration::from_millis(1));
+    let snapshot = checkpoint.snapshot.clone();
+    let Ok(mut popular) = tokio::task::spawn_blocking(move || snapshot.popular()).await else {
+        return;
+    };
+    let count = popular.len();
+    while !popular.is_empty() {
+        // Visitors first: they share the disk and the processor.
+        tokio::time::sleep(WARM_REST).await;
+        if checkpoint.edge.degradation.level() > Level::Full {
+            tokio::time::sleep(WARM_REST_UNTIL_WELL).await;
+            continue;
         }
-        popular.len()
-    });
-    if let Ok(links) = warmed.await {
-        tracing::debug!(links, "took popular links into memory");
+        let rest = popular.split_off(popular.len().min(WARM_AT_ONCE));
+        let (links, edge) = (std::mem::replace(&mut popular, rest), Arc::clone(&checkpoint.edge));
+        let has_room = tokio::task::spawn_blocking(move || {
+            let now = Instant::now();
+            links.iter().all(|link| edge.links.warm(link, now))
+        });
+        if !has_room.await.unwrap_or(false) {
+            break;
+        }
     }
+    tracing::debug!(links = count - popular.len(), "took popular links into memory");
 }

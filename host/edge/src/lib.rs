@@ -4,6 +4,7 @@
 //! is in `pipeline`, top to bottom. This crate must not know how settings are read, nor how the origin stores.
 
 pub mod causes;
+pub mod degradation;
 pub mod facts;
 pub mod files;
 pub mod geo;

@@ -19,7 +19,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::pipeline::Edge;
+use crate::{degradation::pulse, pipeline::Edge};
 
 mod buffers;
 mod foreign;
@@ -135,7 +135,11 @@ fn run_thread(edge: Arc<Edge>, socket: std::net::TcpListener, draining: watch::R
             return;
         }
     };
-    runtime.block_on(accept(Rc::new(Worker::new(edge)), socket, draining));
+    let pulse = edge.degradation.pulse();
+    runtime.block_on(async {
+        tokio::task::spawn_local(pulse::beat(pulse));
+        accept(Rc::new(Worker::new(edge)), socket, draining).await;
+    });
 }
 
 async fn accept(worker: Rc<Worker>, socket: std::net::TcpListener, mut draining: watch::Receiver<bool>) {
@@ -180,6 +184,9 @@ async fn serve(worker: Rc<Worker>, registry: Rc<Registry>, mut stream: TcpStream
     // An IPv4 client of a dual-stack socket is an IPv4 client.
     let peer = peer.ip().to_canonical();
     let watch = registry.enter();
+    if worker.is_short_of_everything() {
+        watch.answer_one();
+    }
     let plain = guard::until_doomed(http1::serve(&worker, &watch, &mut stream, peer), &watch).await;
     if let Some(Ok(http1::Left::Rest(first))) = plain {
         foreign::serve(worker, &watch, stream, first, peer).await;

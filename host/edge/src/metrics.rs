@@ -25,7 +25,12 @@ use wayside_upstream::origins::Origins;
 
 use wayside_cache::counts::Counts;
 
-use crate::{account::Accounts, refusal::Refusal, upstream_metrics::UpstreamMetrics};
+use crate::{
+    account::Accounts,
+    degradation::{Degradation, metrics::DegradationMetrics},
+    refusal::Refusal,
+    upstream_metrics::UpstreamMetrics,
+};
 
 mod tiers;
 
@@ -138,8 +143,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of a node that asks `origins`.
-    pub(crate) fn new(origins: &Origins) -> Self {
+    /// The metrics of a node that asks `origins` and is at the level that `degradation` says.
+    pub(crate) fn new(origins: &Origins, degradation: &Arc<Degradation>) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             shards: Shards::default(),
@@ -158,6 +163,8 @@ impl Metrics {
         };
         let upstream = UpstreamMetrics(origins.clone());
         metrics.registry.register_collector(Box::new(upstream));
+        let degradation = DegradationMetrics(Arc::clone(degradation));
+        metrics.registry.register_collector(Box::new(degradation));
         metrics.register();
         metrics
     }
@@ -392,7 +399,7 @@ impl Shards {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
     use wayside_cache::counts::Counts;
     use wayside_upstream::{
@@ -402,7 +409,10 @@ mod tests {
     };
 
     use super::Metrics;
-    use crate::refusal::Refusal;
+    use crate::{
+        degradation::{Degradation, Settings as Levels},
+        refusal::Refusal,
+    };
 
     #[test]
     fn shards_add_up_under_the_fields_names() {
@@ -413,7 +423,8 @@ mod tests {
         };
         let access = Access::by_token("ws_1_2", Roots::System).expect("a token");
         let origins = Origins::new(&[region], &access, Settings::default()).expect("a client");
-        let metrics = Metrics::new(&origins);
+        let degradation = Arc::new(Degradation::new(Levels::default()));
+        let metrics = Metrics::new(&origins, &degradation);
         let (one, other) = (metrics.shard(), metrics.shard());
         one.count(302, Duration::from_micros(20));
         other.count(302, Duration::from_micros(20));
@@ -447,6 +458,9 @@ mod tests {
             "wayside_upstream_breaker{region=\"local\",origin=\"http://127.0.0.1:7070\",state=\"open\"} 0",
             "wayside_upstream_requests_total{kind=\"retry\"} 0",
             "wayside_upstream_panic 0",
+            "wayside_degradation_level{level=\"full\"} 1",
+            "wayside_degradation_level{level=\"core-only\"} 0",
+            "wayside_degradation_latency_seconds 0.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");
         }

@@ -37,6 +37,7 @@ use wayside_upstream::{
 use crate::{
     admin::{self, Admin},
     checkpoint::Checkpoint,
+    degradation::{self, Degradation},
     directory::Directory,
     facts::Place,
     follow::Follower,
@@ -89,6 +90,8 @@ pub struct Settings {
     pub compiler: Compiler,
     /// Which threads they run on.
     pub pool: PoolOptions,
+    /// What is left undone, and when.
+    pub degradation: degradation::Settings,
     /// Geography.
     pub geo: GeoFiles,
     /// Where the node keeps what it starts from; nothing is kept when absent.
@@ -142,7 +145,8 @@ impl Node {
         let admin_socket = listen_admin(settings.admin).await?;
         let admin_address = admin_socket.local_addr().unwrap_or(settings.admin);
         let engine = Engine::new(&settings.engine)?;
-        let metrics = Arc::new(Metrics::new(&origins));
+        let degradation = Arc::new(Degradation::new(settings.degradation));
+        let metrics = Arc::new(Metrics::new(&origins, &degradation));
         let loader = OriginLoader {
             origins: origins.clone(),
             metrics: Arc::clone(&metrics),
@@ -159,7 +163,9 @@ impl Node {
             logs_requests: settings.logs_requests,
             metrics,
             policy_log: PolicyLog::default(),
+            degradation,
         });
+        degradation::apply(&edge, &origins, edge.degradation.level());
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
         let admission = Admission::new(engine, settings.compiler);
         let metrics = Arc::clone(&edge.metrics);
@@ -171,7 +177,7 @@ impl Node {
             edge: Arc::clone(&edge),
             follower: Arc::clone(&follower),
             guests,
-            origins,
+            origins: origins.clone(),
             planning: Semaphore::new(1),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
@@ -180,6 +186,7 @@ impl Node {
         let mut tasks = vec![
             tokio::spawn(Arc::clone(&follower).keep_directory()),
             tokio::spawn(Arc::clone(&follower).follow_feed()),
+            tokio::spawn(degradation::watch(Arc::clone(&edge), origins)),
             tokio::spawn(geo_watch::watch(edge, settings.geo, stamp)),
         ];
         if let Some(checkpoint) = &checkpoint {

@@ -6,7 +6,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
-use wayside_cache::links::{Held, LinkCache, Lookup};
+use wayside_cache::{
+    links::{Held, LinkCache, Lookup},
+    load::LoadError,
+};
 use wayside_decide::{
     binding::Binding, decision::Failure, dependence::Dependence, facts::Facts as _, path, rule::Rule,
     status::RedirectStatus, target::Target,
@@ -16,6 +19,7 @@ use wayside_policy::pool::Pool;
 use crate::{
     caching::Caching,
     clock::Now,
+    degradation::Degradation,
     directory::{Directory, LiveSite},
     facts::{Place, RequestFacts, Sources},
     geo::Database,
@@ -43,6 +47,7 @@ pub(crate) struct Edge {
     pub(crate) logs_requests: bool,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) policy_log: PolicyLog,
+    pub(crate) degradation: Arc<Degradation>,
 }
 
 /// What a visitor gets when nothing is refused.
@@ -133,7 +138,12 @@ async fn look_up(edge: &Edge, shard: &Shard, visit: &Visit<'_>, site: &LiveSite)
         }
         Lookup::Missing => {
             let loaded = edge.links.load(site.site.id, &visit.key).await;
-            loaded.map_err(|error| Refusal::OriginAway(error.to_string()))
+            loaded.map_err(|error| match error {
+                LoadError::Shed | LoadError::TooMany { .. } => Refusal::Shed(error.to_string()),
+                LoadError::Failed(_) | LoadError::TimedOut { .. } | LoadError::Aborted => {
+                    Refusal::OriginAway(error.to_string())
+                }
+            })
         }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     PolicyFailed(Failure),
     /// The link is not held, and its origin cannot be asked.
     OriginAway(String),
+    /// The link is not held, and the node loads nothing now.
+    Shed(String),
     /// The decision's location is none that may be sent.
     LocationRefused(Invalid),
     /// The location is the URL that was asked for.
@@ -41,7 +43,7 @@ impl Refusal {
             Self::Malformed(_) => 400,
             Self::UriTooLong => 414,
             Self::HeadersTooLarge => 431,
-            Self::NotReady | Self::PolicyFailed(_) | Self::OriginAway(_) => 503,
+            Self::NotReady | Self::PolicyFailed(_) | Self::OriginAway(_) | Self::Shed(_) => 503,
             Self::UnknownHost { misdirected: true } => 421,
             Self::UnknownHost { misdirected: false } | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
@@ -64,13 +66,14 @@ impl Refusal {
             Self::Denied(_) => "denied",
             Self::PolicyFailed(_) => "policy_failed",
             Self::OriginAway(_) => "origin_away",
+            Self::Shed(_) => "shed",
             Self::LocationRefused(_) => "location_refused",
             Self::Loop => "loop",
         }
     }
 
     /// Every label, for metrics that show a zero from the start.
-    pub(crate) const LABELS: [&str; 12] = [
+    pub(crate) const LABELS: [&str; 13] = [
         "malformed",
         "uri_too_long",
         "headers_too_large",
@@ -81,6 +84,7 @@ impl Refusal {
         "denied",
         "policy_failed",
         "origin_away",
+        "shed",
         "location_refused",
         "loop",
     ];
@@ -105,7 +109,7 @@ impl Refusal {
             Self::MethodNotAllowed => "Only GET, HEAD and OPTIONS are answered here.".to_owned(),
             Self::NotFound => "There is no link at this address.".to_owned(),
             Self::Denied(_) => "The site does not serve this address to you.".to_owned(),
-            Self::PolicyFailed(_) | Self::OriginAway(_) => {
+            Self::PolicyFailed(_) | Self::OriginAway(_) | Self::Shed(_) => {
                 "The site cannot answer right now. Try again shortly.".to_owned()
             }
             Self::LocationRefused(_) => "The site wants to redirect to an address that is not valid.".to_owned(),
@@ -117,7 +121,7 @@ impl Refusal {
     pub(crate) fn detail(&self) -> Option<String> {
         match self {
             Self::PolicyFailed(failure) => Some(failure.to_string()),
-            Self::OriginAway(reason) => Some(reason.clone()),
+            Self::OriginAway(reason) | Self::Shed(reason) => Some(reason.clone()),
             Self::LocationRefused(invalid) => Some(invalid.to_string()),
             _ => None,
         }

@@ -77,6 +77,7 @@ pub struct Pool {
     slow: Arc<Queue<Job>>,
     workers: Vec<JoinHandle<()>>,
     wait_max: Duration,
+    queue_max: usize,
 }
 
 /// A run that waits.
@@ -110,6 +111,7 @@ impl Pool {
             slow: queue(slow_workers),
             workers: Vec::with_capacity(workers + slow_workers),
             wait_max: options.wait_max,
+            queue_max: options.queue_max,
         };
         for number in 0..workers {
             let queue = Arc::clone(&pool.quick);
@@ -128,6 +130,13 @@ impl Pool {
             })?);
         }
         Ok(pool)
+    }
+
+    /// Runs that wait in the longer of the two queues, and how many may. One whose visitor has given up counts until its
+    /// turn comes: until then it takes another's place.
+    #[must_use]
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.quick.waiting().max(self.slow.waiting()), self.queue_max)
     }
 
     /// Runs a guest once for a tenant. Returns [`Failure::Overloaded`] when the tenant's queue is full or the run could

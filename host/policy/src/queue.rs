@@ -92,6 +92,11 @@ impl<J> Queue<J> {
         }
     }
 
+    /// Jobs that wait, of all tenants.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting
+    }
+
     /// Gives back a tenant's share after its job. Wakes nobody: the worker that calls this asks for the next job
     /// itself, and there is at most one more that can begin.
     pub(crate) fn finished(&self, name: &Name) {

@@ -21,6 +21,7 @@ use wayside_balance::{
         attempt::{Attempt, Ended, Read},
         settings::{self as fleet_settings, RegionSpec},
     },
+    level::{AtomicLevel, Level},
     moment::Moment,
     random::Random,
 };
@@ -91,6 +92,8 @@ struct Shared {
     /// Region after region.
     clients: Vec<OriginClient>,
     timeout: Duration,
+    /// What the node leaves undone.
+    level: AtomicLevel,
     started: Instant,
     state: Mutex<State>,
     /// Wakes whoever follows an origin when something changed.
@@ -136,6 +139,7 @@ impl Origins {
             regions: regions.to_vec(),
             clients,
             timeout: settings.timeout,
+            level: AtomicLevel::default(),
             started: Instant::now(),
             changed: Notify::new(),
             state: Mutex::new(State {
@@ -146,6 +150,17 @@ impl Origins {
                 left: None,
             }),
         })))
+    }
+
+    /// Leaves undone what `level` leaves undone: from [`Level::Reduced`] on no origin is asked beside another.
+    pub fn set_level(&self, level: Level) {
+        self.0.level.set(level);
+    }
+
+    /// Whether most origins of every region fail.
+    #[must_use]
+    pub fn all_fail(&self) -> bool {
+        self.0.state().fleet.is_in_panic()
     }
 
     /// As [`OriginClient::directory`].
@@ -247,11 +262,8 @@ impl Origins {
     {
         let (attempt, hedge_wait) = self.0.with(|state, now| {
             let attempt = state.fleet.first(read, now, &mut state.random);
-            let wait = if read == Read::Small {
-                state.fleet.hedge_wait(now)
-            } else {
-                None
-            };
+            let may_hedge = read == Read::Small && self.0.level.get() == Level::Full;
+            let wait = if may_hedge { state.fleet.hedge_wait(now) } else { None };
             (attempt, wait)
         });
         let mut tried = vec![attempt.origin()];

@@ -4,9 +4,13 @@ use std::{future::Future, thread::available_parallelism, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use wayside_balance::level;
 use wayside_cache::{links::Settings as CacheSettings, shared};
-use wayside_edge::{facts::Place, geo_watch::GeoFiles, node::Settings};
-use wayside_edge_config::config::{self, Config};
+use wayside_edge::{degradation, facts::Place, geo_watch::GeoFiles, node::Settings};
+use wayside_edge_config::{
+    config::{self, Config},
+    number::Within,
+};
 use wayside_policy::{compiler::Compiler, engine::EngineOptions, pool::PoolOptions};
 use wayside_upstream::{access::Access, origins};
 
@@ -92,12 +96,14 @@ pub(crate) fn node_settings(config: &Config, origin_access: Access) -> anyhow::R
             negative_ttl: seconds(config.cache.negative_ttl_s.get()),
             stale_max: seconds(config.cache.stale_s.get()),
             load_timeout: Duration::from_millis(config.cache.load_timeout_ms.get()),
+            loads_max: config.cache.loads_max.as_usize(),
         },
         shared_cache: shared_cache(&config.shared_cache)?,
         disk_bytes_max: config.cache.disk_mib.get() * 1024 * 1024,
         engine: engine_options(&config.policy),
         compiler: compiler(),
         pool: pool_options(&config.policy),
+        degradation: degradation_settings(&config.degradation),
         geo: geo_files(config),
         data: edge.data.as_deref().map(Into::into),
     })
@@ -162,10 +168,53 @@ pub(crate) fn compiler() -> Compiler {
 }
 
 fn pool_options(policy: &config::Policy) -> PoolOptions {
-    let default = PoolOptions::default();
+    let default = PoolOptions {
+        queue_max: policy.queue_max.as_usize(),
+        ..PoolOptions::default()
+    };
     match policy.workers.as_usize() {
         0 => default,
         workers => PoolOptions { workers, ..default },
+    }
+}
+
+/// What is left undone, and when.
+fn degradation_settings(config: &config::Degradation) -> degradation::Settings {
+    let level = |level: config::Level| match level {
+        config::Level::Full => level::Level::Full,
+        config::Level::Reduced => level::Level::Reduced,
+        config::Level::CoreOnly => level::Level::CoreOnly,
+        config::Level::Emergency => level::Level::Emergency,
+    };
+    // No percentage is above a hundred.
+    let share = |percent: Within<1, 100>| percent.get() as f64 / 100.0;
+    let ms = |ms: Within<1, 600_000>| Duration::from_millis(ms.get());
+    degradation::Settings {
+        ladder: level::Settings {
+            thresholds: level::Thresholds {
+                latency: [
+                    ms(config.latency_reduced_ms),
+                    ms(config.latency_core_only_ms),
+                    ms(config.latency_emergency_ms),
+                ],
+                memory: [
+                    share(config.memory_reduced_percent),
+                    share(config.memory_core_only_percent),
+                    share(config.memory_emergency_percent),
+                ],
+                policy_queue: [
+                    share(config.policy_queue_reduced_percent),
+                    share(config.policy_queue_core_only_percent),
+                ],
+                loads: share(config.loads_reduced_percent),
+            },
+            confirm: Duration::from_millis(config.confirm_ms.get()),
+            recover: Duration::from_secs(config.recover_s.get()),
+            worst: level(config.worst),
+            pinned: config.pinned.map(level),
+            ..level::Settings::default()
+        },
+        memory_bytes_max: Some(config.memory_mib.get() * 1024 * 1024).filter(|bytes| *bytes > 0),
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::sync::watch;
+use wayside_balance::level::Level;
 use wayside_decide::link::Link;
 
 use super::{LinkCache, held::Held};
@@ -72,6 +73,12 @@ impl LinkCache {
         if let Some(held) = landed {
             return watch::channel(Some(Ok(held))).1;
         }
+        if let Err(error) = self.may_begin(why, flights.len()) {
+            if why == Why::Refresh {
+                self.shared.refreshes.fetch_sub(1, Ordering::Relaxed);
+            }
+            return watch::channel(Some(Err(error))).1;
+        }
         let (result, landing) = watch::channel(None);
         let epoch = self.shared.epochs.current();
         let flight = Arc::new(Flight { result, why, epoch });
@@ -80,6 +87,21 @@ impl LinkCache {
         let cache = self.clone();
         self.shared.runtime.spawn(async move { cache.fly(key, &flight).await });
         landing
+    }
+
+    /// Whether one more flight may begin beside those under way.
+    fn may_begin(&self, why: Why, under_way: usize) -> Result<(), LoadError> {
+        let shared = &self.shared;
+        let is_near = why == Why::Missing { asks_disk: true } || (why != Why::Refresh && shared.pop.is_some());
+        if shared.level.get() >= Level::CoreOnly && !is_near {
+            return Err(LoadError::Shed);
+        }
+        let max = shared.settings.loads_max;
+        if under_way < max {
+            Ok(())
+        } else {
+            Err(LoadError::TooMany { max })
+        }
     }
 
     async fn fly(&self, key: Key, flight: &Arc<Flight>) {
@@ -108,11 +130,15 @@ impl LinkCache {
         {
             return guard.land(Ok(Some(link)), age);
         }
-        let loading = self.shared.loader.load(key.site, &key.path, seen);
-        let loaded = tokio::time::timeout(load_timeout, loading).await;
-        let loaded = loaded.unwrap_or(Err(LoadError::TimedOut {
-            timeout_ms: load_timeout.as_millis(),
-        }));
+        let loaded = if self.shared.level.get() >= Level::CoreOnly {
+            Err(LoadError::Shed)
+        } else {
+            let loading = self.shared.loader.load(key.site, &key.path, seen);
+            let loaded = tokio::time::timeout(load_timeout, loading).await;
+            loaded.unwrap_or(Err(LoadError::TimedOut {
+                timeout_ms: load_timeout.as_millis(),
+            }))
+        };
         // Nobody further away has it either: then a slow disk is worth waiting for, if anybody waits.
         if loaded.is_err()
             && guard.may_be_on_disk

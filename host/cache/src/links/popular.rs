@@ -2,6 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Instant};
 
+use wayside_balance::level::Level;
 use wayside_decide::site::SiteId;
 
 use super::{Held, LinkCache};
@@ -30,7 +31,8 @@ impl LinkCache {
         let hits = held.count_hit();
         let ahead = self.shared.settings.ttl / AHEAD_SHARE;
         let is_due = held.fresh_until.saturating_duration_since(now) < ahead;
-        if is_due && hits >= AHEAD_HITS_MIN && held.link.is_some() {
+        let may_renew = self.shared.level.get() == Level::Full;
+        if is_due && may_renew && hits >= AHEAD_HITS_MIN && held.link.is_some() {
             self.refresh(KeyRef { site, path }.to_key(), held, now);
         }
     }

@@ -19,6 +19,7 @@ use crate::{
     load::{LoadError, LoadLink, Loaded, Seen},
 };
 
+mod levels;
 mod tiers;
 
 const SITE: SiteId = SiteId(1);
@@ -66,6 +67,10 @@ fn setup(answer: Loaded, permits: usize) -> (LinkCache, Arc<Loader>) {
 }
 
 fn setup_with_ttl(answer: Loaded, permits: usize, ttl: Duration) -> (LinkCache, Arc<Loader>) {
+    setup_with(answer, permits, ttl, Duration::from_millis(500))
+}
+
+fn setup_with(answer: Loaded, permits: usize, ttl: Duration, load_timeout: Duration) -> (LinkCache, Arc<Loader>) {
     let loader = Arc::new(Loader {
         loads: AtomicU64::new(0),
         gate: Semaphore::new(permits),
@@ -76,7 +81,8 @@ fn setup_with_ttl(answer: Loaded, permits: usize, ttl: Duration) -> (LinkCache, 
         ttl,
         negative_ttl: Duration::from_secs(5),
         stale_max: Duration::from_secs(1000),
-        load_timeout: Duration::from_millis(500),
+        load_timeout,
+        loads_max: 64,
     };
     let shared: Arc<dyn LoadLink> = loader.clone();
     let tiers = Tiers {

@@ -50,6 +50,8 @@ pub(super) struct Watch {
     stalled_for: Cell<u32>,
     is_doomed: Cell<bool>,
     is_draining: Cell<bool>,
+    /// Whether the first request is the last.
+    answers_one: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -57,9 +59,17 @@ impl Watch {
     /// Notes that a request's head is complete. The connection waits for us until the guard is dropped.
     pub(super) fn begin_request(self: &Rc<Self>, is_multiplexed: bool) -> Busy {
         self.is_multiplexed.set(is_multiplexed);
+        if self.answers_one.get() {
+            self.is_draining.set(true);
+        }
         self.requests.set(self.requests.get() + 1);
         self.waiting.set(Waiting::Nothing);
         Busy(Rc::clone(self))
+    }
+
+    /// Has the connection end after its first request, or, when it is multiplexed, those that come along with it.
+    pub(super) fn answer_one(&self) {
+        self.answers_one.set(true);
     }
 
     /// Whether the connection is to end after the requests it has begun.
@@ -151,6 +161,7 @@ impl Registry {
             stalled_for: Cell::new(0),
             is_doomed: Cell::new(false),
             is_draining: Cell::new(self.is_draining.get()),
+            answers_one: Cell::new(false),
             waker: RefCell::new(None),
         });
         self.connections.borrow_mut().insert(number, Rc::clone(&watch));

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use http::StatusCode;
+use wayside_balance::level::Level;
 
 use super::buffers::Buffers;
 use crate::{
@@ -36,6 +37,11 @@ impl Worker {
             buffers: Buffers::default(),
             warnings: Warnings::default(),
         }
+    }
+
+    /// Whether a new connection is to make room for others after its first answer.
+    pub(super) fn is_short_of_everything(&self) -> bool {
+        self.edge.degradation.level() == Level::Emergency
     }
 
     /// One request: read the clock, decide, have the reply written, count. Nothing is logged unless something is wrong

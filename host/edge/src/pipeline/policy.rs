@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use wayside_balance::level::Level;
 use wayside_cache::links::Held;
 use wayside_decide::{
     binding::FailureMode,
@@ -15,6 +16,7 @@ use wayside_decide::{
     target::Target,
     tree::{Hit, Leaf, Walk, earlier},
 };
+use wayside_policy::guest::Cost;
 
 use super::{Answer, Edge, comes_at, follow, is_same_url, look_up, sources};
 use crate::{
@@ -110,6 +112,9 @@ impl Step<'_> {
             self.live.account.count_remembered();
             return Ok(Ok(self.witnessed(hit)));
         }
+        if self.edge.degradation.level() >= Level::CoreOnly {
+            return Ok(Err(self.shed()));
+        }
         let away = self.learn_link().await.err();
         if away.is_some() {
             self.facts.set_link(LinkKnown::Unavailable);
@@ -133,9 +138,20 @@ impl Step<'_> {
         Ok(Err(failure))
     }
 
+    /// A run that the node leaves undone, as if there were no room for it.
+    fn shed(&self) -> Failure {
+        let failure = Failure::Overloaded;
+        self.live.account.count_run(&Err(failure.clone()), Cost::default());
+        self.edge.metrics.count_policy_run(failure.label());
+        self.live.remembered.count_undecided();
+        failure
+    }
+
     /// Keeps the request, now and then.
     fn witnessed(&self, hit: Hit) -> Hit {
-        if let Some(nth) = hit.wanted {
+        if let Some(nth) = hit.wanted
+            && self.edge.degradation.level() == Level::Full
+        {
             self.live.remembered.keep_witness(&hit.leaf, nth, &self.facts);
             self.edge.metrics.accounts.memories().keep_within();
         }

@@ -28,6 +28,7 @@ fn settings() -> Settings {
         negative_ttl: Duration::from_secs(5),
         stale_max: Duration::from_secs(86_400),
         load_timeout: Duration::from_millis(500),
+        loads_max: 100_000,
     }
 }
 
@@ -58,7 +59,12 @@ const fn tiers(clock: NodeClock, disk: Arc<Disk>) -> Tiers {
 }
 
 /// A cache on what `folder` keeps, whose calendar is at `wall_s`.
-async fn start(folder: &Path, loader: &Arc<Loader>, kept: Option<Kept>, wall_s: u64) -> (LinkCache, Arc<Disk>) {
+pub(super) async fn start(
+    folder: &Path,
+    loader: &Arc<Loader>,
+    kept: Option<Kept>,
+    wall_s: u64,
+) -> (LinkCache, Arc<Disk>) {
     let clock = NodeClock::resume(kept, wall_s, Instant::now());
     let disk = open(folder).await;
     let shared: Arc<dyn LoadLink> = Arc::clone(loader) as Arc<dyn LoadLink>;
@@ -66,7 +72,7 @@ async fn start(folder: &Path, loader: &Arc<Loader>, kept: Option<Kept>, wall_s: 
     (cache, disk)
 }
 
-fn loader(answer: Loaded) -> Arc<Loader> {
+pub(super) fn loader(answer: Loaded) -> Arc<Loader> {
     Arc::new(Loader {
         loads: AtomicU64::new(0),
         gate: tokio::sync::Semaphore::new(1_000),
@@ -74,7 +80,7 @@ fn loader(answer: Loaded) -> Arc<Loader> {
     })
 }
 
-fn answer(loader: &Loader, answer: Loaded) {
+pub(super) fn answer(loader: &Loader, answer: Loaded) {
     *loader.answer.lock().expect("lock") = answer;
 }
 
@@ -82,7 +88,7 @@ fn away() -> Loaded {
     Err(LoadError::Failed("origin away".into()))
 }
 
-async fn loaded(cache: &LinkCache, path: &str) -> Option<String> {
+pub(super) async fn loaded(cache: &LinkCache, path: &str) -> Option<String> {
     let held = cache.load(SITE, path).await.ok()?;
     held.link.as_ref().map(|link| link.target.to_string())
 }
