@@ -258,10 +258,7 @@ impl Follower {
             (place.epoch, place.cursor) = (epoch, Some(cursor));
         }
         let cursor = place.cursor.unwrap_or_default();
-        let opened = match place.position() {
-            Some(position) => self.origins.feed_from(position).await,
-            None => self.origins.feed(cursor).await,
-        };
+        let opened = self.origins.feed(cursor, place.epoch).await;
         self.edge.metrics.count_origin_request("feed", opened.is_ok());
         let feed = opened?;
         place.epoch = place.epoch.or_else(|| feed.epoch());
@@ -299,10 +296,7 @@ impl Follower {
     }
 
     async fn read_directory(&self) -> Result<(), OriginError> {
-        let read = match self.place().position() {
-            Some(position) => self.origins.directory_since(position).await,
-            None => self.origins.directory().await,
-        };
+        let read = self.origins.directory(self.place().position()).await;
         self.edge.metrics.count_origin_request("directory", read.is_ok());
         let wire = Arc::new(read?);
         self.swap(&wire);

@@ -25,13 +25,11 @@ impl LoadLink for OriginLoader {
         seen: Option<Seen>,
     ) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
         Box::pin(async move {
-            let answered = match seen {
-                Some(Seen { epoch, cursor }) => {
-                    let epoch = Epoch(epoch);
-                    self.origins.link_since(site, path, Position { epoch, cursor }).await
-                }
-                None => self.origins.link(site, path).await,
-            };
+            let known = seen.map(|Seen { epoch, cursor }| Position {
+                epoch: Epoch(epoch),
+                cursor,
+            });
+            let answered = self.origins.link(site, path, known).await;
             self.metrics.count_origin_request("link", answered.is_ok());
             let wire = answered.map_err(|error| LoadError::Failed(told(&error)))?;
             // A link that this node cannot read is no link it could serve; the origin is told apart from the visitor.

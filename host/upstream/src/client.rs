@@ -1,4 +1,6 @@
 //! The edge's side of the conversation: one client, one HTTP/2 connection, requests and the feed beside each other.
+//!
+//! A request that names a [`Position`] is answered with nothing older, whichever origin of the record answers.
 
 use std::time::Duration;
 
@@ -13,11 +15,9 @@ use crate::{
     http,
     protocol::{
         Cursor, DIRECTORY_PATH, EPOCH_HEADER, EdgeDirectory, EdgeLink, Epoch, FEED_PATH, FeedEvent, HEARTBEAT_S,
-        LINK_PATH, POLICY_PATH,
+        LINK_PATH, POLICY_PATH, Position, SNAPSHOT_LINKS_MAX, SNAPSHOT_PATH, SnapshotPage,
     },
 };
-
-mod position;
 
 /// How long one request may take, the feed apart.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +33,8 @@ const FEED_LINE_BYTES_MAX: usize = 64 * 1024;
 const DIRECTORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Largest answer about one link, in bytes.
 const LINK_BYTES_MAX: usize = 64 * 1024;
+/// Largest part of a snapshot, in bytes.
+const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How much of a refusal's text an error repeats, in bytes.
 const REFUSAL_BYTES_MAX: usize = 4 * 1024;
 
@@ -87,6 +89,12 @@ pub enum OriginError {
 }
 
 impl OriginError {
+    /// Whether the origin's record is no longer the one that was named: restored, or another one.
+    #[must_use]
+    pub const fn is_another_record(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, .. })
+    }
+
     /// Whether the origin did its part, and another would say the same: it refused the request in its own words.
     pub(crate) const fn is_answer(&self) -> bool {
         matches!(
@@ -140,30 +148,32 @@ impl OriginClient {
         })
     }
 
-    /// Everything small about every site.
+    /// Everything small about every site, as of `known` or later.
     ///
     /// # Errors
     /// [`OriginError`] when there is no usable answer.
-    pub async fn directory(&self) -> Result<EdgeDirectory, OriginError> {
+    pub async fn directory(&self, known: Option<Position>) -> Result<EdgeDirectory, OriginError> {
         let operation = "read the directory";
-        let response = self.send(operation, self.ask(DIRECTORY_PATH)).await?;
+        let response = self.send(operation, self.ask(DIRECTORY_PATH).query(&known)).await?;
         read_json(operation, accept(operation, response).await?, DIRECTORY_BYTES_MAX).await
     }
 
-    /// The link at `path` (in normal form) of `site`; none when the origin is sure that there is none.
+    /// The link at `path` (in normal form) of `site`, as of `known` or later; none when the origin is sure that there is
+    /// none.
     ///
     /// # Errors
     /// [`OriginError`] when there is no usable answer.
-    pub async fn link(&self, site: SiteId, path: &str) -> Result<Option<EdgeLink>, OriginError> {
+    pub async fn link(
+        &self,
+        site: SiteId,
+        path: &str,
+        known: Option<Position>,
+    ) -> Result<Option<EdgeLink>, OriginError> {
+        let operation = "read a link";
         let request = self
             .ask(LINK_PATH)
             .query(&[("site_id", &*site.to_string()), ("path", path)]);
-        self.read_link(request).await
-    }
-
-    async fn read_link(&self, request: RequestBuilder) -> Result<Option<EdgeLink>, OriginError> {
-        let operation = "read a link";
-        let response = self.send(operation, request).await?;
+        let response = self.send(operation, request.query(&known)).await?;
         // A 404 counts only in the origin's own words: anything between may answer one, too.
         if response.status() == StatusCode::NOT_FOUND && is_problem(&response) {
             return Ok(None);
@@ -171,6 +181,21 @@ impl OriginClient {
         read_json(operation, accept(operation, response).await?, LINK_BYTES_MAX)
             .await
             .map(Some)
+    }
+
+    /// A part of all links: the first, or the one that `after` (the `next` of the part before) names. `first` is the
+    /// position of the first part: later parts are no older, and of the same record.
+    ///
+    /// # Errors
+    /// [`OriginError`] when there is no usable answer; [`OriginError::is_another_record`] when everything is to be read
+    /// anew.
+    pub async fn snapshot(&self, after: Option<&str>, first: Option<Position>) -> Result<SnapshotPage, OriginError> {
+        let operation = "read a snapshot";
+        let request = self.ask(SNAPSHOT_PATH);
+        let request = request.query(&[("limit", SNAPSHOT_LINKS_MAX)]);
+        let request = request.query(&after.map(|key| [("after", key)])).query(&first);
+        let response = self.send(operation, request).await?;
+        read_json(operation, accept(operation, response).await?, SNAPSHOT_BYTES_MAX).await
     }
 
     /// The bytes of the policy version named by `digest`, checked against it.
@@ -190,17 +215,14 @@ impl OriginClient {
         Ok(bytes)
     }
 
-    /// The changes after `cursor`, as they happen.
+    /// The changes after `cursor`, as they happen. When the record is not that of `epoch`, the first is a resync.
     ///
     /// # Errors
     /// [`OriginError`] when the feed cannot be opened.
-    pub async fn feed(&self, cursor: Cursor) -> Result<Feed, OriginError> {
-        let request = self.get(FEED_PATH).query(&[("cursor", cursor)]);
-        self.open_feed(request).await
-    }
-
-    async fn open_feed(&self, request: RequestBuilder) -> Result<Feed, OriginError> {
+    pub async fn feed(&self, cursor: Cursor, epoch: Option<Epoch>) -> Result<Feed, OriginError> {
         let operation = "follow the feed";
+        let request = self.get(FEED_PATH).query(&[("cursor", cursor)]);
+        let request = request.query(&epoch.map(|epoch| [("epoch", epoch)]));
         // The answer has no end, so that the client's own timeout would cut it off.
         let opened = tokio::time::timeout(REQUEST_TIMEOUT, self.send(operation, request)).await;
         let response = opened.map_err(|_| OriginError::Silent)??;

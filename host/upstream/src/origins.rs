@@ -34,7 +34,7 @@ use self::{
 use crate::{
     access::Access,
     client::{OriginClient, OriginError},
-    protocol::{Cursor, EdgeDirectory, EdgeLink, Position, SnapshotPage},
+    protocol::{Cursor, EdgeDirectory, EdgeLink, Epoch, Position, SnapshotPage},
 };
 
 pub mod feed;
@@ -167,49 +167,25 @@ impl Origins {
     ///
     /// # Errors
     /// [`OriginError`] when no origin gave a usable answer: that of the last one asked.
-    pub async fn directory(&self) -> Result<EdgeDirectory, OriginError> {
-        self.read(Read::Large, |origin| async move { origin.directory().await })
+    pub async fn directory(&self, known: Option<Position>) -> Result<EdgeDirectory, OriginError> {
+        self.read(Read::Large, move |origin| async move { origin.directory(known).await })
             .await
-    }
-
-    /// As [`OriginClient::directory_since`].
-    ///
-    /// # Errors
-    /// As [`Self::directory`].
-    pub async fn directory_since(&self, position: Position) -> Result<EdgeDirectory, OriginError> {
-        self.read(Read::Large, move |origin| async move {
-            origin.directory_since(position).await
-        })
-        .await
     }
 
     /// As [`OriginClient::link`].
     ///
     /// # Errors
     /// As [`Self::directory`].
-    pub async fn link(&self, site: SiteId, path: &str) -> Result<Option<EdgeLink>, OriginError> {
-        let path: Arc<str> = path.into();
-        let ask = move |origin: OriginClient| {
-            let path = Arc::clone(&path);
-            async move { origin.link(site, &path).await }
-        };
-        self.read(Read::Small, ask).await
-    }
-
-    /// As [`OriginClient::link_since`].
-    ///
-    /// # Errors
-    /// As [`Self::directory`].
-    pub async fn link_since(
+    pub async fn link(
         &self,
         site: SiteId,
         path: &str,
-        position: Position,
+        known: Option<Position>,
     ) -> Result<Option<EdgeLink>, OriginError> {
         let path: Arc<str> = path.into();
         let ask = move |origin: OriginClient| {
             let path = Arc::clone(&path);
-            async move { origin.link_since(site, &path, position).await }
+            async move { origin.link(site, &path, known).await }
         };
         self.read(Read::Small, ask).await
     }
@@ -241,16 +217,8 @@ impl Origins {
     ///
     /// # Errors
     /// [`OriginError`] when that origin's feed cannot be opened: the next call tries another.
-    pub async fn feed(&self, cursor: Cursor) -> Result<Feed, OriginError> {
-        self.follow(|origin| async move { origin.feed(cursor).await }).await
-    }
-
-    /// As [`OriginClient::feed_from`], of another origin than the last time.
-    ///
-    /// # Errors
-    /// As [`Self::feed`].
-    pub async fn feed_from(&self, position: Position) -> Result<Feed, OriginError> {
-        self.follow(|origin| async move { origin.feed_from(position).await })
+    pub async fn feed(&self, cursor: Cursor, epoch: Option<Epoch>) -> Result<Feed, OriginError> {
+        self.follow(|origin| async move { origin.feed(cursor, epoch).await })
             .await
     }
 

@@ -100,6 +100,11 @@ impl Server {
         ]);
         succeed(initdb.arg("-D").arg(&data));
         configure(&data, settings);
+        Self::run_in(folder)
+    }
+
+    /// A server on the data that stand in this folder.
+    fn run_in(folder: tempfile::TempDir) -> Self {
         let mut server = Self {
             folder,
             port: free_port(),
@@ -124,14 +129,7 @@ impl Server {
         ]);
         copy.arg("-D").arg(&data).arg("-d").arg(self.url("postgres"));
         succeed(&mut copy);
-        let mut server = Self {
-            folder,
-            port: free_port(),
-            process: None,
-            disk_size: None,
-        };
-        server.run();
-        server
+        Self::run_in(folder)
     }
 
     /// The URL of a database of this server.

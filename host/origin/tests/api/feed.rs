@@ -43,7 +43,7 @@ async fn a_node_reads_directory_links_and_policies() {
     let binding = serde_json::json!({"site": "go", "prefix": "/geo", "policy": "geo", "on_failure": "closed"});
     running.send("PUT", "/v1/bindings", &binding).await.success(200);
     let node = running.node();
-    let directory = node.directory().await.expect("a directory");
+    let directory = node.directory(None).await.expect("a directory");
     let site = &directory.sites[0];
     assert_eq!(
         (site.tenant.as_str(), site.name.as_str(), site.hosts.len()),
@@ -54,13 +54,16 @@ async fn a_node_reads_directory_links_and_policies() {
         (64, "closed")
     );
     let found = node
-        .link(SiteId(site.id), "/a")
+        .link(SiteId(site.id), "/a", None)
         .await
         .expect("an answer")
         .expect("a link");
     assert_eq!(found.target, "https://a.example/");
-    assert_eq!(node.link(SiteId(site.id), "/none").await.expect("an answer"), None);
-    assert_eq!(node.link(SiteId(99), "/a").await.expect("an answer"), None);
+    assert_eq!(
+        node.link(SiteId(site.id), "/none", None).await.expect("an answer"),
+        None
+    );
+    assert_eq!(node.link(SiteId(99), "/a", None).await.expect("an answer"), None);
     assert_eq!(node.policy(Digest::of(GEO)).await.expect("a component"), GEO);
     let unknown = node.policy(Digest::of(b"none")).await;
     assert!(
@@ -75,7 +78,7 @@ async fn a_node_reads_directory_links_and_policies() {
 
 async fn a_link_that_is_written_as_it_was_is_no_change() {
     let running = Running::with_site().await;
-    let mut feed = running.node().feed(1).await.expect("a feed");
+    let mut feed = running.node().feed(1, None).await.expect("a feed");
     let full = serde_json::json!({
         "site": "go", "path": "/a", "target": "https://a.example/", "status": 301, "forward_query": true,
         "starts_at": 1, "expires_at": 4_000_000_000_u64, "fallback": "https://b.example/", "tags": ["x", "y"],
@@ -113,7 +116,7 @@ fn links_part(link: &serde_json::Value) -> serde_json::Value {
 async fn a_feed_tells_changes_in_order_and_goes_on_from_a_cursor() {
     let running = Running::with_site().await;
     let node = running.node();
-    let mut feed = node.feed(0).await.expect("a feed");
+    let mut feed = node.feed(0, None).await.expect("a feed");
     assert_eq!(
         next_change(&mut feed).await,
         FeedEvent {
@@ -132,11 +135,11 @@ async fn a_feed_tells_changes_in_order_and_goes_on_from_a_cursor() {
     for event in &expected {
         assert_eq!(&next_change(&mut feed).await, event);
     }
-    let mut later = node.feed(2).await.expect("a feed");
+    let mut later = node.feed(2, None).await.expect("a feed");
     for event in &expected[1..] {
         assert_eq!(&next_change(&mut later).await, event);
     }
-    assert_eq!(node.directory().await.expect("a directory").cursor, 4);
+    assert_eq!(node.directory(None).await.expect("a directory").cursor, 4);
 }
 
 async fn a_refused_request_tells_the_feed_nothing() {
@@ -147,12 +150,12 @@ async fn a_refused_request_tells_the_feed_nothing() {
         .invalid("target");
     let taken = serde_json::json!({"name": "two", "hosts": ["go.example.com"]});
     running.send("POST", "/v1/sites", &taken).await.problem(409, "conflict");
-    assert_eq!(running.node().directory().await.expect("a directory").cursor, 1);
+    assert_eq!(running.node().directory(None).await.expect("a directory").cursor, 1);
 }
 
 async fn a_cursor_from_the_future_means_beginning_anew() {
     let running = Running::with_site().await;
-    let mut feed = running.node().feed(2).await.expect("a feed");
+    let mut feed = running.node().feed(2, None).await.expect("a feed");
     assert_eq!(
         next(&mut feed).await,
         FeedEvent {
@@ -170,14 +173,14 @@ async fn a_cursor_from_the_future_means_beginning_anew() {
         "and the feed goes on"
     );
     for cursor in [1_000, i64::MAX.cast_unsigned(), u64::MAX] {
-        let mut feed = running.node().feed(cursor).await.expect("a feed");
+        let mut feed = running.node().feed(cursor, None).await.expect("a feed");
         assert_eq!(next(&mut feed).await.change, Change::Resync, "{cursor}");
     }
 }
 
 async fn an_idle_feed_says_that_it_lives() {
     let running = Running::start().await;
-    let mut feed = running.node().feed(0).await.expect("a feed");
+    let mut feed = running.node().feed(0, None).await.expect("a feed");
     for _ in 0..3 {
         let event = next(&mut feed).await;
         assert_eq!(
@@ -194,7 +197,7 @@ async fn many_writers_at_once_lose_nothing_in_the_feed() {
     const WRITERS: usize = 4;
     const LINKS: usize = 25;
     let running = Arc::new(Running::with_site().await);
-    let mut feed = running.node().feed(1).await.expect("a feed");
+    let mut feed = running.node().feed(1, None).await.expect("a feed");
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
             let running = running.clone();
@@ -251,7 +254,7 @@ async fn feeds_end_when_the_origin_stops() {
         let _ = stopped.await;
     }));
     let node = crate::harness::node(&base, &running.operator);
-    let mut feed = node.feed(0).await.expect("a feed");
+    let mut feed = node.feed(0, None).await.expect("a feed");
     next(&mut feed).await;
     stop.send(()).expect("it listens");
     let end = async { while feed.next().await.expect("a good end").is_some() {} };

@@ -56,18 +56,18 @@ async fn an_invited_node_enrols_and_is_known_by_its_key() {
     let running = Running::with_site().await;
     let (_, node) = enrol(&running).await;
     assert_eq!(states(&running).await, ["enrolled"]);
-    assert_eq!(node.directory().await.expect("a directory").sites.len(), 1);
+    assert_eq!(node.directory(None).await.expect("a directory").sites.len(), 1);
 }
 
 async fn a_revoked_node_gets_nothing_more() {
     let running = Running::with_site().await;
     let (id, node) = enrol(&running).await;
-    let mut feed = node.feed(0).await.expect("a feed");
+    let mut feed = node.feed(0, None).await.expect("a feed");
     feed.next().await.expect("a first word").expect("an event");
     let path = format!("/v1/nodes?id={id}");
     running.ask_as(&running.operator, "DELETE", &path).await.success(204);
-    assert_eq!(status(node.directory().await.expect_err("revoked")), 401);
-    assert_eq!(status(node.feed(0).await.err().expect("revoked")), 401);
+    assert_eq!(status(node.directory(None).await.expect_err("revoked")), 401);
+    assert_eq!(status(node.feed(0, None).await.err().expect("revoked")), 401);
     let ended = async { while feed.next().await.expect("a good end").is_some() {} };
     tokio::time::timeout(Duration::from_secs(20), ended)
         .await
@@ -119,7 +119,7 @@ async fn nobody_enrols_or_asks_under_anothers_name() {
     for node in [known, invitation.node().clone()] {
         let access = Access::by_identity(Identity::new(node, key()), Roots::System);
         let client = OriginClient::new(&running.base, &access).expect("a client");
-        assert_eq!(status(client.directory().await.expect_err("another key")), 401);
+        assert_eq!(status(client.directory(None).await.expect_err("another key")), 401);
     }
     let key = json!({"invitation": text(&invited, "invitation"), "public_key": "AAAA"});
     let short = running.bare("POST", "/v1/edge/nodes").json(&key);

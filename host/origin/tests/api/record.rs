@@ -170,7 +170,7 @@ async fn a_restored_record_makes_nodes_begin_anew() {
             .success(201);
     }
     backup::back_up(&running.database(), &database).await.expect("a record");
-    let seen = running.node().directory().await.expect("a directory").cursor;
+    let seen = running.node().directory(None).await.expect("a directory").cursor;
     let mut epochs = HashSet::from([running.origin.store().head().borrow().epoch]);
     for is_lost in [false, true] {
         if is_lost {
@@ -224,7 +224,7 @@ async fn a_backup_that_is_none_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn who_writes_while_another_does_waits_for_its_commit() {
     let running = Running::with_site().await;
-    let mut feed = running.node().feed(1).await.expect("a feed");
+    let mut feed = running.node().feed(1, None).await.expect("a feed");
     let options = SqliteConnectOptions::new().filename(running.database());
     let other = SqlitePool::connect_with(options).await.expect("a connection");
     let mut first = other.begin_with("BEGIN IMMEDIATE").await.expect("a transaction");

@@ -81,7 +81,10 @@ async fn a_snapshot_and_the_feed_from_its_first_part_make_the_whole() {
         .expect("the rest");
     assert_eq!(rest.next, None);
     assert!(rest.position.cursor > first.position.cursor);
-    let mut feed = node.feed_from(first.position).await.expect("a feed");
+    let mut feed = node
+        .feed(first.position.cursor, Some(first.position.epoch))
+        .await
+        .expect("a feed");
     assert_eq!(feed.epoch(), Some(first.position.epoch));
     let event = feed.next().await.expect("an event").expect("no end");
     assert!(matches!(event.change, Change::Link { path, .. } if path == "/0"));
@@ -90,7 +93,7 @@ async fn a_snapshot_and_the_feed_from_its_first_part_make_the_whole() {
 async fn a_position_of_another_record_is_refused_or_begun_anew() {
     let running = two_tenants().await;
     let node = running.node();
-    let own = node.directory().await.expect("a directory");
+    let own = node.directory(None).await.expect("a directory");
     let epoch = own.epoch.expect("an epoch");
     let other = Position {
         epoch: Epoch(epoch.0 ^ 1),
@@ -98,20 +101,20 @@ async fn a_position_of_another_record_is_refused_or_begun_anew() {
     };
     let refused = node.snapshot(Some("acme/1/0"), Some(other)).await.expect_err("refused");
     assert!(refused.is_another_record(), "{refused}");
-    let mut feed = node.feed_from(other).await.expect("a feed");
+    let mut feed = node.feed(other.cursor, Some(other.epoch)).await.expect("a feed");
     assert_eq!(feed.epoch(), Some(epoch));
     let event = feed.next().await.expect("an event").expect("no end");
     assert_eq!((event.change, event.seq), (Change::Resync, own.cursor));
     // A link and the directory are simply read as they are now.
-    let found = node.link_since(SiteId(1), "/0", other).await.expect("an answer");
+    let found = node.link(SiteId(1), "/0", Some(other)).await.expect("an answer");
     assert!(found.is_some());
-    assert_eq!(node.directory_since(other).await.expect("a directory"), own);
+    assert_eq!(node.directory(Some(other)).await.expect("a directory"), own);
     running.ask("DELETE", "/v1/links?site=go&path=/0").await.success(204);
     let told = Position {
         epoch,
         cursor: own.cursor + 1,
     };
-    assert_eq!(node.link_since(SiteId(1), "/0", told).await.expect("an answer"), None);
+    assert_eq!(node.link(SiteId(1), "/0", Some(told)).await.expect("an answer"), None);
 }
 
 async fn what_is_wrong_with_a_query_for_a_part_is_named() {

@@ -372,7 +372,7 @@ async fn load(
 
 /// Takes the time of every change.
 async fn observe(client: OriginClient, clock: Arc<Clock>, changes: usize) -> anyhow::Result<()> {
-    let mut feed = client.feed(0).await?;
+    let mut feed = client.feed(0, None).await?;
     let (mut told, mut last) = (0, 0);
     while told < changes {
         let event = feed.next().await?.context("the feed ended")?;

@@ -49,7 +49,7 @@ async fn next_link(feed: &mut Feed) -> (u64, String) {
 async fn a_transaction_that_commits_late_is_told_then_and_delays_nobody() {
     let server = Server::start();
     let running = origin(&server).await;
-    let mut feed = running.node().feed(1).await.expect("a feed");
+    let mut feed = running.node().feed(1, None).await.expect("a feed");
     let (mut first, mut second) = (connect(&server).await, connect(&server).await);
     let mut early = first.begin().await.expect("a transaction");
     write(&mut early, "/began-first").await;
@@ -63,7 +63,7 @@ async fn a_transaction_that_commits_late_is_told_then_and_delays_nobody() {
     early.commit().await.expect("committed");
     assert_eq!(next_link(&mut feed).await, (4, "/began-first".to_owned()));
     // Who comes later is told the same.
-    let mut later = running.node().feed(1).await.expect("a feed");
+    let mut later = running.node().feed(1, None).await.expect("a feed");
     for expected in ["/began-second", "/after", "/began-first"] {
         assert_eq!(next_link(&mut later).await.1, expected);
     }
@@ -78,8 +78,8 @@ async fn of_many_transactions_that_overlap_each_that_commits_is_told_once() {
     // Two origins number at the same time, and a node of each hears all.
     let other = Running::on(&settings(server.url("record"))).await;
     let mut feeds = [
-        running.node().feed(1).await.expect("a feed"),
-        other.node().feed(1).await.expect("a feed"),
+        running.node().feed(1, None).await.expect("a feed"),
+        other.node().feed(1, None).await.expect("a feed"),
     ];
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -132,12 +132,12 @@ async fn what_an_ended_origin_left_without_a_number_is_told_by_another() {
     let mut connection = connect(&server).await;
     // What an origin leaves that is killed after its commit: nobody asks for numbers.
     write(&mut connection, "/left").await;
-    let mut feed = running.node().feed(1).await.expect("a feed");
+    let mut feed = running.node().feed(1, None).await.expect("a feed");
     assert_eq!(next_link(&mut feed).await, (2, "/left".to_owned()));
     running.origin.store().close().await;
     write(&mut connection, "/left-by-all").await;
     let next = Running::on(&settings(server.url("record"))).await;
-    let mut feed = next.node().feed(2).await.expect("a feed");
+    let mut feed = next.node().feed(2, None).await.expect("a feed");
     assert_eq!(next_link(&mut feed).await, (3, "/left-by-all".to_owned()));
 }
 
@@ -156,16 +156,20 @@ async fn a_record_restored_from_a_dump_makes_nodes_begin_anew() {
     let restored = server.database("restored");
     server.restore("restored", &dump);
     let again = Running::on(&settings(restored)).await;
-    let mut feed = again.node().feed_from(before).await.expect("a feed");
+    let mut feed = again
+        .node()
+        .feed(before.cursor, Some(before.epoch))
+        .await
+        .expect("a feed");
     let epoch = feed.epoch().expect("an epoch");
     assert_ne!(epoch, before.epoch, "another record");
     let event = next(&mut feed).await;
     assert_eq!(event.change, Change::Resync);
     assert!(event.seq > before.cursor + 1_000, "{event:?}");
     // A node that knows no epochs.
-    let mut feed = again.node().feed(before.cursor).await.expect("a feed");
+    let mut feed = again.node().feed(before.cursor, None).await.expect("a feed");
     assert_eq!(next(&mut feed).await.change, Change::Resync);
-    let directory = again.node().directory().await.expect("a directory");
+    let directory = again.node().directory(None).await.expect("a directory");
     assert_eq!((directory.epoch, directory.sites.len()), (Some(epoch), 1));
     // Opened again, it is the same.
     let third = Running::on(&settings(server.url("restored"))).await;

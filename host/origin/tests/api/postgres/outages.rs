@@ -40,7 +40,7 @@ fn small_disk() -> Option<Server> {
 async fn a_full_disk_refuses_writes_serves_reads_and_goes_on_when_there_is_room() {
     let Some(server) = small_disk() else { return };
     let running = origin(&server).await;
-    let mut feed = running.node().feed(1).await.expect("a feed");
+    let mut feed = running.node().feed(1, None).await.expect("a feed");
     let long = format!("https://long.example/{}", "x".repeat(7_000));
     running
         .send("PUT", "/v1/links", &link("/before", &long))
@@ -77,7 +77,7 @@ async fn a_full_disk_refuses_writes_serves_reads_and_goes_on_when_there_is_room(
     done_in_the_end(&running, "/after").await;
     paths.push("/after");
     for path in paths {
-        let found = running.node().link(SiteId(1), path).await.expect("an answer");
+        let found = running.node().link(SiteId(1), path, None).await.expect("an answer");
         assert!(found.is_some(), "{path} is lost");
     }
     loop {
@@ -108,7 +108,7 @@ async fn every_write_acknowledged_while_postgres_restarts_is_there_and_told() {
     // It keeps safe what it says it keeps: the power fails.
     let mut server = Server::start_with(&[]);
     let running = Arc::new(origin(&server).await);
-    let mut feed = running.node().feed(1).await.expect("a feed");
+    let mut feed = running.node().feed(1, None).await.expect("a feed");
     let (is_over, refused) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let writers: Vec<_> = (0..WRITERS)
         .map(|writer| {
@@ -149,7 +149,7 @@ async fn every_write_acknowledged_while_postgres_restarts_is_there_and_told() {
     let node = running.node();
     let mut waiting: BTreeMap<_, _> = acknowledged.iter().map(|path| (path.as_str(), ())).collect();
     for path in &acknowledged {
-        let found = node.link(SiteId(1), path).await.expect("an answer");
+        let found = node.link(SiteId(1), path, None).await.expect("an answer");
         assert!(found.is_some(), "{path} is lost");
     }
     // The feed went on through all of it, or goes on from where it was.

@@ -33,7 +33,7 @@ async fn who_was_told_of_a_change_never_reads_what_was_before() {
     let standby = primary.standby();
     let near = Running::on(&with_replica(&primary, &standby)).await;
     let node = near.node();
-    let mut feed = node.feed(1).await.expect("a feed");
+    let mut feed = node.feed(1, None).await.expect("a feed");
     let epoch = feed.epoch().expect("an epoch");
     let writing = async {
         for number in 0..CHANGES {
@@ -49,7 +49,7 @@ async fn who_was_told_of_a_change_never_reads_what_was_before() {
             assert_eq!(cursor, u64::from(number) + 2, "the replica tells all, in order");
             let told = Position { epoch, cursor };
             let found = node
-                .link_since(SiteId(1), "/a", told)
+                .link(SiteId(1), "/a", Some(told))
                 .await
                 .expect("an answer")
                 .expect("a link");
@@ -72,16 +72,16 @@ async fn who_was_told_of_a_change_never_reads_what_was_before() {
         .success(200);
     let told = *writer.origin.store().head().borrow();
     let found = node
-        .link_since(SiteId(1), "/a", told)
+        .link(SiteId(1), "/a", Some(told))
         .await
         .expect("an answer")
         .expect("a link");
     assert_eq!(found.target, format!("https://a.example/{CHANGES}"));
     assert_eq!(
-        node.directory_since(told).await.expect("a directory").cursor,
+        node.directory(Some(told)).await.expect("a directory").cursor,
         told.cursor
     );
-    let mut ahead = node.feed_from(told).await.expect("a feed");
+    let mut ahead = node.feed(told.cursor, Some(told.epoch)).await.expect("a feed");
     assert_eq!(
         next(&mut ahead).await.change,
         Change::Heartbeat,
@@ -101,18 +101,18 @@ async fn nodes_are_served_from_the_replica_while_the_primary_is_away() {
     let standby = primary.standby();
     let near = Running::on(&with_replica(&primary, &standby)).await;
     let node = near.node();
-    let mut feed = node.feed_from(told).await.expect("a feed");
+    let mut feed = node.feed(told.cursor, Some(told.epoch)).await.expect("a feed");
     assert_eq!(next(&mut feed).await.change, Change::Heartbeat);
     drop(writer);
     standby.catch_up(&primary);
     primary.stop("fast");
-    let found = node.link_since(SiteId(1), "/a", told).await.expect("an answer");
+    let found = node.link(SiteId(1), "/a", Some(told)).await.expect("an answer");
     assert_eq!(found.expect("a link").target, "https://a.example/1");
     assert_eq!(
-        node.link_since(SiteId(1), "/none", told).await.expect("an answer"),
+        node.link(SiteId(1), "/none", Some(told)).await.expect("an answer"),
         None
     );
-    assert_eq!(node.directory().await.expect("a directory").sites.len(), 1);
+    assert_eq!(node.directory(None).await.expect("a directory").sites.len(), 1);
     assert_eq!(node.snapshot(None, None).await.expect("a snapshot").links.len(), 1);
     for _ in 0..5 {
         assert_eq!(next(&mut feed).await.change, Change::Heartbeat);
@@ -139,7 +139,7 @@ async fn nodes_are_served_from_the_replica_while_the_primary_is_away() {
         let cursor = next_change(&mut feed).await.seq;
         let now = Position { cursor, ..told };
         found = node
-            .link_since(SiteId(1), "/a", now)
+            .link(SiteId(1), "/a", Some(now))
             .await
             .expect("an answer")
             .expect("a link")
@@ -164,7 +164,11 @@ async fn a_promoted_replica_is_another_record() {
     let promoted = Running::on(&settings(standby.url("record"))).await;
     let body = json!({"site": "go", "path": "/b", "target": "https://b.example/"});
     promoted.send("POST", "/v1/links", &body).await.success(201);
-    let mut feed = promoted.node().feed_from(told).await.expect("a feed");
+    let mut feed = promoted
+        .node()
+        .feed(told.cursor, Some(told.epoch))
+        .await
+        .expect("a feed");
     assert_ne!(feed.epoch(), Some(told.epoch));
     assert_eq!(next(&mut feed).await.change, Change::Resync);
 }
