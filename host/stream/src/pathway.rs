@@ -8,6 +8,7 @@ use wayside_decide::{invalid::Invalid, name::Name, target::Target};
 use crate::{
     base::BaseUrl,
     sign::{self, Signing, token::Token, validity::Window},
+    splice::Error,
 };
 
 /// A target as playlists name it.
@@ -56,6 +57,23 @@ impl Pathway<'_> {
     }
 }
 
+/// The first of the pathways to be spliced in.
+///
+/// # Errors
+/// [`Error::Pathways`] when there is none, or one twice.
+pub(crate) fn check_pathways<'a>(pathways: &'a [Pathway<'a>]) -> Result<&'a Pathway<'a>, Error> {
+    let twice = pathways
+        .iter()
+        .enumerate()
+        .find(|(place, one)| pathways[..*place].iter().any(|other| other.id == one.id));
+    let found = match (pathways.first(), twice) {
+        (Some(first), None) => return Ok(first),
+        (None, _) => "none".to_owned(),
+        (_, Some((_, twice))) => format!("{} twice", twice.id),
+    };
+    Err(Error::Pathways { found })
+}
+
 /// Where a playlist came from.
 #[derive(Debug, Clone)]
 pub struct Source {
@@ -97,16 +115,28 @@ impl Source {
         if uri.contains("{$") {
             return Err("a URI without a variable".to_owned());
         }
-        let is_absolute = has_scheme(uri) || uri.starts_with("//");
         let Ok(joined) = self.url.join(uri) else {
             return Err("a URI".to_owned());
         };
         match joined.as_str().strip_prefix(self.folder.as_str()) {
             Some(below) => Ok(Place::Below(below.to_owned())),
-            None if is_absolute => Ok(Place::Elsewhere),
+            None if Self::is_absolute(uri) => Ok(Place::Elsewhere),
             // Left alone it would lead below the edge; made absolute, past the targets.
             None => Err(format!("a URI below the asset's folder {}", self.folder)),
         }
+    }
+
+    /// Whether a URI names its host, or is of another scheme.
+    pub(crate) fn is_absolute(uri: &str) -> bool {
+        has_scheme(uri) || uri.starts_with("//")
+    }
+
+    /// What follows the folder in the URL of the playlist's own folder.
+    pub(crate) fn own_folder(&self) -> &str {
+        let path = self.url.as_str();
+        let end = path.find(['?', '#']).unwrap_or(path.len());
+        let end = path[..end].rfind('/').map_or(0, |slash| slash + 1);
+        path.get(self.folder.as_str().len()..end).unwrap_or_default()
     }
 }
 
@@ -134,6 +164,7 @@ mod tests {
     #[test]
     fn a_uri_leads_below_the_folder_elsewhere_or_nowhere() {
         let source = source("https://origin.example/live/event/main.m3u8?a=1");
+        assert_eq!(source.own_folder(), "event/");
         let below = |text: &str| Ok(Place::Below(text.to_owned()));
         for (uri, expected) in [
             ("v1.m3u8", below("event/v1.m3u8")),

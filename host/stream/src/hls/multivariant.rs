@@ -11,8 +11,8 @@ use super::{
     lines::{self, Kind, Line},
 };
 use crate::{
-    pathway::{NoUrl, Pathway, Place, Source},
-    splice::{Edits, Error},
+    pathway::{NoUrl, Pathway, Place, Source, check_pathways},
+    splice::{Edits, Error, Existing},
 };
 
 const STEERING: &str = "#EXT-X-CONTENT-STEERING";
@@ -23,15 +23,6 @@ const MEDIA: &str = "#EXT-X-MEDIA";
 const OF_MEDIA_PLAYLISTS: [&str; 3] = ["#EXTINF", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE"];
 /// Attributes of variants that name a group of renditions.
 const GROUPS: [&str; 4] = ["AUDIO", "VIDEO", "SUBTITLES", "CLOSED-CAPTIONS"];
-
-/// What becomes of steering that the origin's playlist has already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// It is replaced.
-    Replace,
-    /// The playlist is refused.
-    Refuse,
-}
 
 /// What is spliced in.
 #[derive(Debug, Clone, Copy)]
@@ -112,19 +103,6 @@ pub fn splice(
         splicer.edits.insert(header.range.end, format!("{ending}{tag}"))?;
     }
     Ok(splicer.edits.apply())
-}
-
-fn check_pathways<'a>(pathways: &'a [Pathway<'a>]) -> Result<&'a Pathway<'a>, Error> {
-    let twice = pathways
-        .iter()
-        .enumerate()
-        .find(|(place, one)| pathways[..*place].iter().any(|other| other.id == one.id));
-    let found = match (pathways.first(), twice) {
-        (Some(first), None) => return Ok(first),
-        (None, _) => "none".to_owned(),
-        (_, Some((_, twice))) => format!("{} twice", twice.id),
-    };
-    Err(Error::Pathways { found })
 }
 
 /// The line of the URI that belongs to a variant. Comments between are tolerated, as players do.

@@ -3,7 +3,7 @@
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use wayside_decide::{name::Name, target::Target};
 
-use super::{Existing, Steering, splice};
+use super::{Steering, splice};
 use crate::{
     base::BaseUrl,
     pathway::{Pathway, Proof, Source},
@@ -13,7 +13,7 @@ use crate::{
         secret::Secret,
         validity::Window,
     },
-    splice::Error,
+    splice::{Error, Existing},
 };
 
 const SERVER: &str = "https://edge.example/.wayside/steer/event?session=a.b";

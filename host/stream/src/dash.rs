@@ -1,0 +1,199 @@
+//! Dynamic Adaptive Streaming over HTTP: what is spliced into a manifest (MPD).
+//!
+//! In: an origin's MPD as bytes. Out: the same with content steering (ETSI TS 103 998) and one `BaseURL` a target,
+//! everything else byte for byte as it was. Events of a parser say where elements stand; the text is never written anew.
+//!
+//! Segments are resolved against `BaseURL` without its query, so that only a token in the path reaches them. `Location`
+//! leads back to the edge; `PatchLocation` is taken out, for patches are of the origin's MPD: players fetch the whole then.
+
+use std::ops::Range;
+
+use wayside_decide::{invalid::quote, target::Target};
+
+use self::outline::{Element, Outline};
+use crate::{
+    pathway::{NoUrl, Pathway, Place, Proof, Source, check_pathways},
+    splice::{Edits, Error, Existing},
+};
+
+mod outline;
+
+/// What is spliced in.
+#[derive(Debug, Clone, Copy)]
+pub struct Steering<'a> {
+    /// Where players ask for steering manifests.
+    pub server: &'a Target,
+    /// Where players get this MPD from the edge.
+    pub mpd: &'a Target,
+    /// Whether players ask for a steering manifest before they begin.
+    pub has_query_before_start: bool,
+    /// What becomes of other steering.
+    pub existing: Existing,
+}
+
+/// Splices steering and pathways into an MPD. Players begin on the first pathway.
+///
+/// # Errors
+/// [`Error`] when the MPD is broken, too large, has several base URLs of its own, or has its segments elsewhere than on
+/// the targets; and for a token in the query.
+pub fn splice(
+    mpd: &[u8],
+    source: &Source,
+    pathways: &[Pathway<'_>],
+    steering: &Steering<'_>,
+) -> Result<Vec<u8>, Error> {
+    let first = check_pathways(pathways)?;
+    let mut edits = Edits::new(mpd)?;
+    let outline = outline::read(mpd)?;
+    check_inner(&outline, source)?;
+    let below = below(&outline, source)?;
+    let prefix = outline.prefix;
+    let mut added = Vec::new();
+    let own = outline.children("BaseURL").next();
+    let attributes = own.map(Element::other_attributes).transpose()?.unwrap_or_default();
+    for pathway in pathways {
+        let url = url(&outline, pathway, &below)?;
+        added.push(format!(
+            r#"<{prefix}BaseURL{attributes} serviceLocation="{}">{}</{prefix}BaseURL>"#,
+            pathway.id,
+            escaped(&url)
+        ));
+    }
+    let before_start = steering.has_query_before_start;
+    let element = format!(
+        r#"<{prefix}ContentSteering defaultServiceLocation="{}" queryBeforeStart="{before_start}" clientRequirement="true">{}</{prefix}ContentSteering>"#,
+        first.id,
+        escaped(steering.server)
+    );
+    let steered = steered(&outline, steering.existing)?;
+    if steered.is_none() {
+        added.push(element.clone());
+    }
+    let (at, space) = place(mpd, &outline);
+    let added = added.join(space);
+    match own {
+        Some(own) => edits.replace(own.range.clone(), added)?,
+        None => edits.insert(at, format!("{added}{space}"))?,
+    }
+    // Behind what is inserted at the same place.
+    if let Some(range) = steered {
+        edits.replace(range, element)?;
+    }
+    let location = format!("<{prefix}Location>{}</{prefix}Location>", escaped(steering.mpd));
+    for (place, own) in outline.children("Location").enumerate() {
+        let with = if place == 0 { location.clone() } else { String::new() };
+        edits.replace(own.range.clone(), with)?;
+    }
+    for patches in outline.children("PatchLocation") {
+        edits.replace(patches.range.clone(), String::new())?;
+    }
+    Ok(edits.apply())
+}
+
+/// What follows the asset's folder in the URL against which the MPD's segments are resolved.
+fn below(outline: &Outline<'_>, source: &Source) -> Result<String, Error> {
+    let mut own = outline.children("BaseURL");
+    let Some(first) = own.next() else {
+        return Ok(source.own_folder().to_owned());
+    };
+    if let Some(second) = own.next() {
+        return Err(Error::line(
+            second.line,
+            "a second BaseURL of the MPD",
+            "one at most: others cannot be added",
+        ));
+    }
+    let text = first.text()?;
+    match source.locate(text.trim()) {
+        Ok(Place::Below(below)) => Ok(below),
+        Ok(Place::Elsewhere) => Err(Error::line(
+            first.line,
+            quote(&text),
+            "a BaseURL below the asset's folder",
+        )),
+        Err(expected) => Err(Error::line(first.line, quote(&text), expected)),
+    }
+}
+
+/// Base URLs further in are resolved against ours, or are elsewhere; one that names the origin would lead past the targets.
+fn check_inner(outline: &Outline<'_>, source: &Source) -> Result<(), Error> {
+    for inner in &outline.inner_base_urls {
+        let text = inner.text()?;
+        let text = text.trim();
+        if Source::is_absolute(text) && matches!(source.locate(text), Ok(Place::Below(_))) {
+            let expected = "a relative BaseURL: an absolute one leads past the targets";
+            return Err(Error::line(inner.line, quote(text), expected));
+        }
+    }
+    Ok(())
+}
+
+/// Where the origin's own steering stands, if there is any and it is to be replaced.
+fn steered(outline: &Outline<'_>, existing: Existing) -> Result<Option<Range<usize>>, Error> {
+    let mut own = outline.children("ContentSteering");
+    let Some(first) = own.next() else { return Ok(None) };
+    if existing == Existing::Refuse {
+        return Err(Error::line(
+            first.line,
+            "ContentSteering",
+            "no steering of the origin's own",
+        ));
+    }
+    match own.next() {
+        Some(second) => Err(Error::line(second.line, "ContentSteering again", "one at most")),
+        None => Ok(Some(first.range.clone())),
+    }
+}
+
+fn url(outline: &Outline<'_>, pathway: &Pathway<'_>, below: &str) -> Result<Target, Error> {
+    let line = outline.line;
+    match pathway.proof {
+        Proof::Token(token) if !token.is_in_path() => {
+            let found = format!("a token in the query for pathway {}", pathway.id);
+            return Err(Error::line(
+                line,
+                found,
+                "one in the path: segments do not inherit a query",
+            ));
+        }
+        Proof::Each(..) => {
+            let found = format!("a token for each URL for pathway {}", pathway.id);
+            return Err(Error::line(
+                line,
+                found,
+                "one in the path for all: an MPD does not name each segment",
+            ));
+        }
+        Proof::Token(_) | Proof::Open => {}
+    }
+    pathway.url(below).map_err(|refused| match refused {
+        NoUrl::Sign(error) => Error::Sign { line, error },
+        NoUrl::Expected(expected) => Error::line(line, quote(below), expected),
+    })
+}
+
+/// Where elements of ours stand when there is no `BaseURL` whose place they take: before the first child that may not
+/// stand before them; and the white space that stands before that.
+fn place<'a>(mpd: &'a [u8], outline: &Outline<'_>) -> (usize, &'a str) {
+    let is_before = |element: &&Element<'_>| element.name != "ProgramInformation";
+    let at = outline
+        .elements
+        .iter()
+        .find(is_before)
+        .map_or(outline.root_end, |element| element.range.start);
+    let before = mpd.get(..at).unwrap_or_default();
+    let text = before
+        .iter()
+        .rposition(|byte| !byte.is_ascii_whitespace())
+        .map_or(0, |last| last + 1);
+    let space = before.get(text..).and_then(|space| std::str::from_utf8(space).ok());
+    (at, space.unwrap_or_default())
+}
+
+/// A URL as text of an element. In normal form it has neither `<` nor `>`.
+fn escaped(url: &Target) -> String {
+    url.as_str().replace('&', "&amp;")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! What is spliced in, what stays as it was, and what is refused.
+
+use proptest::prelude::{any, prop_assert_eq, proptest};
+use quick_xml::{Reader, events::Event};
+use wayside_decide::{name::Name, target::Target};
+
+use super::{Steering, splice};
+use crate::{
+    base::BaseUrl,
+    pathway::{Pathway, Proof, Source},
+    sign::{
+        Signing,
+        hmac::{Placement, PlainHmac},
+        secret::Secret,
+        validity::Window,
+    },
+    splice::{Error, Existing},
+};
+
+fn with(mpd: &[u8], ids: &[&str], existing: Existing, proof: Proof<'_>) -> Result<Vec<u8>, Error> {
+    let folder = BaseUrl::parse("https://origin.example/vod").expect("a folder");
+    let url = Target::parse("https://origin.example/vod/film/main.mpd").expect("a URL");
+    let source = Source::new(&url, &folder).expect("below");
+    let named: Vec<(Name, BaseUrl)> = ids
+        .iter()
+        .map(|id| {
+            let base = BaseUrl::parse(&format!("https://{id}.example/x")).expect("a folder");
+            (Name::parse("id", id).expect("a name"), base)
+        })
+        .collect();
+    let pathways: Vec<Pathway<'_>> = named.iter().map(|(id, base)| Pathway { id, base, proof }).collect();
+    let steering = Steering {
+        server: &Target::parse("https://edge.example/steer?a=1&b=2").expect("a URL"),
+        mpd: &Target::parse("https://edge.example/film/main.mpd").expect("a URL"),
+        has_query_before_start: false,
+        existing,
+    };
+    splice(mpd, &source, &pathways, &steering)
+}
+
+fn text(mpd: &str, ids: &[&str]) -> String {
+    let found = with(mpd.as_bytes(), ids, Existing::Replace, Proof::Open).expect("spliced");
+    String::from_utf8(found).expect("text")
+}
+
+fn refused(mpd: &str) -> String {
+    with(mpd.as_bytes(), &["a", "b"], Existing::Replace, Proof::Open)
+        .expect_err(mpd)
+        .to_string()
+}
+
+const STEERED: &str = "<ContentSteering defaultServiceLocation=\"a\" queryBeforeStart=\"false\" clientRequirement=\"true\">\
+    https://edge.example/steer?a=1&amp;b=2</ContentSteering>";
+
+#[test]
+fn base_urls_and_steering_come_before_the_first_child_that_may_follow_them() {
+    let mpd = "<?xml version=\"1.0\"?>\r\n<!-- c -->\r\n<MPD type='static' >\r\n  <ProgramInformation/>\r\n\r\n  \
+        <Period id=\"1\">\r\n<x:any xmlns:x=\"y\">&amp;</x:any><BaseURL>v/</BaseURL></Period>\r\n</MPD>\r\n";
+    let expected = format!(
+        "<?xml version=\"1.0\"?>\r\n<!-- c -->\r\n<MPD type='static' >\r\n  <ProgramInformation/>\r\n\r\n  \
+         <BaseURL serviceLocation=\"a\">https://a.example/x/film/</BaseURL>\r\n\r\n  \
+         <BaseURL serviceLocation=\"b\">https://b.example/x/film/</BaseURL>\r\n\r\n  {STEERED}\r\n\r\n  \
+         <Period id=\"1\">\r\n<x:any xmlns:x=\"y\">&amp;</x:any><BaseURL>v/</BaseURL></Period>\r\n</MPD>\r\n"
+    );
+    assert_eq!(text(mpd, &["a", "b"]), expected);
+}
+
+#[test]
+fn a_base_url_of_the_origin_s_own_is_taken_along_with_its_attributes() {
+    for (own, expected) in [
+        (
+            "<BaseURL>video/?x=1&amp;y=2</BaseURL>",
+            "<BaseURL serviceLocation=\"a\">https://a.example/x/film/video/?x=1&amp;y=2</BaseURL>",
+        ),
+        (
+            "<BaseURL availabilityTimeOffset='7'  serviceLocation = \"old\" dvb:weight=\"1\">../b/</BaseURL>",
+            "<BaseURL availabilityTimeOffset='7' dvb:weight=\"1\" serviceLocation=\"a\">https://a.example/x/b/</BaseURL>",
+        ),
+        (
+            "<BaseURL> https://origin.example/vod/ </BaseURL>",
+            "<BaseURL serviceLocation=\"a\">https://a.example/x/</BaseURL>",
+        ),
+        (
+            "<BaseURL>./</BaseURL>",
+            "<BaseURL serviceLocation=\"a\">https://a.example/x/film/</BaseURL>",
+        ),
+    ] {
+        let found = text(&format!("<MPD>{own}<Period/></MPD>"), &["a"]);
+        assert_eq!(found, format!("<MPD>{expected}{STEERED}<Period/></MPD>"));
+    }
+}
+
+#[test]
+fn elements_have_the_prefix_of_the_root() {
+    let found = text(
+        "<d:MPD xmlns:d=\"urn:mpeg:dash:schema:mpd:2011\"><d:BaseURL>a/</d:BaseURL><d:Period/></d:MPD>",
+        &["a"],
+    );
+    assert!(
+        found.contains("<d:BaseURL serviceLocation=\"a\">https://a.example/x/film/a/</d:BaseURL><d:ContentSteering "),
+        "{found}"
+    );
+    assert!(found.ends_with("</d:ContentSteering><d:Period/></d:MPD>"), "{found}");
+}
+
+#[test]
+fn locations_lead_back_to_the_edge_and_patches_go() {
+    let mpd = "<MPD><Location serviceLocation=\"x\">https://origin.example/vod/film/main.mpd</Location><Location>b</Location>\
+        <PatchLocation ttl=\"5\">p</PatchLocation><Period/></MPD>";
+    let found = text(mpd, &["a"]);
+    let expected = "</ContentSteering><Location>https://edge.example/film/main.mpd</Location><Period/></MPD>";
+    assert!(found.ends_with(expected), "{found}");
+}
+
+#[test]
+fn steering_of_the_origin_s_own_is_replaced_or_refused() {
+    let mpd = "<MPD>\n<ContentSteering proxyServerURL='x'>https://other.example/</ContentSteering>\n<Period/></MPD>";
+    let found = text(mpd, &["a"]);
+    let expected = format!(
+        "<MPD>\n<BaseURL serviceLocation=\"a\">https://a.example/x/film/</BaseURL>\n{STEERED}\n<Period/></MPD>"
+    );
+    assert_eq!(found, expected);
+    let text = with(mpd.as_bytes(), &["a"], Existing::Refuse, Proof::Open)
+        .expect_err("refused")
+        .to_string();
+    assert_eq!(
+        text,
+        "line 2: found ContentSteering, expected no steering of the origin's own"
+    );
+    let twice = mpd.replace("<Period/>", "<ContentSteering/><Period/>");
+    assert_eq!(
+        refused(&twice),
+        "line 3: found ContentSteering again, expected one at most"
+    );
+}
+
+#[test]
+fn only_a_token_in_the_path_reaches_segments() {
+    let mpd = b"<MPD><Period/></MPD>";
+    let window = Window {
+        issued_s: 0,
+        starts_s: None,
+        expires_s: 77,
+        next_s: 1,
+    };
+    let base = BaseUrl::parse("https://a.example/x").expect("a folder");
+    let key = |placement| Signing::Hmac(PlainHmac::new(Secret::from_bytes(*b"k").expect("a key"), placement));
+    let token = key(Placement::Path).token(&base, &window).expect("a token");
+    let found = with(mpd, &["a"], Existing::Replace, Proof::Token(&token)).expect("spliced");
+    assert!(String::from_utf8_lossy(&found).contains("\">https://a.example/77_2_"));
+    let token = key(Placement::Query).token(&base, &window).expect("a token");
+    let text = with(mpd, &["a"], Existing::Replace, Proof::Token(&token))
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        text.starts_with("line 1: found a token in the query for pathway a, expected one in the path"),
+        "{text}"
+    );
+    let signing = key(Placement::Path);
+    let text = with(mpd, &["a"], Existing::Replace, Proof::Each(&signing, &window))
+        .expect_err("refused")
+        .to_string();
+    assert!(
+        text.starts_with("line 1: found a token for each URL for pathway a"),
+        "{text}"
+    );
+}
+
+#[test]
+fn broken_manifests_are_named_by_their_line() {
+    for (mpd, expected) in [
+        ("", "line 1: found the end of the file, expected an MPD"),
+        ("#EXTM3U\n", "line 1: found \"#EXTM3U\", expected an MPD"),
+        ("<html/>", "line 1: found \"html\", expected one MPD"),
+        ("<MPD/>", "line 1: found no Period, expected one at least"),
+        (
+            "\n<MPD><Period></MPD>",
+            "line 2: found ill-formed document: expected `</Period>`, but `</MPD>` was found, expected well-formed XML",
+        ),
+        (
+            "<MPD>\n<Period>\n",
+            "line 3: found the end of the file, expected the end of each element",
+        ),
+        (
+            "<MPD><Period/></MPD>\n<MPD/>",
+            "line 2: found \"MPD\", expected one MPD",
+        ),
+        (
+            "<!DOCTYPE a [<!ENTITY b \"c\">]><MPD><Period/></MPD>",
+            "line 1: found a document type, expected none",
+        ),
+        (
+            "<MPD><BaseURL>a<b/></BaseURL><Period/></MPD>",
+            "line 1: found \"a<b/>\", expected text, with no entities but XML's own",
+        ),
+        (
+            "<MPD>\n<BaseURL>&b;</BaseURL><Period/></MPD>",
+            "line 2: found \"&b;\", expected text, with no entities but XML's own",
+        ),
+        (
+            "<MPD>\n<BaseURL>a/</BaseURL>\n<BaseURL>b/</BaseURL><Period/></MPD>",
+            "line 3: found a second BaseURL of the MPD, expected one at most: others cannot be added",
+        ),
+        (
+            "<MPD><BaseURL a>a/</BaseURL><Period/></MPD>",
+            "line 1: found \" a\", expected attributes, name=\"value\"",
+        ),
+        (
+            "<MPD><BaseURL>https://cdn.example/</BaseURL><Period/></MPD>",
+            "line 1: found \"https://cdn.example/\", expected a BaseURL below the asset's folder",
+        ),
+        (
+            "<MPD><BaseURL>../../</BaseURL><Period/></MPD>",
+            "line 1: found \"../../\", expected a URI below the asset's folder https://origin.example/vod/",
+        ),
+        (
+            "<MPD><Period>\n\n<BaseURL>https://origin.example/vod/v/</BaseURL></Period></MPD>",
+            "line 3: found \"https://origin.example/vod/v/\", expected a relative BaseURL: an absolute one leads past the targets",
+        ),
+    ] {
+        assert_eq!(refused(mpd), expected, "{mpd}");
+    }
+    let deep = format!("<MPD>{}", "<a>".repeat(70));
+    assert_eq!(
+        refused(&deep),
+        "line 1: found elements in elements past 64, expected 64 at most"
+    );
+    let broken = with(b"<MPD>\n\xff", &["a"], Existing::Replace, Proof::Open)
+        .expect_err("no text")
+        .to_string();
+    assert_eq!(broken, "line 2: found bytes that are no UTF-8, expected UTF-8");
+    let mut large = b"<MPD>".to_vec();
+    large.resize(10 * 1024 * 1024 + 1, b' ');
+    assert!(matches!(
+        with(&large, &["a"], Existing::Replace, Proof::Open),
+        Err(Error::Size { .. })
+    ));
+}
+
+/// Takes out what [`splice`] put in, by another way: from the text alone.
+fn removed(found: &str) -> String {
+    let start = found
+        .find("<BaseURL serviceLocation=\"a\">")
+        .expect("the first base URL");
+    let end = found.find("</ContentSteering>").expect("steering") + "</ContentSteering>".len();
+    let space = found[..start].len() - found[..start].trim_end().len();
+    format!("{}{}", &found[..start], &found[end + space..])
+}
+
+proptest! {
+    #[test]
+    fn removing_what_was_spliced_gives_the_manifest_back(
+        before in "(<!-- [a-z<>é]{0,8} -->|\\s{0,3})", inner in "(<[A-D]{1,2} x='[a-z> é]{0,5}'/>|\\s{0,3}|<!\\[CDATA\\[[a-z<&]{0,6}\\]\\]>|&amp;){0,5}",
+        space in "[ \r\n\t]{0,4}", has_bom in any::<bool>(), has_information in any::<bool>(),
+    ) {
+        let information = if has_information { "<ProgramInformation a=\"b\"> <Title>x</Title></ProgramInformation>" } else { "" };
+        let mark = if has_bom { "\u{feff}" } else { "" };
+        let mpd = format!("{mark}{before}<MPD a='>'>{information}{space}<Period>{inner}</Period><Metrics/>{inner}</MPD>{space}");
+        let found = text(&mpd, &["a", "b"]);
+        prop_assert_eq!(removed(&found), mpd);
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange_and_what_is_spliced_is_well_formed(
+        bytes in proptest::collection::vec(any::<u8>(), 0..100), pieces in proptest::collection::vec(0_usize..16, 0..30),
+    ) {
+        const PIECES: [&str; 16] = [
+            "<BaseURL>", "</BaseURL>", "<Period>", "</Period>", "<Location/>", "<ContentSteering>", "</ContentSteering>", "<!--", "-->",
+            "a/", "&amp;", " x='", "'", ">", "<![CDATA[", "é",
+        ];
+        let text: String = pieces.iter().map(|piece| PIECES[*piece]).collect();
+        for input in [bytes, text.clone().into_bytes(), format!("<MPD>{text}<Period/></MPD>").into_bytes()] {
+            let Ok(found) = with(&input, &["a", "b"], Existing::Replace, Proof::Open) else { continue };
+            let found = String::from_utf8(found).expect("text");
+            let mut reader = Reader::from_str(&found);
+            while reader.read_event().expect("well-formed") != Event::Eof {}
+        }
+    }
+}
