@@ -28,6 +28,7 @@ mod http1;
 mod imports;
 mod javascript;
 mod layers;
+mod levels;
 mod logs;
 mod nodes;
 mod outages;
