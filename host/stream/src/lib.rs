@@ -11,3 +11,4 @@ pub mod pathway;
 pub mod select;
 pub mod sign;
 pub mod splice;
+pub mod steering;

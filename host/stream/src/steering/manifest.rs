@@ -1,0 +1,543 @@
+//! Steering manifests: `VERSION`, `TTL`, `RELOAD-URI`, `PATHWAY-PRIORITY`, `PATHWAY-CLONES`.
+//!
+//! In: pathways in order, and clones of targets that a playlist does not name. Out: JSON that the players understand alike:
+//! version 1, a whole TTL, an absolute URL for the next request. It must not know how the order came about.
+//!
+//! Players differ with clones. hls.js keeps the first definition of an ID for as long as it plays, so that a token that
+//! was made anew needs an ID that is new, too; dash.js wants `HOST` and adds `PARAMS` to each segment's URL; Shaka knows
+//! `HOST` alone.
+
+use std::fmt::Write as _;
+
+use wayside_decide::{name::Name, target::Target};
+
+use crate::{
+    base::BaseUrl,
+    pathway::{Pathway, Proof},
+    sign::token::Token,
+};
+
+/// Shortest and longest time between two requests of a player, in seconds.
+pub const TTL_S: std::ops::RangeInclusive<u32> = 1..=3_600;
+/// Most clones of a manifest.
+pub const CLONES_MAX: usize = 64;
+
+/// The MIME type of manifests for HLS, rfc8216bis §7.
+pub const MIME_HLS: &str = "application/vnd.apple.steering-list";
+/// The MIME type of manifests for DASH.
+pub const MIME_DASH: &str = "application/json";
+
+/// Why there is no manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// A time that is too short or too long.
+    #[error("TTL: found {found} s, expected 1 to 3600 s")]
+    Ttl {
+        /// The time.
+        found: u32,
+    },
+    /// No pathway.
+    #[error("PATHWAY-PRIORITY: found no pathway, expected one at least")]
+    Nobody,
+    /// A pathway or a clone twice.
+    #[error("{field}: found {found} twice, expected each once")]
+    Twice {
+        /// Where.
+        field: &'static str,
+        /// Which.
+        found: Name,
+    },
+    /// None of the pathways is in the playlist, or a clone of one: a player would end.
+    #[error("PATHWAY-PRIORITY: found none of the playlist's pathways or their clones, expected one at least")]
+    Disjoint,
+    /// A clone of what there is not.
+    #[error(
+        "PATHWAY-CLONES: found {found} as a clone of {base}, expected one of the playlist's pathways or of an earlier clone"
+    )]
+    Base {
+        /// The clone.
+        found: Name,
+        /// What it is a clone of.
+        base: Name,
+    },
+    /// A clone with the ID of a pathway that is in the playlist.
+    #[error("PATHWAY-CLONES: found {found}, expected an ID that the playlist does not have")]
+    Known {
+        /// The clone.
+        found: Name,
+    },
+    /// Too many clones.
+    #[error("PATHWAY-CLONES: found {found}, expected 64 at most")]
+    Clones {
+        /// How many.
+        found: usize,
+    },
+}
+
+/// Why a target cannot be a clone of a pathway: players change the host of its URLs and their queries, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoClone {
+    /// The scheme, the port or the path differ.
+    #[error("clone {id} of {base}: found base URL {found}, expected {expected} but for the host's name")]
+    Differs {
+        /// The clone.
+        id: Name,
+        /// What it would be a clone of.
+        base: Name,
+        /// The clone's base URL.
+        found: String,
+        /// The pathway's.
+        expected: String,
+    },
+    /// A token that stands in the path, or one for each URL.
+    #[error("clone {id} of {base}: found a signature that is no token in the query for all, expected one, or none")]
+    Proof {
+        /// The clone.
+        id: Name,
+        /// What it would be a clone of.
+        base: Name,
+    },
+}
+
+/// A target that a playlist does not name, as a change to one that it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathwayClone {
+    base: Name,
+    id: Name,
+    host: Box<str>,
+    parameters: Vec<(Box<str>, Box<str>)>,
+    /// URIs by `STABLE-VARIANT-ID` and `STABLE-RENDITION-ID`.
+    variants: Vec<(Box<str>, Target)>,
+    renditions: Vec<(Box<str>, Target)>,
+}
+
+impl PathwayClone {
+    /// `clone` as a change to `base`.
+    ///
+    /// # Errors
+    /// [`NoClone`] when more than the host's name and a token in the query differ.
+    pub fn new(base: &Pathway<'_>, clone: &Pathway<'_>) -> Result<Self, NoClone> {
+        let refuse = || NoClone::Proof {
+            id: clone.id.clone(),
+            base: base.id.clone(),
+        };
+        let is_in_path = |proof: &Proof<'_>| matches!(proof, Proof::Token(token) if token.is_in_path());
+        if is_in_path(&base.proof) || is_in_path(&clone.proof) {
+            return Err(refuse());
+        }
+        let parameters = match clone.proof {
+            Proof::Open => Vec::new(),
+            Proof::Token(token) => parameters(token),
+            Proof::Each(..) => return Err(refuse()),
+        };
+        let but_host = |url: &BaseUrl| (url.scheme().to_owned(), port(url).to_owned(), url.path().to_owned());
+        if but_host(base.base) != but_host(clone.base) {
+            return Err(NoClone::Differs {
+                id: clone.id.clone(),
+                base: base.id.clone(),
+                found: clone.base.to_string(),
+                expected: base.base.to_string(),
+            });
+        }
+        Ok(Self {
+            base: base.id.clone(),
+            id: clone.id.clone(),
+            host: clone.base.host().into(),
+            parameters,
+            variants: Vec::new(),
+            renditions: Vec::new(),
+        })
+    }
+
+    /// With a URL for the variant of this `STABLE-VARIANT-ID`, which goes before host and parameters. HLS only.
+    #[must_use]
+    pub fn with_variant(mut self, stable_id: &str, url: Target) -> Self {
+        self.variants.push((stable_id.into(), url));
+        self
+    }
+
+    /// With a URL for the rendition of this `STABLE-RENDITION-ID`, which goes before host and parameters. HLS only.
+    #[must_use]
+    pub fn with_rendition(mut self, stable_id: &str, url: Target) -> Self {
+        self.renditions.push((stable_id.into(), url));
+        self
+    }
+}
+
+fn parameters(token: &Token) -> Vec<(Box<str>, Box<str>)> {
+    token
+        .parameters()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+/// The port with its colon, empty when it is the scheme's own.
+fn port(url: &BaseUrl) -> &str {
+    &url.authority()[url.host().len()..]
+}
+
+/// A steering manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    ttl_s: u32,
+    reload: Target,
+    priority: Vec<Name>,
+    clones: Vec<PathwayClone>,
+}
+
+impl Manifest {
+    /// A manifest after which players ask `reload` again in `ttl_s`. `playlist` names the pathways that the player's
+    /// playlist has.
+    ///
+    /// # Errors
+    /// [`Refused`] when a player would not understand it, or would end.
+    pub fn new(
+        ttl_s: u32,
+        reload: Target,
+        priority: Vec<Name>,
+        clones: Vec<PathwayClone>,
+        playlist: &[&Name],
+    ) -> Result<Self, Refused> {
+        if !TTL_S.contains(&ttl_s) {
+            return Err(Refused::Ttl { found: ttl_s });
+        }
+        if clones.len() > CLONES_MAX {
+            return Err(Refused::Clones { found: clones.len() });
+        }
+        check_clones(&clones, playlist)?;
+        if priority.is_empty() {
+            return Err(Refused::Nobody);
+        }
+        let twice = priority
+            .iter()
+            .enumerate()
+            .find(|(place, id)| priority[..*place].contains(id));
+        if let Some((_, found)) = twice {
+            let field = "PATHWAY-PRIORITY";
+            let found = found.clone();
+            return Err(Refused::Twice { field, found });
+        }
+        let is_there = |id: &Name| playlist.contains(&id) || clones.iter().any(|clone| clone.id == *id);
+        if !priority.iter().any(is_there) {
+            return Err(Refused::Disjoint);
+        }
+        Ok(Self {
+            ttl_s,
+            reload,
+            priority,
+            clones,
+        })
+    }
+
+    /// The manifest as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = String::with_capacity(256 + 256 * self.clones.len());
+        // Writing to a string does not fail.
+        let _ = write!(json, r#"{{"VERSION":1,"TTL":{},"RELOAD-URI":"#, self.ttl_s);
+        text(&mut json, self.reload.as_str());
+        json.push_str(r#","PATHWAY-PRIORITY":["#);
+        separated(&mut json, &self.priority, |json, id| text(json, id.as_str()));
+        json.push(']');
+        if !self.clones.is_empty() {
+            json.push_str(r#","PATHWAY-CLONES":["#);
+            separated(&mut json, &self.clones, clone);
+            json.push(']');
+        }
+        json.push('}');
+        json
+    }
+}
+
+/// Each clone's ID is new, and its base stands before it.
+fn check_clones(clones: &[PathwayClone], playlist: &[&Name]) -> Result<(), Refused> {
+    for (place, clone) in clones.iter().enumerate() {
+        let before = &clones[..place];
+        let found = clone.id.clone();
+        if before.iter().any(|other| other.id == clone.id) {
+            let field = "PATHWAY-CLONES";
+            return Err(Refused::Twice { field, found });
+        }
+        if playlist.contains(&&clone.id) {
+            return Err(Refused::Known { found });
+        }
+        let is_base = |id: &Name| *id == clone.base;
+        if !playlist.iter().any(|id| is_base(id)) && !before.iter().any(|other| is_base(&other.id)) {
+            let base = clone.base.clone();
+            return Err(Refused::Base { found, base });
+        }
+    }
+    Ok(())
+}
+
+fn clone(json: &mut String, clone: &PathwayClone) {
+    json.push_str(r#"{"BASE-ID":"#);
+    text(json, clone.base.as_str());
+    json.push_str(r#","ID":"#);
+    text(json, clone.id.as_str());
+    json.push_str(r#","URI-REPLACEMENT":{"HOST":"#);
+    text(json, &clone.host);
+    let pair = |json: &mut String, name: &str, value: &str| {
+        text(json, name);
+        json.push(':');
+        text(json, value);
+    };
+    if !clone.parameters.is_empty() {
+        json.push_str(r#","PARAMS":{"#);
+        separated(json, &clone.parameters, |json, (name, value)| pair(json, name, value));
+        json.push('}');
+    }
+    for (name, uris) in [
+        ("PER-VARIANT-URIS", &clone.variants),
+        ("PER-RENDITION-URIS", &clone.renditions),
+    ] {
+        if !uris.is_empty() {
+            json.push(',');
+            text(json, name);
+            json.push_str(":{");
+            separated(json, uris, |json, (id, url)| pair(json, id, url.as_str()));
+            json.push('}');
+        }
+    }
+    json.push_str("}}");
+}
+
+fn separated<T>(json: &mut String, items: &[T], write: impl Fn(&mut String, &T)) {
+    for (place, item) in items.iter().enumerate() {
+        if place > 0 {
+            json.push(',');
+        }
+        write(json, item);
+    }
+}
+
+/// A string, RFC 8259 §7.
+fn text(json: &mut String, text: &str) {
+    json.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => {
+                json.push('\\');
+                json.push(c);
+            }
+            '\u{0}'..='\u{1f}' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(c));
+            }
+            _ => json.push(c),
+        }
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use serde_json::{Value, json};
+    use wayside_decide::{name::Name, target::Target};
+
+    use super::{Manifest, NoClone, PathwayClone, Refused};
+    use crate::{
+        base::BaseUrl,
+        pathway::{Pathway, Proof},
+        sign::{
+            Signing,
+            akamai::Akamai,
+            hmac::{Placement, PlainHmac},
+            secret::Secret,
+            token::Token,
+            validity::Window,
+        },
+    };
+
+    fn name(text: &str) -> Name {
+        Name::parse("name", text).expect(text)
+    }
+
+    fn url(text: &str) -> Target {
+        Target::parse(text).expect(text)
+    }
+
+    const WINDOW: Window = Window {
+        issued_s: 0,
+        starts_s: None,
+        expires_s: 77,
+        next_s: 1,
+    };
+
+    fn token(signing: &Signing) -> Token {
+        signing
+            .token(&BaseUrl::parse("https://b.example/x").expect("a folder"), &WINDOW)
+            .expect("a token")
+    }
+
+    fn akamai() -> Signing {
+        Signing::Akamai(Akamai::new(Secret::from_bytes(*b"k").expect("a key")))
+    }
+
+    /// `id` at `url` as a clone of `base` at `of`.
+    fn cloned(base: &str, of: &str, id: &str, url: &str, proof: Proof<'_>) -> Result<PathwayClone, NoClone> {
+        let (base_id, base_url) = (name(base), BaseUrl::parse(of).expect(of));
+        let (id, url) = (name(id), BaseUrl::parse(url).expect(url));
+        let base = Pathway {
+            id: &base_id,
+            base: &base_url,
+            proof: Proof::Open,
+        };
+        PathwayClone::new(
+            &base,
+            &Pathway {
+                id: &id,
+                base: &url,
+                proof,
+            },
+        )
+    }
+
+    fn simple(base: &str, id: &str) -> PathwayClone {
+        cloned(base, "https://a.example/x", id, "https://b.example/x", Proof::Open).expect("a clone")
+    }
+
+    fn made(ttl_s: u32, priority: &[&str], clones: Vec<PathwayClone>) -> Result<Manifest, Refused> {
+        let reload = url("https://edge.example/.wayside/steer/e?s=1&t=\\");
+        let priority = priority.iter().map(|id| name(id)).collect();
+        Manifest::new(ttl_s, reload, priority, clones, &[&name("a"), &name("z")])
+    }
+
+    #[test]
+    fn a_manifest_is_what_the_standard_says() {
+        let token = token(&akamai());
+        let signed = cloned(
+            "a",
+            "https://a.example/x",
+            "b",
+            "https://b.example/x",
+            Proof::Token(&token),
+        )
+        .expect("a clone");
+        let signed = signed
+            .with_variant("v/1", url("https://b.example/v1"))
+            .with_rendition("r", url("https://b.example/r"));
+        let manifest = made(10, &["c", "b", "a"], vec![signed, simple("b", "c")]).expect("a manifest");
+        let read: Value = serde_json::from_str(&manifest.to_json()).expect("JSON");
+        let (_, value) = token.parameters().next().expect("a parameter");
+        let expected = json!({
+            "VERSION": 1,
+            "TTL": 10,
+            "RELOAD-URI": "https://edge.example/.wayside/steer/e?s=1&t=\\",
+            "PATHWAY-PRIORITY": ["c", "b", "a"],
+            "PATHWAY-CLONES": [
+                {
+                    "BASE-ID": "a",
+                    "ID": "b",
+                    "URI-REPLACEMENT": {
+                        "HOST": "b.example",
+                        "PARAMS": {"__token__": value},
+                        "PER-VARIANT-URIS": {"v/1": "https://b.example/v1"},
+                        "PER-RENDITION-URIS": {"r": "https://b.example/r"},
+                    },
+                },
+                {"BASE-ID": "b", "ID": "c", "URI-REPLACEMENT": {"HOST": "b.example"}},
+            ],
+        });
+        assert_eq!(read, expected);
+        let plain = made(300, &["a"], Vec::new()).expect("a manifest").to_json();
+        assert!(
+            plain.starts_with(r#"{"VERSION":1,"TTL":300,"RELOAD-URI":"#) && !plain.contains("CLONES"),
+            "{plain}"
+        );
+    }
+
+    #[test]
+    fn what_players_would_not_survive_is_refused() {
+        for (ttl_s, priority, clones, expected) in [
+            (0, vec!["a"], vec![], "TTL: found 0 s, expected 1 to 3600 s"),
+            (3_601, vec!["a"], vec![], "TTL: found 3601 s, expected 1 to 3600 s"),
+            (
+                9,
+                vec![],
+                vec![],
+                "PATHWAY-PRIORITY: found no pathway, expected one at least",
+            ),
+            (
+                9,
+                vec!["a", "z", "a"],
+                vec![],
+                "PATHWAY-PRIORITY: found a twice, expected each once",
+            ),
+            (
+                9,
+                vec!["q"],
+                vec![],
+                "PATHWAY-PRIORITY: found none of the playlist's pathways or their clones, expected one at least",
+            ),
+            (
+                9,
+                vec!["a"],
+                vec![simple("a", "b"), simple("a", "b")],
+                "PATHWAY-CLONES: found b twice, expected each once",
+            ),
+            (
+                9,
+                vec!["a"],
+                vec![simple("a", "z")],
+                "PATHWAY-CLONES: found z, expected an ID that the playlist does not have",
+            ),
+            (
+                9,
+                vec!["a"],
+                vec![simple("c", "b"), simple("a", "c")],
+                "PATHWAY-CLONES: found b as a clone of c, expected one of the playlist's pathways or of an earlier clone",
+            ),
+        ] {
+            assert_eq!(
+                made(ttl_s, &priority, clones).expect_err(expected).to_string(),
+                expected
+            );
+        }
+        let many = (0..65).map(|place| simple("a", &format!("c{place}"))).collect();
+        assert_eq!(made(9, &["a"], many), Err(Refused::Clones { found: 65 }));
+        made(9, &["b"], vec![simple("a", "b")]).expect("a clone of what is there is there");
+    }
+
+    #[test]
+    fn only_what_players_change_can_differ_in_a_clone() {
+        let clone = |of, at| cloned("a", of, "b", at, Proof::Open);
+        clone("https://a.example:8443/x", "https://b.example:8443/x").expect("one port, which players leave as it is");
+        for (of, at) in [
+            ("https://a.example/x", "http://b.example/x"),
+            ("https://a.example/x", "https://b.example:8443/x"),
+            ("https://a.example/x", "https://b.example/y"),
+        ] {
+            let text = clone(of, at).expect_err(at).to_string();
+            assert_eq!(
+                text,
+                format!("clone b of a: found base URL {at}/, expected {of}/ but for the host's name")
+            );
+        }
+        let key = Secret::from_bytes(*b"k").expect("a key");
+        let in_path = Signing::Hmac(PlainHmac::new(key, Placement::Path));
+        let token = token(&in_path);
+        let akamai = akamai();
+        for proof in [Proof::Token(&token), Proof::Each(&akamai, &WINDOW)] {
+            let refused = cloned("a", "https://a.example/x", "b", "https://b.example/x", proof).expect_err("refused");
+            assert_eq!(
+                refused,
+                NoClone::Proof {
+                    id: name("b"),
+                    base: name("a")
+                }
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_through_json(id in any::<String>()) {
+            let clone = simple("a", "b").with_variant(&id, url("https://b.example/v"));
+            let json = made(9, &["a"], vec![clone]).expect("a manifest").to_json();
+            let read: Value = serde_json::from_str(&json).expect("JSON");
+            let uris = &read["PATHWAY-CLONES"][0]["URI-REPLACEMENT"]["PER-VARIANT-URIS"];
+            prop_assert_eq!(uris.as_object().expect("an object").keys().next(), Some(&id));
+        }
+    }
+}
