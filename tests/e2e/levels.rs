@@ -124,6 +124,26 @@ impl Edge {
         request(self.process.edge(), "GET", host, path, &[])
     }
 
+    fn get_as(&self, path: &str, visitor: &str) -> Response {
+        request(
+            self.process.edge(),
+            "GET",
+            "apart.example",
+            path,
+            &[("X-Visitor", visitor)],
+        )
+    }
+
+    /// Requests that are kept of all bindings.
+    fn witnesses(&self) -> u64 {
+        let policies: Value = serde_json::from_str(&self.process.admin("/policies").body).expect("JSON");
+        let bindings = policies["items"].as_array().expect("bindings");
+        let witnesses = bindings
+            .iter()
+            .map(|binding| binding["witnesses"].as_u64().expect("a count"));
+        witnesses.sum()
+    }
+
     /// What `wayside status` says of the level.
     fn degradation(&self) -> Value {
         let status = self.process.admin("/status").body;
@@ -236,6 +256,9 @@ fn when_all_origins_are_gone_the_node_is_reduced_and_no_worse() {
 #[test]
 fn what_a_pinned_level_leaves_undone() {
     let setup = Setup::start();
+    setup.push("default");
+    let program = "ask header x-visitor 2 decide 3 decide 4";
+    setup.bind("default", "apart", "/decides", program);
     let edge = setup.edge(&[]);
     for path in ["/held", "/changes"] {
         edge.soon("the link is there", || edge.get(path).status == 302);
@@ -248,6 +271,16 @@ fn what_a_pinned_level_leaves_undone() {
         for path in ["/healthz", "/readyz", "/status", "/metrics"] {
             assert_eq!(edge.process.admin(path).status, 200, "{level}: {path}");
         }
+        for visitor in 0..20 {
+            let visitor = format!("{}", visitor % 2);
+            let decided = edge.get_as("/decides", &visitor);
+            match level {
+                "full" | "reduced" => assert_eq!(decided.status, 302, "{level}: {decided:?}"),
+                _ => assert_shed(&decided),
+            }
+        }
+        // Requests are kept to try other versions on where there is time for it.
+        assert_eq!(edge.witnesses() > 0, level == "full", "{level}: {}", edge.witnesses());
         let reads = edge.origin_reads();
         match level {
             "emergency" => assert_shed(&edge.get("/held")),
@@ -293,29 +326,26 @@ fn changes_are_followed_where_nothing_is_loaded() {
     assert_leads(&edge.get("/changes"), "https://new.example/");
 }
 
-/// Memory that is really taken: by components on their way to the admin endpoint, which waits for their end.
-struct Uploads(Vec<TcpStream>);
+/// The size of one upload.
+const UPLOAD_BYTES: usize = 16 << 20;
 
-impl Uploads {
-    const BYTES: usize = 16 << 20;
-
-    fn begin(admin: SocketAddr, count: usize) -> Self {
-        let part = vec![0; 1 << 20];
-        let upload = |_| {
-            let mut stream = TcpStream::connect(admin).expect("connect");
-            let head = format!(
-                "POST /policies/plan?tenant=default&site=apart&prefix=/ HTTP/1.1\r\nHost: localhost\r\n\
-                 Content-Type: application/wasm\r\nContent-Length: {}\r\n\r\n",
-                Self::BYTES + 1
-            );
-            stream.write_all(head.as_bytes()).expect("write");
-            for _ in 0..Self::BYTES / part.len() {
-                stream.write_all(&part).expect("write");
-            }
-            stream
-        };
-        Self((0..count).map(upload).collect())
-    }
+/// Really takes memory: by components on their way to the admin endpoint, which waits for their end.
+fn upload(admin: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let part = vec![0; 1 << 20];
+    let upload = |_| {
+        let mut stream = TcpStream::connect(admin).expect("connect");
+        let head = format!(
+            "POST /policies/plan?tenant=default&site=apart&prefix=/ HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/wasm\r\nContent-Length: {}\r\n\r\n",
+            UPLOAD_BYTES + 1
+        );
+        stream.write_all(head.as_bytes()).expect("write");
+        for _ in 0..UPLOAD_BYTES / part.len() {
+            stream.write_all(&part).expect("write");
+        }
+        stream
+    };
+    (0..count).map(upload).collect()
 }
 
 #[test]
@@ -338,7 +368,7 @@ fn when_memory_is_short_memory_alone_answers_until_there_is_more() {
     assert_eq!(edge.level(), "full");
     let admin = edge.process.admin.expect("an admin endpoint");
     let limit_bytes = usize::try_from(taken).expect("bytes") * 2 + (96 << 20);
-    let uploads = Uploads::begin(admin, limit_bytes / Uploads::BYTES + 1);
+    let uploads = upload(admin, limit_bytes / UPLOAD_BYTES + 1);
     edge.soon("an emergency", || edge.is_at("emergency", json!("memory")));
     assert_eq!(edge.level_of_metrics(), ["emergency"]);
     // What memory holds goes on, on connections that were there and, once, on new ones.
@@ -419,15 +449,7 @@ fn a_flood_of_endless_policies_stops_policies_and_nothing_else() {
     ];
     let edge = setup.edge(&[&QUICK, &NEVER_LATE, &few]);
     assert_leads(&edge.get("/held"), "https://old.example/held");
-    let decides = |visitor: &str| {
-        request(
-            edge.process.edge(),
-            "GET",
-            "apart.example",
-            "/decides",
-            &[("X-Visitor", visitor)],
-        )
-    };
+    let decides = |visitor: &str| edge.get_as("/decides", visitor);
     edge.soon("the policy decides", || decides("known").status == 302);
     let is_over = AtomicBool::new(false);
     let next = AtomicUsize::new(0);

@@ -342,6 +342,17 @@ fn a_slow_origin_is_hedged_and_not_more_often_than_the_budget_allows() {
         hedges > before && hedges <= 0.05 * edge.sent("first"),
         "{before}, then {hedges}"
     );
+    // A node that has too much to do asks nobody twice.
+    slow.delay(Duration::ZERO);
+    let reduced = [("WAYSIDE__DEGRADATION__PINNED", "reduced")];
+    let edge = origins.edge(
+        &[("eu", &[&first]), ("us", &[&second])],
+        &[&hedged[..], &reduced].concat(),
+    );
+    assert_eq!(edge.ask_missing(200), 0);
+    slow.delay(Duration::from_millis(600));
+    assert_eq!(edge.ask_missing(20), 0);
+    assert_eq!(edge.sent("hedge"), 0.0);
 }
 
 #[test]
