@@ -5,6 +5,7 @@
 //! arguments give the same answer. It must not know HTTP, stores, serialisation formats or configuration.
 
 pub mod base;
+pub mod cmcd;
 pub mod dash;
 pub mod hls;
 pub mod pathway;
