@@ -76,6 +76,7 @@ fn select(criterion: &mut Criterion) {
                             near,
                             place: Place::new(10.0, 20.0).ok(),
                             current: None,
+                            avoided: TargetSet::EMPTY,
                         };
                         selector.pick(&pool, black_box(&live), &visitor, now, &mut random)
                     });
@@ -89,6 +90,7 @@ fn select(criterion: &mut Criterion) {
             near,
             place: None,
             current: None,
+            avoided: TargetSet::EMPTY,
         };
         for listed in [4, count] {
             criterion.bench_function(&format!("order-of-{listed}/{count}"), |bench| {

@@ -74,8 +74,11 @@ pub struct Visitor<'a> {
     pub near: TargetSet,
     /// Where on the globe the visitor is, when known.
     pub place: Option<Place>,
-    /// The target that the session plays from; none for a new one, or one that is to be moved.
+    /// The target that the session plays from; none for a new one.
     pub current: Option<TargetIndex>,
+    /// Targets that the session is to leave, or not to begin on, while there are others:
+    /// [`crate::quality::Quality::avoided`].
+    pub avoided: TargetSet,
 }
 
 /// Why a target was taken.
@@ -173,7 +176,8 @@ impl Selector {
             sets: live.sets(),
             may,
             near: self.preferred.unwrap_or(visitor.near),
-            not_yet: live.not_yet(may, key(visitor.session)),
+            not_yet: live.not_yet(may, session_key(visitor.session)).or(visitor.avoided),
+            avoided: visitor.avoided,
         }
     }
 
@@ -267,8 +271,9 @@ const fn common_divisor(one: u32, other: u32) -> u32 {
     one
 }
 
-/// A number for a session, the same on all nodes (FNV-1a).
-fn key(session: &[u8]) -> u64 {
+/// A number for a session, the same on all nodes (FNV-1a): what its chances are drawn by.
+#[must_use]
+pub fn session_key(session: &[u8]) -> u64 {
     let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
     session.iter().fold(0xCBF2_9CE4_8422_2325, fnv)
 }

@@ -23,7 +23,7 @@ pub mod cloudflare;
 pub mod cloudfront;
 pub mod fastly;
 pub mod hmac;
-mod mac;
+pub(crate) mod mac;
 pub mod secret;
 pub mod token;
 pub mod validity;

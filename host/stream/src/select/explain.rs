@@ -71,6 +71,8 @@ pub struct Explained {
     pub is_over_commit: bool,
     /// Its share while it comes back, in percent, when it does not take this session yet.
     pub not_yet_at_percent: Option<u8>,
+    /// Whether the session avoids it for its quality.
+    pub is_avoided: bool,
     /// Its weight in the plan.
     pub weight: u32,
     /// Its score.
@@ -128,7 +130,8 @@ impl Selector {
             is_near: !rank.is_far,
             is_degraded: rank.is_degraded,
             is_over_commit: rank.is_over_commit,
-            not_yet_at_percent: rank.is_not_yet.then(|| live.share_percent(target)),
+            not_yet_at_percent: Some(live.share_percent(target)).filter(|percent| rank.is_not_yet && *percent < 100),
+            is_avoided: visitor.avoided.has(target),
             weight,
             score: Score {
                 load: signals.map_or(1.0, |(signals, _)| signals.load),
@@ -215,6 +218,7 @@ impl fmt::Display for Explained {
             (self.is_near, "near"),
             (self.is_degraded, "degraded"),
             (self.is_over_commit, "past its commit"),
+            (self.is_avoided, "avoided for its quality"),
         ] {
             if is_so {
                 write!(formatter, ", {said}")?;

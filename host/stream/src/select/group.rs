@@ -16,8 +16,10 @@ pub(super) struct Groups<'a> {
     pub(super) may: TargetSet,
     /// What is near the visitor.
     pub(super) near: TargetSet,
-    /// What is coming back and does not take this session yet.
+    /// What is coming back and does not take this session yet, and what it is to avoid.
     pub(super) not_yet: TargetSet,
+    /// What it is to avoid.
+    pub(super) avoided: TargetSet,
 }
 
 /// Targets that are as good as each other.
@@ -79,7 +81,8 @@ impl Groups<'_> {
     }
 
     /// Whether a session stays on `current`: it serves, and the best group is in no better tier and not nearer. One that
-    /// is full, past its commit or degraded keeps its sessions, or all of them would run at once.
+    /// is full, past its commit or degraded keeps its sessions, or all of them would run at once; those that are to leave
+    /// avoid it.
     pub(super) fn keeps(&self, current: TargetIndex, best: Option<&Group>) -> bool {
         let serves = self
             .may
@@ -88,7 +91,8 @@ impl Groups<'_> {
             .has(current);
         let Some(best) = best else { return serves };
         let in_better = self.tiers.iter().take(best.tier + 1).any(|tier| tier.has(current));
-        serves && in_better && (self.near.has(current) || !best.is_near)
+        let stays = !self.avoided.has(current) || best.targets.has(current);
+        serves && stays && in_better && (self.near.has(current) || !best.is_near)
     }
 
     /// Who is the least bad when no group has anybody: full before draining before down, and of these the better score,

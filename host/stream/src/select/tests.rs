@@ -107,6 +107,7 @@ const fn visitor(session: &[u8]) -> Visitor<'_> {
         near: TargetSet::EMPTY,
         place: None,
         current: None,
+        avoided: TargetSet::EMPTY,
     }
 }
 
@@ -449,6 +450,28 @@ fn a_session_stays_until_its_target_is_worse_and_goes_back_when_a_nearer_one_ret
         was = scene.taken(&mut selector, &at_c).1;
     }
     assert_eq!((scene.live.share_percent(target), was), (100, Why::Picked));
+}
+
+#[test]
+fn a_session_leaves_what_it_avoids_while_there_are_others() {
+    let mut scene = Scene::weighted(&[1, 1]);
+    let mut selector = scene.selector(Balancer::RoundRobin);
+    let mut avoided = TargetSet::EMPTY;
+    avoided.set(scene.at("t0"), true);
+    let visitor = Visitor {
+        current: Some(scene.at("t0")),
+        avoided,
+        ..visitor(b"s")
+    };
+    for _ in 0..3 {
+        assert_eq!(scene.taken(&mut selector, &visitor), ("t1".to_owned(), Why::Picked));
+    }
+    let order = selector.order(&scene.pool, &scene.live, &visitor, 9, scene.now, &mut scene.random);
+    assert_eq!(order.iter().map(TargetIndex::place).collect::<Vec<_>>(), [1, 0]);
+    let told = selector.explain(&scene.pool, &scene.live, &visitor, scene.now, &scene.random);
+    assert!(told.targets[0].to_string().ends_with(", avoided for its quality"));
+    scene.fail("t1");
+    assert_eq!(scene.taken(&mut selector, &visitor), ("t0".to_owned(), Why::Kept));
 }
 
 #[test]

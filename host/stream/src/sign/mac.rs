@@ -6,7 +6,7 @@ use sha2::Sha256;
 use super::secret::Secret;
 
 /// HMAC-SHA256 of `message`.
-pub(super) fn hmac_sha256(secret: &Secret, message: &[u8]) -> [u8; 32] {
+pub(crate) fn hmac_sha256(secret: &Secret, message: &[u8]) -> [u8; 32] {
     // A MAC takes keys of any length; were that to change, the empty tag below would be refused by every CDN.
     let Ok(mut mac) = <Hmac<Sha256> as Mac>::new_from_slice(secret.bytes()) else {
         return [0; 32];
@@ -22,6 +22,15 @@ pub(super) fn is_hmac_sha256(secret: &Secret, message: &[u8], tag: &[u8]) -> boo
     };
     mac.update(message);
     mac.verify_slice(tag).is_ok()
+}
+
+/// Whether that of `message` begins with `tag`, in the same time for any two.
+pub(crate) fn begins_hmac_sha256(secret: &Secret, message: &[u8], tag: &[u8]) -> bool {
+    let Ok(mut mac) = <Hmac<Sha256> as Mac>::new_from_slice(secret.bytes()) else {
+        return false;
+    };
+    mac.update(message);
+    mac.verify_truncated_left(tag).is_ok()
 }
 
 /// Bytes in lower-case hexadecimal digits.

@@ -9,7 +9,7 @@ use crate::select::{
     explain::Filter,
     live::Service,
     plan::{Plan, PlanSpec},
-    set::TargetIndex,
+    set::{TargetIndex, TargetSet},
     target::{Country, TargetSpec},
 };
 
@@ -134,7 +134,7 @@ proptest! {
 proptest! {
     #[test]
     fn whoever_is_denied_is_never_taken_nor_listed(
-        states in states(), denied in any::<u16>(), current in any::<usize>(), is_french in any::<bool>(), seed in any::<u64>(),
+        states in states(), denied in any::<u16>(), avoids in any::<u16>(), current in any::<usize>(), is_french in any::<bool>(), seed in any::<u64>(),
     ) {
         let mut scene = mixed(&states);
         scene.random = Random::new(seed);
@@ -145,6 +145,10 @@ proptest! {
             prop_assert!((0..count).all(is_denied));
             return Ok(());
         };
+        let mut avoided = TargetSet::EMPTY;
+        for target in scene.pool.all().iter() {
+            avoided.set(target, avoids >> target.place() & 1 == 1);
+        }
         let country = is_french.then(|| Country::parse("fr").expect("a country"));
         for balancer in ALL {
             let mut selector = Selector::new(&scene.pool, plan.clone(), balancer);
@@ -152,6 +156,7 @@ proptest! {
                 near: scene.pool.of_region(&name("r1")),
                 country,
                 current: TargetIndex::new(current % (2 * count)),
+                avoided,
                 ..visitor(b"some session")
             };
             let may = |place: usize| !is_denied(place) && (is_french || !states[place].2);

@@ -1,0 +1,138 @@
+//! Sessions that this operator's nodes gave out, told from those that somebody made up.
+//!
+//! In: a key that all nodes share, an asset, random bytes, the instant. Out: an identifier that fits where players put
+//! theirs (CMCD's `sid`, the query of a steering manifest), and later whether it is one of ours. Nothing is kept.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+use crate::sign::{mac, secret::Secret};
+
+/// Random bytes of an identifier.
+pub const NONCE_BYTES: usize = 12;
+/// Bytes of its tag: of an HMAC-SHA256 as many as nobody guesses.
+const TAG_BYTES: usize = 16;
+/// Bytes of its time of issue, in minutes since 1970.
+const ISSUED_BYTES: usize = 4;
+/// All bytes of an identifier.
+const BYTES: usize = NONCE_BYTES + ISSUED_BYTES + TAG_BYTES;
+
+/// Why a session is none of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoSession {
+    /// It is no identifier.
+    #[error("session: found something else, expected an identifier that a node gave out")]
+    Malformed,
+    /// It was made with another key, or for another asset.
+    #[error("session: found one of another asset or key, expected this asset's")]
+    Wrong,
+    /// It is too old, or from the future.
+    #[error(
+        "session: found one given out {issued_min} minutes after 1970, expected one of the last {age_min_max} at {now_min}"
+    )]
+    Age {
+        /// When it was given out.
+        issued_min: u64,
+        /// The instant.
+        now_min: u64,
+        /// How old it may be, and how far ahead by clocks that differ.
+        age_min_max: u64,
+    },
+}
+
+/// The identifier of a new session of `asset`. `nonce` is random.
+#[must_use]
+pub fn give_out(key: &Secret, asset: &str, nonce: [u8; NONCE_BYTES], now_s: u64) -> String {
+    let issued_min = u32::try_from(now_s / 60).unwrap_or(u32::MAX);
+    let mut bytes = [0; BYTES];
+    let (told, tag) = bytes.split_at_mut(NONCE_BYTES + ISSUED_BYTES);
+    told[..NONCE_BYTES].copy_from_slice(&nonce);
+    told[NONCE_BYTES..].copy_from_slice(&issued_min.to_be_bytes());
+    tag.copy_from_slice(&mac::hmac_sha256(key, &message(told, asset))[..TAG_BYTES]);
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Whether `session` was given out for `asset`, `age_min_max` minutes ago at most.
+///
+/// # Errors
+/// [`NoSession`] when it was not.
+pub fn check(key: &Secret, asset: &str, session: &str, now_s: u64, age_min_max: u64) -> Result<(), NoSession> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(session).ok();
+    let bytes: [u8; BYTES] = bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(NoSession::Malformed)?;
+    let (told, tag) = bytes.split_at(NONCE_BYTES + ISSUED_BYTES);
+    if !mac::begins_hmac_sha256(key, &message(told, asset), tag) {
+        return Err(NoSession::Wrong);
+    }
+    let mut issued = [0; ISSUED_BYTES];
+    issued.copy_from_slice(&told[NONCE_BYTES..]);
+    let (issued_min, now_min) = (u64::from(u32::from_be_bytes(issued)), now_s / 60);
+    if issued_min.abs_diff(now_min) > age_min_max {
+        return Err(NoSession::Age {
+            issued_min,
+            now_min,
+            age_min_max,
+        });
+    }
+    Ok(())
+}
+
+/// What the tag covers: of known length first, so that no two pairs are alike.
+fn message(told: &[u8], asset: &str) -> Vec<u8> {
+    [told, b"session of ", asset.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    use super::{NoSession, check, give_out};
+    use crate::sign::secret::Secret;
+
+    fn key(text: &str) -> Secret {
+        Secret::from_bytes(text.as_bytes()).expect("a key")
+    }
+
+    #[test]
+    fn a_session_is_of_its_asset_key_and_time() {
+        let session = give_out(&key("a"), "film", [7; 12], 1_800_000_000);
+        assert_eq!(session.len(), 43, "CMCD allows 64");
+        let checked = |of: &str, asset, now_s| check(&key(of), asset, &session, now_s, 60);
+        assert_eq!(checked("a", "film", 1_800_000_000), Ok(()));
+        assert_eq!(checked("a", "film", 1_800_003_600), Ok(()));
+        assert_eq!(checked("b", "film", 1_800_000_000), Err(NoSession::Wrong));
+        assert_eq!(checked("a", "films", 1_800_000_000), Err(NoSession::Wrong));
+        for now_s in [1_800_003_660, 1_799_996_000] {
+            assert!(
+                matches!(checked("a", "film", now_s), Err(NoSession::Age { .. })),
+                "{now_s}"
+            );
+        }
+        for text in [
+            "",
+            "abc",
+            &session[1..],
+            &format!("{session}A"),
+            &session.replace(|_| true, "!"),
+        ] {
+            assert_eq!(
+                check(&key("a"), "film", text, 1_800_000_000, 60),
+                Err(NoSession::Malformed),
+                "{text}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_change_goes_unnoticed(nonce in any::<[u8; 12]>(), at in 0_usize..43, to in any::<u8>()) {
+            const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+            let session = give_out(&key("a"), "film", nonce, 1_800_000_000);
+            let mut changed = session.clone().into_bytes();
+            changed[at] = LETTERS[usize::from(to % 64)];
+            let changed = String::from_utf8(changed).expect("text");
+            let is_ours = check(&key("a"), "film", &changed, 1_800_000_000, 60).is_ok();
+            prop_assert_eq!(is_ours, changed == session);
+        }
+    }
+}
