@@ -271,12 +271,12 @@ fn what_a_pinned_level_leaves_undone() {
         for path in ["/healthz", "/readyz", "/status", "/metrics"] {
             assert_eq!(edge.process.admin(path).status, 200, "{level}: {path}");
         }
-        for visitor in 0..20 {
-            let visitor = format!("{}", visitor % 2);
-            let decided = edge.get_as("/decides", &visitor);
+        for visitor in ["one", "two", "one", "two"] {
+            let decides = || edge.get_as("/decides", visitor);
             match level {
-                "full" | "reduced" => assert_eq!(decided.status, 302, "{level}: {decided:?}"),
-                _ => assert_shed(&decided),
+                // A run that begins too late on a busy machine is another's next time.
+                "full" | "reduced" => edge.soon("the policy decides", || decides().status == 302),
+                _ => assert_shed(&decides()),
             }
         }
         // Requests are kept to try other versions on where there is time for it.
@@ -470,11 +470,16 @@ fn a_flood_of_endless_policies_stops_policies_and_nothing_else() {
                 return false;
             }
             visitors += 1;
+            let back = || edge.changes("core-only", "reduced", "policy-queue");
+            let back_before = back();
             let runs = edge.process.metric("wayside_policy_runs_total{outcome=\"decided\"}");
             let (held, known) = (edge.get("/held"), decides("known"));
-            let (fresh, missing) = (decides(&format!("new-{visitors}")), edge.get("/missing"));
+            let (fresh, missing) = (
+                decides(&format!("new-{visitors}")),
+                edge.get(&format!("/none/{visitors}")),
+            );
             let runs_later = edge.process.metric("wayside_policy_runs_total{outcome=\"decided\"}");
-            if edge.level() != "core-only" {
+            if edge.level() != "core-only" || back() > back_before {
                 return false;
             }
             assert_leads(&held, "https://old.example/held");
@@ -486,7 +491,7 @@ fn a_flood_of_endless_policies_stops_policies_and_nothing_else() {
         });
     });
     edge.soon("full", || edge.level() == "full");
-    assert_eq!(decides("another").status, 302);
+    edge.soon("policies run again", || decides("another").status == 302);
     assert_leads(&edge.get("/missing"), "https://old.example/missing");
     assert!(edge.changes("core-only", "reduced", "policy-queue") >= 1.0);
 }
