@@ -1,5 +1,6 @@
 """Visitors, and what they were told: requests sent, failed and answered with what is no longer so."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import http.client
@@ -37,7 +38,7 @@ class Counts:
     stale: int = 0
 
 
-def ask(address: str, path: str, patience_s: float = PATIENCE_S) -> str | None:
+def ask(address: str, path: str, patience_s: float) -> str | None:
     """Where an edge leads; none when it did not say in time."""
     connection = http.client.HTTPConnection(address, 8080, timeout=patience_s)
     with contextlib.closing(connection):
@@ -55,8 +56,9 @@ class Phase:
     # Paths that no edge has been asked for yet.
     fresh = itertools.count()
 
-    def __init__(self, fleet: Fleet, edges: list[str], seconds: float):
+    def __init__(self, fleet: Fleet, edges: list[str], seconds: float, slack: float):
         self.fleet, self.edges, self.seconds = fleet, edges, seconds
+        self.patience_s, self.visible_s = PATIENCE_S * slack, VISIBLE_S * slack
         self.counts = Counts()
         self.lock = threading.Lock()
         # What the changing link leads to: the version, and when it was acknowledged.
@@ -64,13 +66,12 @@ class Phase:
 
     def run(self) -> Counts:
         self.until = time.monotonic() + self.seconds
-        jobs = [threading.Thread(target=self.change)]
-        for edge in self.edges:
-            jobs += [threading.Thread(target=job, args=(edge,)) for job in (self.held, self.missing, self.read)]
-        for job in jobs:
-            job.start()
-        for job in jobs:
-            job.join()
+        jobs = [(self.change,)]
+        jobs += [(job, edge) for edge in self.edges for job in (self.held, self.missing, self.read)]
+        with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
+            # A visitor who gives up counts nothing: what stopped him is told.
+            for ended in [pool.submit(*job) for job in jobs]:
+                ended.result()
         return self.counts
 
     def add(self, **more: int) -> None:
@@ -80,7 +81,7 @@ class Phase:
 
     def held(self, edge: str) -> None:
         script = pathlib.Path(__file__).with_name("held.lua")
-        command = ["wrk", "-t1", "-c2", f"-d{max(1, round(self.seconds))}s", f"--timeout={PATIENCE_S:.0f}s", "-s", script]
+        command = ["wrk", "-t1", "-c2", f"-d{max(1, round(self.seconds))}s", f"--timeout={self.patience_s:.0f}s", "-s", script]
         command += [f"http://{self.fleet.hosts[edge]}:8080/", "--", str(HELD)]
         done = subprocess.run(command, capture_output=True, text=True)
         result = [line.split() for line in done.stdout.splitlines() if line.startswith("result ")]
@@ -92,7 +93,7 @@ class Phase:
         while time.monotonic() < self.until:
             number = next(self.fresh)
             began = time.monotonic()
-            location = ask(self.fleet.hosts[edge], f"/missing/{number}")
+            location = ask(self.fleet.hosts[edge], f"/missing/{number}", self.patience_s)
             took = time.monotonic() - began
             with self.lock:
                 self.counts.slowest_s = max(self.counts.slowest_s, took)
@@ -106,7 +107,7 @@ class Phase:
         while time.monotonic() < self.until:
             version = time.time_ns()
             link = {"site": "fleet", "path": "/changing", "target": f"https://there.example/{version}"}
-            if self.fleet.send(url, "PUT", "/v1/links", link, timeout=PATIENCE_S) in (200, 201):
+            if self.fleet.send(url, "PUT", "/v1/links", link, timeout=self.patience_s) in (200, 201):
                 with self.lock:
                     self.acknowledged.append((version, time.monotonic()))
                 self.add(changes=1)
@@ -120,8 +121,8 @@ class Phase:
         while time.monotonic() < self.until:
             began = time.monotonic()
             with self.lock:
-                due = [version for version, at in self.acknowledged if at < began - VISIBLE_S]
-            location = ask(self.fleet.hosts[edge], "/changing")
+                due = [version for version, at in self.acknowledged if at < began - self.visible_s]
+            location = ask(self.fleet.hosts[edge], "/changing", self.patience_s)
             version = int(location.rsplit("/", 1)[1]) if location else None
             if due and version is not None:
                 self.add(read=1, stale=int(version < due[-1]))
