@@ -2,13 +2,14 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use tempfile::TempDir;
+use wayside_test_postgres::free_port;
 
 use crate::{
     harness::{Process, eventually, request},
@@ -36,12 +37,14 @@ impl Redis {
             .stdout(Stdio::null())
             .spawn()
             .expect("start redis-server (tests/setup installs it)");
-        let redis = Self {
+        let mut redis = Self {
             child,
             port,
             _folder: folder,
         };
         eventually("Redis answers", || {
+            let ended = redis.child.try_wait().expect("its state");
+            assert!(ended.is_none(), "redis-server ended: {ended:?}");
             TcpStream::connect(("127.0.0.1", redis.port)).is_ok() && redis.ask("PING").starts_with("+PONG")
         });
         redis
@@ -81,11 +84,6 @@ impl Drop for Redis {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("a port");
-    probe.local_addr().expect("its address").port()
 }
 
 /// An origin with links, and what edges share.

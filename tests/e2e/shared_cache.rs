@@ -1,7 +1,7 @@
 //! A real shared cache (nginx) in front of an edge: it keeps what it may, and no visitor gets another's decision.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -11,6 +11,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpSocket,
 };
+use wayside_test_postgres::free_port;
 
 use crate::harness::{Dev, Response, eventually, request};
 
@@ -83,8 +84,7 @@ impl Drop for Cache {
 }
 
 fn free_address() -> SocketAddr {
-    let socket = TcpListener::bind("127.0.0.1:0").expect("a socket");
-    socket.local_addr().expect("an address")
+    ([127, 0, 0, 1], free_port()).into()
 }
 
 fn configuration(folder: &Path, address: SocketAddr, edge: SocketAddr) -> String {

@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// How long one request may take, the feed apart.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an answer may take to begin. How long the whole may take depends on what it is: who asks knows.
+const BEGIN_MAX: Duration = Duration::from_secs(10);
 /// How long an answer that has begun may pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long connecting may take.
@@ -92,11 +92,19 @@ impl OriginError {
     /// Whether the origin's record is no longer the one that was named: restored, or another one.
     #[must_use]
     pub const fn is_another_record(&self) -> bool {
-        matches!(self, Self::Refused { status: 409, .. })
+        matches!(
+            self,
+            Self::Refused {
+                status: 409,
+                is_own: true,
+                ..
+            }
+        )
     }
 
     /// Whether the origin did its part, and another would say the same: it refused the request in its own words.
-    pub(crate) const fn is_answer(&self) -> bool {
+    #[must_use]
+    pub const fn is_answer(&self) -> bool {
         matches!(
             self,
             Self::Refused {
@@ -154,7 +162,7 @@ impl OriginClient {
     /// [`OriginError`] when there is no usable answer.
     pub async fn directory(&self, known: Option<Position>) -> Result<EdgeDirectory, OriginError> {
         let operation = "read the directory";
-        let response = self.send(operation, self.ask(DIRECTORY_PATH).query(&known)).await?;
+        let response = self.send(operation, self.get(DIRECTORY_PATH).query(&known)).await?;
         read_json(operation, accept(operation, response).await?, DIRECTORY_BYTES_MAX).await
     }
 
@@ -171,7 +179,7 @@ impl OriginClient {
     ) -> Result<Option<EdgeLink>, OriginError> {
         let operation = "read a link";
         let request = self
-            .ask(LINK_PATH)
+            .get(LINK_PATH)
             .query(&[("site_id", &*site.to_string()), ("path", path)]);
         let response = self.send(operation, request.query(&known)).await?;
         // A 404 counts only in the origin's own words: anything between may answer one, too.
@@ -191,7 +199,7 @@ impl OriginClient {
     /// anew.
     pub async fn snapshot(&self, after: Option<&str>, first: Option<Position>) -> Result<SnapshotPage, OriginError> {
         let operation = "read a snapshot";
-        let request = self.ask(SNAPSHOT_PATH);
+        let request = self.get(SNAPSHOT_PATH);
         let request = request.query(&[("limit", SNAPSHOT_LINKS_MAX)]);
         let request = request.query(&after.map(|key| [("after", key)])).query(&first);
         let response = self.send(operation, request).await?;
@@ -204,7 +212,7 @@ impl OriginClient {
     /// [`OriginError`] when there is no usable answer, or the bytes are others.
     pub async fn policy(&self, digest: Digest) -> Result<Bytes, OriginError> {
         let operation = "read a policy";
-        let request = self.ask(&format!("{POLICY_PATH}/{digest}"));
+        let request = self.get(&format!("{POLICY_PATH}/{digest}"));
         let response = accept(operation, self.send(operation, request).await?).await?;
         let bytes = read_body(operation, response, COMPONENT_BYTES_MAX).await?;
         let found = Digest::of(&bytes);
@@ -223,10 +231,7 @@ impl OriginClient {
         let operation = "follow the feed";
         let request = self.get(FEED_PATH).query(&[("cursor", cursor)]);
         let request = request.query(&epoch.map(|epoch| [("epoch", epoch)]));
-        // The answer has no end, so that the client's own timeout would cut it off.
-        let opened = tokio::time::timeout(REQUEST_TIMEOUT, self.send(operation, request)).await;
-        let response = opened.map_err(|_| OriginError::Silent)??;
-        let response = accept(operation, response).await?;
+        let response = accept(operation, self.send(operation, request).await?).await?;
         let epoch = response.headers().get(EPOCH_HEADER);
         let epoch = epoch.and_then(|value| value.to_str().ok()?.parse().ok());
         Ok(Feed {
@@ -234,11 +239,6 @@ impl OriginClient {
             chunks: Box::pin(response.bytes_stream()),
             pending: BytesMut::new(),
         })
-    }
-
-    /// A request whose answer has an end.
-    fn ask(&self, path: &str) -> RequestBuilder {
-        self.get(path).timeout(REQUEST_TIMEOUT)
     }
 
     fn get(&self, path: &str) -> RequestBuilder {
@@ -265,7 +265,8 @@ impl OriginClient {
             Some(field) => request.header(header::AUTHORIZATION, field),
             None => request,
         };
-        let sent = request.send().await;
+        let sent = tokio::time::timeout(BEGIN_MAX, request.send()).await;
+        let sent = sent.map_err(|_| OriginError::TimedOut(BEGIN_MAX))?;
         sent.map_err(|source| OriginError::Unreachable { operation, source })
     }
 }

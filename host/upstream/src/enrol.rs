@@ -23,16 +23,15 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate with a new key, for the origins of one record.
+    /// A candidate with this key, for the origins of one record.
     ///
     /// # Errors
-    /// [`OriginError::Unusable`] when there can be no client or no key.
-    pub fn new(origins: &[&str], roots: &Roots, invitation: String) -> Result<Self, OriginError> {
+    /// [`OriginError::Unusable`] when there can be no client.
+    pub fn new(origins: &[&str], roots: &Roots, invitation: String, key: NodeKey) -> Result<Self, OriginError> {
         let unusable = |url: &str, reason: String| OriginError::Unusable {
             url: url.to_owned(),
             reason,
         };
-        let key = NodeKey::generate().map_err(|invalid| unusable("", invalid.to_string()))?;
         let client = |base: &&str| {
             let http = http::client(base, roots).timeout(TIMEOUT).build();
             let http = http.map_err(|error| unusable(base, error.to_string()))?;
@@ -52,8 +51,8 @@ impl Candidate {
     /// key, and the origin says the same.
     ///
     /// # Errors
-    /// [`OriginError`], the last one's, when there is no usable answer. [`OriginError::Refused`] by a status below 500 is
-    /// the origins' last word.
+    /// [`OriginError`], the last one's, when there is no usable answer. What [is an answer](OriginError::is_answer) is the
+    /// origins' last word.
     pub async fn enrol(&self) -> Result<NodeId, OriginError> {
         let nobody = OriginError::Unusable {
             url: String::new(),
@@ -62,7 +61,7 @@ impl Candidate {
         let mut last = Err(nobody);
         for (http, url) in &self.origins {
             last = self.enrol_at(http, url).await;
-            if matches!(last, Ok(_) | Err(OriginError::Refused { status: ..500, .. })) {
+            if last.as_ref().map_or_else(OriginError::is_answer, |_| true) {
                 break;
             }
         }

@@ -123,6 +123,21 @@ impl NodeKey {
         Self::from_pkcs8(document.as_ref())
     }
 
+    /// Reads what [`NodeKey::to_text`] wrote.
+    ///
+    /// # Errors
+    /// [`Invalid`] when it is something else.
+    pub fn from_text(text: &str) -> Result<Self, Invalid> {
+        let document = URL_SAFE_NO_PAD.decode(text.trim_end()).unwrap_or_default();
+        Self::from_pkcs8(&document)
+    }
+
+    /// The key's text: PKCS #8 in base64url. Nobody else may read it.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(&self.document)
+    }
+
     fn from_pkcs8(document: &[u8]) -> Result<Self, Invalid> {
         let pair = Ed25519KeyPair::from_pkcs8(document);
         let pair = pair.map_err(|_| Invalid::other("node key", "something else", "an Ed25519 key in PKCS #8"))?;
@@ -153,7 +168,7 @@ pub struct Identity {
 #[serde(deny_unknown_fields)]
 struct Kept {
     node: String,
-    /// PKCS #8 in base64url. Secret.
+    /// As [`NodeKey::to_text`]. Secret.
     key: String,
 }
 
@@ -177,17 +192,16 @@ impl Identity {
             )
         };
         let kept: Kept = serde_json::from_str(text).map_err(|_| unfit())?;
-        let document = URL_SAFE_NO_PAD.decode(&kept.key).map_err(|_| unfit())?;
         Ok(Self {
             id: NodeId::parse(&kept.node)?,
-            key: NodeKey::from_pkcs8(&document)?,
+            key: NodeKey::from_text(&kept.key)?,
         })
     }
 
     /// The identity's text. It holds the key: nobody else may read it.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let [node, key] = [self.id.as_str().to_owned(), URL_SAFE_NO_PAD.encode(&self.key.document)];
+        let (node, key) = (&self.id, self.key.to_text());
         // Two strings without a character that JSON would escape.
         format!("{{\"node\":\"{node}\",\"key\":\"{key}\"}}\n")
     }

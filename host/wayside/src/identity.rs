@@ -8,12 +8,19 @@ use wayside_edge_config::{
     config::{Config, Upstream},
     url::ServiceUrl,
 };
-use wayside_upstream::{access::Access, client::OriginError, enrol::Candidate, http::Roots, identity::Identity};
+use wayside_upstream::{
+    access::Access,
+    enrol::Candidate,
+    http::Roots,
+    identity::{Identity, NodeKey},
+};
 
 use crate::{cli::Globals, client::access, settings};
 
 /// The file in the node's folder.
 const FILE: &str = "identity";
+/// The ending of the file beside it that holds the key of a node that has not enrolled.
+const CANDIDATE: &str = "candidate";
 const NOBODY: &str = "this node has nothing to show the origin: set `upstream.invitation_file` to what `wayside node \
                       invite` prints, or `upstream.token_file`, or WAYSIDE_TOKEN_FILE or WAYSIDE_TOKEN";
 /// How long to wait between attempts to enrol while no origin answers.
@@ -30,8 +37,11 @@ pub(crate) async fn access(config: &Config, globals: &Globals) -> anyhow::Result
     }
     if let Some(invitation) = settings::invitation(upstream)? {
         let file = file.context("edge.data: expected a folder, in which an invited node keeps its identity")?;
-        let identity = enrol(upstream, &roots, invitation).await?;
-        keep(&file, &identity)?;
+        // Kept before it is shown: whatever ends this process, the invitation is used up for a key that is there.
+        let candidate = file.with_added_extension(CANDIDATE);
+        let identity = enrol(upstream, &roots, invitation, candidate_key(&candidate)?).await?;
+        keep(&file, &identity.to_text())?;
+        fs::remove_file(&candidate).with_context(|| format!("remove {}", candidate.display()))?;
         return Ok(Access::by_identity(identity, roots));
     }
     let token = access::token(globals, Some(upstream), None)?.context(NOBODY)?;
@@ -48,19 +58,32 @@ fn read(file: &Path) -> anyhow::Result<Option<Identity>> {
     Ok(Some(identity))
 }
 
-fn keep(file: &Path, identity: &Identity) -> anyhow::Result<()> {
-    let written = files::replace(file, |out| out.write_all(identity.to_text().as_bytes()));
+/// The key to enrol with: that of the last attempt, or a new one.
+fn candidate_key(file: &Path) -> anyhow::Result<NodeKey> {
+    match fs::read_to_string(file) {
+        Ok(text) => NodeKey::from_text(&text).with_context(|| format!("read {}", file.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key = NodeKey::generate()?;
+            keep(file, &key.to_text())?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| format!("read {}", file.display())),
+    }
+}
+
+fn keep(file: &Path, secret: &str) -> anyhow::Result<()> {
+    let written = files::replace(file, |out| out.write_all(secret.as_bytes()));
     written.with_context(|| format!("write {}", file.display()))
 }
 
 /// Shows the invitation until an origin answers: it may start after its nodes.
-async fn enrol(upstream: &Upstream, roots: &Roots, invitation: String) -> anyhow::Result<Identity> {
+async fn enrol(upstream: &Upstream, roots: &Roots, invitation: String, key: NodeKey) -> anyhow::Result<Identity> {
     let regions = upstream.all_regions();
     let origins: Vec<&str> = regions
         .iter()
         .flat_map(|region| region.origins.iter().map(ServiceUrl::as_str))
         .collect();
-    let candidate = Candidate::new(&origins, roots, invitation)?;
+    let candidate = Candidate::new(&origins, roots, invitation, key)?;
     let mut has_told = false;
     loop {
         match candidate.enrol().await {
@@ -68,7 +91,7 @@ async fn enrol(upstream: &Upstream, roots: &Roots, invitation: String) -> anyhow
                 tracing::info!(node = %id, "enrolled");
                 return Ok(candidate.into_identity(id));
             }
-            Err(error @ OriginError::Refused { status: 400..500, .. }) => bail!(error),
+            Err(error) if error.is_answer() => bail!(error),
             Err(error) if has_told => tracing::debug!(error = told(&error), "not enrolled yet"),
             Err(error) => {
                 tracing::warn!(error = told(&error), "not enrolled yet; trying again");

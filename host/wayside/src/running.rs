@@ -55,6 +55,15 @@ impl End {
         });
     }
 
+    /// What comes of `work`; none when the process is asked to end before, and nothing has begun that would have to be
+    /// finished.
+    pub(crate) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.next() => None,
+        }
+    }
+
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -354,7 +354,12 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").expect("/proc").uid() == 0
 }
 
-fn free_port() -> u16 {
+/// A port that no connection of the system's choosing takes before a server listens there.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let seed = seed.map_or(0, |since| since.subsec_nanos()) ^ std::process::id().rotate_left(16);
     let count = u32::from(PORTS.end - PORTS.start);

@@ -24,8 +24,11 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
     let config = settings::load(args.config.as_deref())?;
     logging::start(&config.log);
     running::block_on(async {
-        let end = End::listen()?;
-        let access = identity::access(&config, globals).await?;
+        let mut end = End::listen()?;
+        let Some(access) = end.or(identity::access(&config, globals)).await else {
+            return Ok(());
+        };
+        let access = access?;
         let node_settings = running::node_settings(&config, access)?;
         let node = Node::start(node_settings).await?;
         output::line(&format!("edge    http://{}", node.address()))?;

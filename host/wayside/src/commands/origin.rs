@@ -151,8 +151,11 @@ fn serve(arguments: &Serve) -> anyhow::Result<()> {
     let config = settings::load(arguments.config.as_deref())?;
     logging::start(&config.log);
     running::block_on(async {
-        let end = End::listen()?;
-        let origin = open(&config).await?;
+        let mut end = End::listen()?;
+        let Some(origin) = end.or(open(&config)).await else {
+            return Ok(());
+        };
+        let origin = origin?;
         first_token::keep(&origin, &config.origin.data.join(TOKEN), Scope::Admin, "first").await?;
         let socket = listen(config.origin.listen.0).await?;
         let tls = certificate(&config.origin)?;
