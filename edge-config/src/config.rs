@@ -166,6 +166,8 @@ pub struct Policy {
     pub workers: Within<0, 256>,
     /// Runs of all tenants together that may wait for a thread, of which 64 may be one tenant's.
     pub queue_max: Within<1, 65_536>,
+    /// Memory for what is remembered of all policies' decisions, in MiB.
+    pub remembered_mib: Within<8, 1_048_576>,
 }
 
 /// `[cache]`
@@ -417,6 +419,7 @@ impl Default for Policy {
             deadline_ms: Within::of::<10>(),
             workers: Within::of::<0>(),
             queue_max: Within::of::<4_096>(),
+            remembered_mib: Within::of::<256>(),
         }
     }
 }

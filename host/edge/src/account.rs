@@ -91,7 +91,7 @@ fn labels() -> impl Iterator<Item = &'static str> {
 }
 
 /// The accounts of a node, and what is remembered of all its policies.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Accounts {
     known: Arc<Mutex<Known>>,
     memories: Arc<Memories>,
@@ -100,6 +100,14 @@ pub(crate) struct Accounts {
 type Known = HashMap<(String, String), Arc<Account>>;
 
 impl Accounts {
+    /// Of a node that remembers so many bytes of its policies' decisions.
+    pub(crate) fn new(remembered_bytes_max: usize) -> Self {
+        Self {
+            known: Arc::default(),
+            memories: Arc::new(Memories::new(remembered_bytes_max)),
+        }
+    }
+
     /// The account of a tenant's policy.
     pub(crate) fn of(&self, tenant: &Name, policy: &Name) -> Arc<Account> {
         let mut known = self.lock();
@@ -180,7 +188,7 @@ mod tests {
 
     #[test]
     fn an_account_adds_up_what_its_policy_took() {
-        let accounts = Accounts::default();
+        let accounts = Accounts::new(1 << 20);
         let account = accounts.of(&name("t"), &name("p"));
         let cost = |cpu_us, memory_bytes| Cost {
             cpu: Duration::from_micros(cpu_us),
@@ -207,7 +215,7 @@ mod tests {
 
     #[test]
     fn policies_past_the_limit_share_an_account() {
-        let accounts = Accounts::default();
+        let accounts = Accounts::new(1 << 20);
         let of = |number: usize| accounts.of(&name("t"), &name(&format!("p{number}")));
         let first = of(0);
         (1..ACCOUNTS_MAX).for_each(|number| drop(of(number)));

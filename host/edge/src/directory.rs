@@ -165,7 +165,7 @@ impl Directory {
 impl LiveSite {
     /// A site none of whose policies run.
     pub(crate) fn without_guests(site: Site, previous: &Directory) -> Self {
-        Self::build(site, previous, &Accounts::default(), &|_| GuestState::Pending)
+        Self::build(site, previous, &Accounts::new(1 << 20), &|_| GuestState::Pending)
     }
 
     fn build(site: Site, previous: &Directory, accounts: &Accounts, guest: &impl Fn(Digest) -> GuestState) -> Self {
@@ -231,7 +231,7 @@ mod tests {
             cursor: 1,
             sites,
         };
-        Directory::build(&wire, previous, &Accounts::default(), |_| GuestState::Pending)
+        Directory::build(&wire, previous, &Accounts::new(1 << 20), |_| GuestState::Pending)
     }
 
     fn number(directory: &Directory, host: &str) -> Option<u64> {

@@ -13,8 +13,6 @@ use wayside_decide::{name::Name, tree::meter::Meter};
 
 use crate::remembered::Remembered;
 
-/// What all bindings of a node may remember together, in bytes: 32 of the largest.
-const BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Which part of that is free afterwards when something had to go.
 const SHARE_FREED: usize = 32;
 
@@ -32,14 +30,9 @@ struct Kept {
     remembered: Weak<Remembered>,
 }
 
-impl Default for Memories {
-    fn default() -> Self {
-        Self::new(BYTES_MAX)
-    }
-}
-
 impl Memories {
-    fn new(bytes_max: usize) -> Self {
+    /// All bindings together may remember so many bytes.
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             meter: Meter::default(),
             bytes_max,

@@ -143,12 +143,13 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// The metrics of a node that asks `origins` and is at the level that `degradation` says.
-    pub(crate) fn new(origins: &Origins, degradation: &Arc<Degradation>) -> Self {
+    /// The metrics of a node that asks `origins` and is at the level that `degradation` says, and the `accounts` of its
+    /// policies.
+    pub(crate) fn new(origins: &Origins, degradation: &Arc<Degradation>, accounts: Accounts) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             shards: Shards::default(),
-            accounts: Accounts::default(),
+            accounts,
             policies_resting: Gauge::default(),
             policy_runs: Family::default(),
             policy_loads: Family::default(),
@@ -424,7 +425,7 @@ mod tests {
         let access = Access::by_token("ws_1_2", Roots::System).expect("a token");
         let origins = Origins::new(&[region], &access, Settings::default()).expect("a client");
         let degradation = Arc::new(Degradation::new(Levels::default()));
-        let metrics = Metrics::new(&origins, &degradation);
+        let metrics = Metrics::new(&origins, &degradation, super::Accounts::new(1 << 20));
         let (one, other) = (metrics.shard(), metrics.shard());
         one.count(302, Duration::from_micros(20));
         other.count(302, Duration::from_micros(20));

@@ -35,6 +35,7 @@ use wayside_upstream::{
 };
 
 use crate::{
+    account::Accounts,
     admin::{self, Admin},
     checkpoint::Checkpoint,
     degradation::{self, Degradation},
@@ -90,6 +91,8 @@ pub struct Settings {
     pub compiler: Compiler,
     /// Which threads they run on.
     pub pool: PoolOptions,
+    /// What may be remembered of all policies' decisions, in bytes.
+    pub remembered_bytes_max: usize,
     /// What is left undone, and when.
     pub degradation: degradation::Settings,
     /// Geography.
@@ -146,7 +149,8 @@ impl Node {
         let admin_address = admin_socket.local_addr().unwrap_or(settings.admin);
         let engine = Engine::new(&settings.engine)?;
         let degradation = Arc::new(Degradation::new(settings.degradation));
-        let metrics = Arc::new(Metrics::new(&origins, &degradation));
+        let accounts = Accounts::new(settings.remembered_bytes_max);
+        let metrics = Arc::new(Metrics::new(&origins, &degradation, accounts));
         let loader = OriginLoader {
             origins: origins.clone(),
             metrics: Arc::clone(&metrics),
