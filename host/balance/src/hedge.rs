@@ -57,11 +57,6 @@ impl Hedge {
     pub fn spend(&mut self, now: Moment) -> bool {
         self.budget.spend(now)
     }
-
-    /// The 95th percentile; none without a measurement.
-    pub fn percentile(&mut self, now: Moment) -> Option<Duration> {
-        self.latency.estimate(now)
-    }
 }
 
 #[cfg(test)]
