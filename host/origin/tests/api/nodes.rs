@@ -26,10 +26,15 @@ fn text(value: &Value, field: &str) -> String {
     value[field].as_str().expect(field).to_owned()
 }
 
+/// Somebody with this invitation and a new key.
+fn candidate(running: &Running, invitation: String) -> Candidate {
+    let key = NodeKey::generate().expect("randomness");
+    Candidate::new(&[&running.base], &Roots::System, invitation, key).expect("a candidate")
+}
+
 async fn enrol(running: &Running) -> (String, OriginClient) {
     let invited = invite(running).await;
-    let candidate =
-        Candidate::new(&[&running.base], &Roots::System, text(&invited, "invitation")).expect("a candidate");
+    let candidate = candidate(running, text(&invited, "invitation"));
     let id = candidate.enrol().await.expect("enrolled");
     assert_eq!(id.as_str(), text(&invited, "id"));
     let again = candidate.enrol().await.expect("the first answer may have been lost");
@@ -80,22 +85,21 @@ async fn a_revoked_node_gets_nothing_more() {
 async fn an_invitation_serves_once_and_in_time() {
     let running = Running::with_site().await;
     let invitation = text(&invite(&running).await, "invitation");
-    let candidate = || Candidate::new(&[&running.base], &Roots::System, invitation.clone()).expect("a candidate");
-    candidate().enrol().await.expect("enrolled");
-    assert_eq!(status(candidate().enrol().await.expect_err("used")), 409);
+    let newcomer = || candidate(&running, invitation.clone());
+    newcomer().enrol().await.expect("enrolled");
+    assert_eq!(status(newcomer().enrol().await.expect_err("used")), 409);
     let node = json!({"name": "late", "valid_for_s": 1});
     let late = running
         .send_as(&running.operator, "POST", "/v1/nodes", &node)
         .await
         .success(201);
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    let late = Candidate::new(&[&running.base], &Roots::System, text(&late, "invitation")).expect("a candidate");
+    let late = candidate(&running, text(&late, "invitation"));
     assert_eq!(status(late.enrol().await.expect_err("expired")), 409);
     let invited = invite(&running).await;
     let path = format!("/v1/nodes?id={}", text(&invited, "id"));
     running.ask_as(&running.operator, "DELETE", &path).await.success(204);
-    let taken_back =
-        Candidate::new(&[&running.base], &Roots::System, text(&invited, "invitation")).expect("a candidate");
+    let taken_back = candidate(&running, text(&invited, "invitation"));
     assert_eq!(status(taken_back.enrol().await.expect_err("revoked")), 409);
 }
 
@@ -109,7 +113,7 @@ async fn nobody_enrols_or_asks_under_anothers_name() {
         ("wi_0123456789abcdef_AAAA".to_owned(), 401),
         ("x".to_owned(), 422),
     ] {
-        let candidate = Candidate::new(&[&running.base], &Roots::System, forged).expect("a candidate");
+        let candidate = candidate(&running, forged);
         assert_eq!(status(candidate.enrol().await.expect_err("forged")), expected);
     }
     let (id, _) = enrol(&running).await;
