@@ -5,6 +5,7 @@
 //!
 //! Segments are resolved against `BaseURL` without its query, so that only a token in the path reaches them. `Location`
 //! leads back to the edge; `PatchLocation` is taken out, for patches are of the origin's MPD: players fetch the whole then.
+//! Attributes are not looked at: a segment whose address is absolute there is fetched from where it says.
 
 use std::ops::Range;
 

@@ -19,7 +19,7 @@ use crate::{
     cmcd::{ObjectType, Report, State as Playback},
     select::{
         set::{TargetIndex, TargetSet},
-        target::Country,
+        target::{Country, Pool},
     },
 };
 
@@ -273,12 +273,27 @@ impl Quality {
             cell.judge(&self.settings, others);
         }
         self.cells.retain(|_, cell| cell.says_something());
+        self.draw_outline();
+    }
+
+    fn draw_outline(&mut self) {
         self.outline.clear();
         for ((network, target), cell) in &self.cells {
             let outline = self.outline.entry(*network).or_default();
             outline.known.set(*target, cell.score.is_some());
             outline.left.set(*target, cell.share < 1.0);
         }
+    }
+
+    /// Follows a change of the pool: what is known goes with the targets' names.
+    pub fn follow(&mut self, from: &Pool, to: &Pool) {
+        let place_of = |target| to.find(from.target(target)?.name.as_str());
+        let cells = std::mem::take(&mut self.cells);
+        let moved = cells
+            .into_iter()
+            .filter_map(|((network, target), cell)| Some(((network, place_of(target)?), cell)));
+        self.cells = moved.collect();
+        self.draw_outline();
     }
 
     /// The targets that a session avoids, by the first of its networks that knows something of each. `key` is the

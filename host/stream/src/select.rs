@@ -204,7 +204,8 @@ impl Selector {
             State::PeakEwma => peak_ewma::pick(pool.count(), |place| live.latency_cost(place, now), is_of, random),
             State::ConsistentHash(ring) => {
                 let sessions = live.all_sessions();
-                ring.pick(visitor.session, |place| sessions[place], is_of)
+                let open = |place: usize| sessions.get(place).copied().unwrap_or_default();
+                ring.pick(visitor.session, open, is_of)
             }
             State::Nearest => {
                 let (places, with_place) = pool.places();

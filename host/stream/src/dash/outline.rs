@@ -19,7 +19,7 @@ const ROOT: &str = "MPD";
 /// An element.
 #[derive(Debug, Clone)]
 pub(super) struct Element<'a> {
-    /// Its name, without a prefix.
+    /// Its name, without the prefix of the root; empty when it has another.
     pub(super) name: &'a str,
     /// Where it stands, from `<` to `>`.
     pub(super) range: Range<usize>,
@@ -167,7 +167,12 @@ impl<'a> Walk<'a> {
         let depth = self.open.len();
         self.is_over = depth == 0;
         let (name, attributes) = name_and_attributes(&self.text[start.clone()]);
-        let name = name.rsplit(':').next().unwrap_or(name);
+        // Elements of other prefixes are somebody else's, whatever they are called.
+        let prefix = self.outline.as_ref().map_or("", |outline| outline.prefix);
+        let name = name
+            .strip_prefix(prefix)
+            .filter(|local| !local.contains(':'))
+            .unwrap_or_default();
         if depth == 0 || depth > 1 && name != "BaseURL" {
             return Ok(());
         }

@@ -104,6 +104,18 @@ fn elements_have_the_prefix_of_the_root() {
 }
 
 #[test]
+fn elements_of_others_are_left_alone() {
+    let others = "<x:Location xmlns:x=\"y\">z</x:Location><x:BaseURL xmlns:x=\"y\">z</x:BaseURL>";
+    let found = text(&format!("<MPD>{others}<Period/></MPD>"), &["a"]);
+    assert!(
+        found.ends_with(&format!("</ContentSteering>{others}<Period/></MPD>")),
+        "{found}"
+    );
+    let prefixed = "<d:MPD xmlns:d=\"u\"><Location>z</Location><d:Period/></d:MPD>";
+    assert!(text(prefixed, &["a"]).contains("<Location>z</Location>"));
+}
+
+#[test]
 fn locations_lead_back_to_the_edge_and_patches_go() {
     let mpd = "<MPD><Location serviceLocation=\"x\">https://origin.example/vod/film/main.mpd</Location><Location>b</Location>\
         <PatchLocation ttl=\"5\">p</PatchLocation><Period/></MPD>";

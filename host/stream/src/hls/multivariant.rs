@@ -140,7 +140,7 @@ impl Splicer<'_> {
         let mut copies = String::new();
         for (index, pathway) in self.pathways.iter().enumerate() {
             let is_copy = index > 0;
-            let mut changes = named(&attributes, value, pathway.id);
+            let mut changes = named(&attributes, value.unwrap_or_default(), pathway.id);
             if is_copy {
                 changes.extend(grouped(line, &attributes, &GROUPS, pathway.id)?);
             }
@@ -179,7 +179,7 @@ impl Splicer<'_> {
             let mut changes = if is_media {
                 Vec::new()
             } else {
-                named(&attributes, value, pathway.id)
+                named(&attributes, value.unwrap_or_default(), pathway.id)
             };
             if is_copy {
                 let groups: &[&str] = if is_media { &["GROUP-ID"] } else { &GROUPS };
@@ -206,7 +206,10 @@ impl Splicer<'_> {
 
     /// The attributes of a tag; the pathway that they name must be the same in all.
     fn attributes_of<'l>(&mut self, line: &Line<'_>, value: Option<&'l str>) -> Result<Vec<Attribute<'l>>, Error> {
-        let read = attributes(value.unwrap_or_default());
+        let Some(value) = value else {
+            return Err(Error::line(line.number, quote(line.text), "a colon and attributes"));
+        };
+        let read = attributes(value);
         let read = read.map_err(|(found, expected)| Error::line(line.number, found, expected))?;
         if let Some(own) = read.iter().find(|attribute| attribute.name == "PATHWAY-ID") {
             let named = self.own_pathway.get_or_insert_with(|| own.value.to_owned());
@@ -240,15 +243,13 @@ fn url(line: &Line<'_>, pathway: &Pathway<'_>, below: &str) -> Result<String, Er
 }
 
 /// Names the pathway: in place of the one that is named, or behind the last attribute.
-fn named<'a>(attributes: &[Attribute<'a>], value: Option<&'a str>, id: &Name) -> Vec<Change<'a>> {
+fn named<'a>(attributes: &[Attribute<'a>], value: &'a str, id: &Name) -> Vec<Change<'a>> {
     if let Some(own) = attributes.iter().find(|attribute| attribute.name == "PATHWAY-ID") {
         return vec![(own.value, format!("\"{id}\""))];
     }
-    let (behind, joint) = match (attributes.last(), value) {
-        (Some(last), _) => (&last.value[last.value.len()..], ","),
-        (None, Some(value)) => (&value[value.len()..], ""),
-        // A tag without even a colon has no place for it.
-        (None, None) => return Vec::new(),
+    let (behind, joint) = match attributes.last() {
+        Some(last) => (&last.value[last.value.len()..], ","),
+        None => (&value[value.len()..], ""),
     };
     vec![(behind, format!("{joint}PATHWAY-ID=\"{id}\""))]
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use wayside_balance::{moment::Moment, random::Random};
+use wayside_decide::name::Name;
 
 use super::{CELLS_MAX, Network, NoSettings, Playing, Quality, Sample, Settings, VOICES_MAX, Verdict};
 use crate::{
     cmcd::{self, Report},
     select::{
         set::{TargetIndex, TargetSet},
-        target::Country,
+        target::{Country, Pool, TargetSpec},
     },
 };
 
@@ -242,6 +243,44 @@ fn the_first_network_that_knows_a_target_decides() {
     assert_eq!(avoided(&[country]), [0, 2]);
     assert_eq!(avoided(&[NETWORK, country]), [2]);
     assert_eq!(avoided(&[Network::System(1)]), [] as [usize; 0]);
+}
+
+#[test]
+fn what_is_known_goes_with_the_names_of_targets() {
+    let pool = |names: &[&str]| {
+        let spec = |called: &&str| TargetSpec {
+            name: Name::parse("name", called).expect("a name"),
+            region: Name::parse("name", "r").expect("a name"),
+            place: None,
+            weight: 1,
+            sessions_max: None,
+            kbit_s_max: None,
+            kbit_s_commit: None,
+            cost: 0,
+            countries: None,
+        };
+        Pool::new(names.iter().map(spec).collect()).expect("a pool")
+    };
+    let mut scene = Scene::new();
+    for _ in 0..12 {
+        for session in 0..20 {
+            scene.report(session, 0, &STALLED);
+            scene.report(session, 1, &WELL);
+        }
+        scene.look();
+    }
+    scene
+        .quality
+        .follow(&pool(&["bad", "gone"]), &pool(&["new", "other", "bad"]));
+    assert_eq!(
+        (scene.verdict(2), scene.verdict(0), scene.verdict(1)),
+        (Verdict::Bad(0.0), Verdict::Unknown, Verdict::Unknown)
+    );
+    let avoided: Vec<_> = (0..100)
+        .map(|key| scene.avoided(key))
+        .filter(|set| !set.is_empty())
+        .collect();
+    assert!(avoided.len() > 80 && avoided.iter().all(|set| set.has(target(2)) && set.len() == 1));
 }
 
 #[test]

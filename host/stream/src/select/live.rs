@@ -87,6 +87,7 @@ pub struct NoLoad {
 pub struct Live {
     targets: Vec<State>,
     adaptive: Adaptive,
+    slow_start: Duration,
     /// The rest is worked out from the states whenever one changes.
     sets: Sets,
     signals: Vec<Signals>,
@@ -126,6 +127,23 @@ struct State {
 }
 
 impl State {
+    const fn new(slow_start: Duration, now: Moment) -> Self {
+        Self {
+            service: Service::In,
+            is_degraded: false,
+            failed_in_a_row: 0,
+            share: Share::new(slow_start),
+            latency: PeakEwma::new(LATENCY_EXPECTED, LATENCY_DECAY, now),
+            own_sessions: 0,
+            own_kbit_s: 0,
+            elsewhere: Report {
+                sessions: 0,
+                kbit_s: 0,
+                load: None,
+            },
+        }
+    }
+
     const fn sessions(&self) -> u32 {
         self.own_sessions.saturating_add(self.elsewhere.sessions)
     }
@@ -139,24 +157,15 @@ impl Live {
     /// Targets of which nothing bad is known. Each step of coming back takes `slow_start`.
     #[must_use]
     pub fn new(pool: &Pool, adaptive: Adaptive, slow_start: Duration, now: Moment) -> Self {
-        let state = State {
-            service: Service::In,
-            is_degraded: false,
-            failed_in_a_row: 0,
-            share: Share::new(slow_start),
-            latency: PeakEwma::new(LATENCY_EXPECTED, LATENCY_DECAY, now),
-            own_sessions: 0,
-            own_kbit_s: 0,
-            elsewhere: Report::default(),
-        };
         let signals = Signals {
             load: 0.0,
             latency: LATENCY_EXPECTED,
             bandwidth: 0.0,
         };
         let mut live = Self {
-            targets: vec![state; pool.count()],
+            targets: vec![State::new(slow_start, now); pool.count()],
             adaptive,
+            slow_start,
             sets: Sets::default(),
             signals: vec![signals; pool.count()],
             sessions: vec![0; pool.count()],
@@ -167,6 +176,20 @@ impl Live {
         };
         live.refresh_all(pool);
         live
+    }
+
+    /// What is known when the pool changes: of the targets of `to` that `from` has by the same name all, of new ones nothing.
+    #[must_use]
+    pub fn moved(&self, from: &Pool, to: &Pool, now: Moment) -> Self {
+        let mut moved = Self::new(to, self.adaptive, self.slow_start, now);
+        for (state, spec) in moved.targets.iter_mut().zip(to.targets()) {
+            let known = from.find(spec.name.as_str());
+            if let Some(known) = known.and_then(|known| self.targets.get(known.place())) {
+                state.clone_from(known);
+            }
+        }
+        moved.refresh_all(to);
+        moved
     }
 
     /// Learns how a probe ended. True when the target's health changed.

@@ -508,6 +508,38 @@ fn two_failed_probes_take_a_target_out_and_it_comes_back_in_steps() {
 }
 
 #[test]
+fn what_is_known_of_targets_outlives_a_change_of_the_pool() {
+    let mut scene = Scene::new(vec![spec("a", "r"), spec("b", "r"), spec("c", "r")]);
+    scene.fail("b");
+    scene.serve("c", Service::Draining);
+    for called in ["a", "c", "c"] {
+        let target = scene.at(called);
+        scene.live.begin_session(&scene.pool, target);
+    }
+    let to = Pool::new(vec![spec("c", "r"), spec("new", "r"), spec("b", "r")]).expect("a pool");
+    let moved = scene.live.moved(&scene.pool, &to, scene.now);
+    let known: Vec<_> = to
+        .all()
+        .iter()
+        .map(|target| (moved.health(target), moved.sessions(target)))
+        .collect();
+    assert_eq!(known, [(Health::Draining, 2), (Health::Healthy, 0), (Health::Down, 0)]);
+    // Whoever is left with what is known of another pool gets some answer.
+    for balancer in [
+        Balancer::ConsistentHash,
+        Balancer::LeastConnections,
+        Balancer::Nearest,
+        Balancer::Adaptive,
+    ] {
+        let one = Pool::new(vec![spec("a", "r")]).expect("a pool");
+        let live = Live::new(&one, Adaptive::default(), STEP, scene.now);
+        let mut selector = scene.selector(balancer);
+        let taken = selector.pick(&scene.pool, &live, &visitor(b"s"), scene.now, &mut scene.random);
+        assert!(taken.is_some(), "{balancer:?}");
+    }
+}
+
+#[test]
 fn when_all_are_down_the_least_bad_is_taken_and_two_are_listed() {
     let mut scene = Scene::weighted(&[1, 1, 1]);
     for (called, failed) in [("t0", 5), ("t1", 2), ("t2", 9)] {

@@ -27,6 +27,9 @@ const KEY_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
 /// Longest identifier of a key pair, in bytes.
 const KEY_PAIR_ID_BYTES_MAX: usize = 64;
 
+/// What CloudFront reads of a query, whichever policy is meant.
+const RESERVED: [&str; 5] = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
+
 /// Which hash the signature is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hash {
@@ -116,7 +119,7 @@ impl CloudFront {
     fn canned(&self, window: &Window, signature: &[u8]) -> Token {
         let mut parameters = vec![("Expires", window.expires_s.to_string())];
         parameters.extend(self.proof(signature));
-        Token::query(parameters)
+        Token::query_beside(parameters, &RESERVED)
     }
 
     fn custom(&self, resource: &str, window: &Window) -> Result<Token, Error> {
@@ -124,7 +127,7 @@ impl CloudFront {
         let signature = self.signature(&policy)?;
         let mut parameters = vec![("Policy", url_safe(policy.as_bytes()))];
         parameters.extend(self.proof(&signature));
-        Ok(Token::query(parameters))
+        Ok(Token::query_beside(parameters, &RESERVED))
     }
 
     /// What follows a policy, in the order of CloudFront's own examples.

@@ -54,7 +54,8 @@ impl PlainHmac {
         Self { key, placement }
     }
 
-    /// Whether `token` lets through to `path` (without the token) at `now_s`.
+    /// Whether `token` lets through to `path` (without the token) at `now_s`. No path with dots for segments is let
+    /// through, for whoever resolves them would arrive elsewhere.
     ///
     /// # Errors
     /// [`Refused`] when it does not.
@@ -71,6 +72,9 @@ impl PlainHmac {
         let (Ok(expires_s), Ok(depth)) = (expires.parse::<u64>(), depth.parse::<usize>()) else {
             return Err(Refused::Malformed);
         };
+        if has_dots(path) {
+            return Err(Refused::Wrong);
+        }
         let covered = up_to_slash(path, depth).ok_or(Refused::Wrong)?;
         if !mac::is_hmac_sha256(&self.key, message(expires_s, depth, covered).as_bytes(), &tag) {
             return Err(Refused::Wrong);
@@ -110,4 +114,10 @@ fn up_to_slash(path: &str, depth: usize) -> Option<&str> {
     };
     let (at, _) = path.match_indices('/').nth(before)?;
     Some(&path[..=at])
+}
+
+/// Whether one of the path's segments is one or two dots, escaped or not.
+fn has_dots(path: &str) -> bool {
+    let is_dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+    path.split(['/', '\\']).any(is_dots)
 }

@@ -158,6 +158,15 @@ fn cloudfront_signs_all_below_a_folder_with_a_custom_policy() {
 }
 
 #[test]
+fn cloudfront_refuses_a_url_that_names_what_it_reads() {
+    for name in ["Policy", "Hash-Algorithm", "Expires", "%50olicy"] {
+        let url = format!("https://a.example/b?x=1&{name}=1");
+        let text = refused(cloudfront(Hash::Sha1).sign(&target(&url), &until(5)));
+        assert!(text.ends_with(", expected no parameter of the token's name"), "{text}");
+    }
+}
+
+#[test]
 fn cloudfront_keys_are_read_in_both_forms_and_never_shown() {
     let pkcs1 = include_str!("../../tests/keys/rsa-2048-pkcs1.pem");
     let other = include_str!("../../tests/keys/rsa-2048-other.pem");
@@ -316,7 +325,17 @@ fn our_own_token_lets_through_to_what_it_covers_and_nothing_else() {
     let now_s = 1_700_003_599;
     assert_eq!(key.check(token, "/live/a/b.ts", now_s), Ok(()));
     assert_eq!(key.check(token, "/live/", now_s), Ok(()));
-    for path in ["/live", "/other/a.ts", "/livery/a.ts", "", "//live/a"] {
+    for path in [
+        "/live",
+        "/other/a.ts",
+        "/livery/a.ts",
+        "",
+        "//live/a",
+        "/live/../other/a.ts",
+        "/live/x/%2E%2e/%2e./a",
+        "/live/..",
+        "/live/.",
+    ] {
         assert_eq!(key.check(token, path, now_s), Err(Refused::Wrong), "{path}");
     }
     let expired = Refused::Expired {

@@ -2,6 +2,7 @@
 //!
 //! In: a token and a URL. Out: the URL with it. It must not know how tokens are made.
 
+use url::form_urlencoded;
 use wayside_decide::target::Target;
 
 use super::Error;
@@ -12,14 +13,26 @@ pub struct Token(Kind);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    Query(Vec<(&'static str, String)>),
+    Query {
+        parameters: Vec<(&'static str, String)>,
+        /// Names that the CDN reads although this token does not write them.
+        reserved: &'static [&'static str],
+    },
     Path(String),
 }
 
 impl Token {
     /// Parameters in the order in which they are written. Their values are as they stand in a query.
     pub(super) const fn query(parameters: Vec<(&'static str, String)>) -> Self {
-        Self(Kind::Query(parameters))
+        Self::query_beside(parameters, &[])
+    }
+
+    /// Parameters beside which a URL must not name `reserved` ones either.
+    pub(super) const fn query_beside(
+        parameters: Vec<(&'static str, String)>,
+        reserved: &'static [&'static str],
+    ) -> Self {
+        Self(Kind::Query { parameters, reserved })
     }
 
     /// A segment in front of the path, without slashes.
@@ -30,7 +43,7 @@ impl Token {
     /// Names and values, as a clone's `PARAMS` lists them; none for a token that stands in the path.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &str)> {
         let parameters: &[(&'static str, String)] = match &self.0 {
-            Kind::Query(parameters) => parameters,
+            Kind::Query { parameters, .. } => parameters,
             Kind::Path(_) => &[],
         };
         parameters.iter().map(|(name, value)| (*name, value.as_str()))
@@ -48,7 +61,7 @@ impl Token {
     /// [`Error::Url`] when the URL names one of the parameters already, or grows too long.
     pub fn add_to(&self, url: &Target) -> Result<Target, Error> {
         let text = match &self.0 {
-            Kind::Query(parameters) => with_query(url, parameters)?,
+            Kind::Query { parameters, reserved } => with_query(url, parameters, reserved)?,
             Kind::Path(segment) => {
                 let origin = url.as_str().len() - tail(url).len();
                 format!("{}/{segment}{}", &url.as_str()[..origin], tail(url))
@@ -69,15 +82,15 @@ fn tail(url: &Target) -> &str {
     &text[url.scheme().len() + "://".len() + url.authority().len()..]
 }
 
-fn with_query(url: &Target, parameters: &[(&'static str, String)]) -> Result<String, Error> {
+fn with_query(url: &Target, parameters: &[(&'static str, String)], reserved: &[&'static str]) -> Result<String, Error> {
     let (sent, fragment) = url
         .as_str()
         .split_once('#')
         .map_or((url.as_str(), None), |(sent, fragment)| (sent, Some(fragment)));
     let own = sent.split_once('?').map(|(_, query)| query);
-    for pair in own.unwrap_or_default().split('&') {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        if parameters.iter().any(|(taken, _)| *taken == name) {
+    // By their meaning: a CDN reads an escaped name as well.
+    for (name, _) in form_urlencoded::parse(own.unwrap_or_default().as_bytes()) {
+        if reserved.contains(&&*name) || parameters.iter().any(|(taken, _)| *taken == name) {
             return Err(Error::Url {
                 what: "query of",
                 url: url.to_string(),

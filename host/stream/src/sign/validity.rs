@@ -80,9 +80,9 @@ impl Validity {
     #[must_use]
     pub const fn window(&self, now_s: u64, phase: u64) -> Window {
         let phase_s = phase % self.window_s;
-        let into_s = (now_s + phase_s) % self.window_s;
+        let into_s = now_s.saturating_add(phase_s) % self.window_s;
         let issued_s = now_s.saturating_sub(into_s);
-        let next_s = now_s + (self.window_s - into_s);
+        let next_s = now_s.saturating_add(self.window_s - into_s);
         Window {
             issued_s,
             starts_s: if self.has_start {
@@ -90,7 +90,7 @@ impl Validity {
             } else {
                 None
             },
-            expires_s: next_s + self.least_s + self.skew_s,
+            expires_s: next_s.saturating_add(self.least_s + self.skew_s),
             next_s,
         }
     }
@@ -119,7 +119,12 @@ mod tests {
             let refused = Validity::new(least_s, window_s, skew_s, false).expect_err("refused");
             assert_eq!(refused.to_string(), expected);
         }
-        Validity::new(604_000, 600, 100, true).expect("a week");
+        let week = Validity::new(604_000, 600, 100, true).expect("a week");
+        // A clock that is far off makes tokens that do not hold, and nothing worse.
+        assert_eq!(
+            (week.window(u64::MAX, 9).expires_s, week.window(0, 9).issued_s),
+            (u64::MAX, 0)
+        );
     }
 
     proptest! {

@@ -24,7 +24,7 @@ pub const CLONES_MAX: usize = 64;
 
 /// The MIME type of manifests for HLS, rfc8216bis §7.
 pub const MIME_HLS: &str = "application/vnd.apple.steering-list";
-/// The MIME type of manifests for DASH.
+/// What manifests for DASH are sent as: they are JSON.
 pub const MIME_DASH: &str = "application/json";
 
 /// Why there is no manifest.

@@ -233,6 +233,10 @@ fn broken_playlists_are_named_by_their_line() {
             "line 2: found \"A\", expected an attribute, NAME=value",
         ),
         (
+            "#EXTM3U\n#EXT-X-STREAM-INF\nv",
+            "line 2: found \"#EXT-X-STREAM-INF\", expected a colon and attributes",
+        ),
+        (
             "#EXTM3U\n#EXT-X-I-FRAME-STREAM-INF:A=1",
             "line 2: found no URI, expected one in #EXT-X-I-FRAME-STREAM-INF",
         ),
