@@ -1,13 +1,16 @@
 //! What a node holds on its disk: served after any end, whatever happened to the files, and never older than what was
 //! pushed.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    broken::SlowPath,
     harness::{Process, eventually, request},
     outages::{cli, start_edge, start_origin},
+    regions::publish,
 };
 
 const LINKS: usize = 40;
@@ -214,6 +217,77 @@ fn damaged_files_cost_links_and_nothing_else() {
         let found = held(&edge);
         assert!(found >= least, "{what}: {found} of {LINKS}");
         assert_eq!(edge.end(), Some(0), "{what}");
+    }
+}
+
+/// A node that checks what it holds is killed in the middle, while links change: it goes on where it was.
+#[test]
+fn a_node_that_is_killed_while_it_checks_what_it_holds_forgets_nothing_and_serves_nothing_that_was_removed() {
+    const MANY: usize = 25_000;
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let origin = start_origin(folder, "127.0.0.1:0");
+    let address = origin.origin.expect("an origin");
+    let url = format!("http://{address}");
+    cli(folder, &url, &["site", "add", "apart", "--host", "apart.example"]);
+    let path = |number: usize| format!("/{number:05}");
+    let link = |number| json!({"path": path(number), "target": format!("https://{number}.example/")});
+    publish(folder, address, "apart", &(0..MANY).map(link).collect::<Vec<Value>>());
+    let get = |edge: &Process, number| request(edge.edge(), "GET", "apart.example", &path(number), &[]).location();
+    let target = |number: usize| Some(format!("https://{number}.example/"));
+    // Some of each of the three parts in which the origin tells what it has.
+    let holds: Vec<usize> = (0..MANY).step_by(100).collect();
+    let edge = start_edge(folder, &url);
+    eventually("the edge has the links", || {
+        holds.iter().all(|number| get(&edge, *number) == target(*number))
+    });
+    assert_eq!(edge.end(), Some(0));
+    for file in ["position", "position.previous"] {
+        fs::remove_file(folder.join("node").join(file)).expect("remove");
+    }
+    // Of each part one changes and one goes, before, during and after the first attempt.
+    let change = |first: usize| {
+        for part in [0, 10_000, 20_000] {
+            let (changed, gone) = (path(part + first), path(part + first + 100));
+            cli(
+                folder,
+                &url,
+                &["link", "set", "apart", &changed, "--target", "https://new.example/"],
+            );
+            cli(folder, &url, &["link", "rm", "apart", &gone]);
+        }
+    };
+    change(1_000);
+    let slow = SlowPath::to(address);
+    let edge = start_edge(folder, &format!("http://{}", slow.address));
+    let parts = |edge: &Process| edge.metric("wayside_origin_requests_total{kind=\"snapshot\",outcome=\"ok\"}");
+    slow.delay(Duration::from_millis(20));
+    eventually("the first part was checked", || parts(&edge) > 0.5);
+    slow.delay(Duration::from_secs(120));
+    let place = || fs::read_to_string(folder.join("node/position")).unwrap_or_default();
+    eventually("how far it came is kept", || place().contains("\"after\":\""));
+    assert!(parts(&edge) < 2.5, "too late to show anything");
+    change(2_000);
+    assert_eq!(get(&edge, 3_000), target(3_000), "served meanwhile");
+    edge.kill();
+    change(3_000);
+
+    let edge = start_edge(folder, &url);
+    assert_eq!(get(&edge, 4_000), target(4_000), "served meanwhile");
+    eventually("it follows again", || edge.metric("wayside_feed_connected") > 0.5);
+    assert!(parts(&edge) < 2.5, "it goes on where it was: {} parts", parts(&edge));
+    let expected = |number: usize| match number % 10_000 {
+        1_000 | 2_000 | 3_000 => Some("https://new.example/".to_owned()),
+        1_100 | 2_100 | 3_100 => None,
+        _ => target(number),
+    };
+    let is_right = |edge: &Process| holds.iter().all(|number| get(edge, *number) == expected(*number));
+    eventually("what changed and what went is seen", || is_right(&edge));
+    assert_eq!(edge.end(), Some(0));
+    origin.kill();
+    let edge = start_edge(folder, &url);
+    for number in &holds {
+        assert_eq!(get(&edge, *number), expected(*number), "{number}");
     }
 }
 

@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// A process whose log goes to a file.
-struct Logged {
-    process: Process,
-    folder: TempDir,
+pub(crate) struct Logged {
+    pub(crate) process: Process,
+    pub(crate) folder: TempDir,
 }
 
 impl Logged {
@@ -23,7 +23,7 @@ impl Logged {
         Self::start(folder, command, "ready")
     }
 
-    fn start(folder: TempDir, mut command: Command, last: &str) -> Self {
+    pub(crate) fn start(folder: TempDir, mut command: Command, last: &str) -> Self {
         let log = File::create(folder.path().join("log")).expect("log");
         // What the tests themselves are run under says nothing about what is tested.
         command.env_remove("RUST_LOG").stderr(log);
@@ -48,7 +48,7 @@ impl Logged {
     }
 
     /// The errors told so far by messages that begin so.
-    fn errors(&self, message: &str) -> Vec<String> {
+    pub(crate) fn errors(&self, message: &str) -> Vec<String> {
         let is_meant = |line: &Value| line["message"].as_str().is_some_and(|found| found.starts_with(message));
         let errors = self.lines(is_meant).into_iter().map(|line| line["error"].to_string());
         errors.collect()

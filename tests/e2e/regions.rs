@@ -21,6 +21,8 @@ use crate::{
 const LINKS: usize = 1_000;
 /// How long a region may take to get everything back: ejections, and four steps of a second.
 const FAILBACK_MAX: Duration = Duration::from_secs(60);
+/// Longer than anybody waits.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// Origins with the same record, each with a folder of its own.
 struct Origins {
@@ -94,11 +96,16 @@ fn fill(folder: &Path, origin: SocketAddr) {
         &format!("http://{origin}"),
         &["site", "add", "many", "--host", "many.example"],
     );
-    let token = std::fs::read_to_string(folder.join("origin/token")).expect("a token");
     let link = |index| json!({"path": format!("/{index}"), "target": format!("https://{index}.example/")});
-    for first in (0..LINKS).step_by(500) {
-        let links: Vec<Value> = (first..first + 500).map(link).collect();
-        let body = json!({"site": "many", "links": links}).to_string();
+    let links: Vec<Value> = (0..LINKS).map(link).collect();
+    publish(folder, origin, "many", &links);
+}
+
+/// Writes links, some hundred at once.
+pub(crate) fn publish(folder: &Path, origin: SocketAddr, site: &str, links: &[Value]) {
+    let token = std::fs::read_to_string(folder.join("origin/token")).expect("a token");
+    for links in links.chunks(500) {
+        let body = json!({"site": site, "links": links}).to_string();
         let head = format!(
             "POST /v1/links/batch HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
              Wayside-Tenant: default\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -281,6 +288,44 @@ fn the_feed_moves_to_another_origin_and_skips_no_change() {
         edge.get("/0").location().as_deref() == Some("https://new.example/")
     });
     assert_eq!(edge.upstream()["followed"], urls[1]);
+}
+
+/// The connection is there and nothing comes over it, not even that nothing happened.
+#[test]
+fn a_feed_that_says_nothing_is_left_for_another_origins_and_no_change_is_missed() {
+    let origins = Origins::start(2);
+    let quiet = SlowPath::to(origins.address(0));
+    let urls = [format!("http://{}", quiet.address), origins.url(1)];
+    let edge = origins.edge(&[("eu", &[&urls[0]]), ("us", &[&urls[1]])], &[]);
+    eventually("the edge follows", || edge.upstream()["followed"] == urls[0]);
+    for path in ["/0", "/1", "/2"] {
+        assert_eq!(edge.get(path).status, 302);
+    }
+    quiet.delay(SILENCE);
+    let began = Instant::now();
+    let set = ["link", "set", "many", "/0", "--target", "https://new.example/"];
+    cli(&origins.folder(1), &urls[1], &set);
+    cli(&origins.folder(1), &urls[1], &["link", "rm", "many", "/1"]);
+    // Nobody asks for anything that is not held, so that only the silence shows it.
+    let is_seen = || {
+        assert_eq!(edge.get("/2").location().as_deref(), Some("https://2.example/"));
+        edge.get("/0").location().as_deref() == Some("https://new.example/")
+    };
+    while !is_seen() {
+        assert!(began.elapsed() < SILENCE / 2, "{:#}", edge.upstream());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    eventually("the removal is seen", || edge.get("/1").status == 404);
+    assert_eq!(edge.upstream()["followed"], urls[1]);
+    assert_eq!(edge.told("the feed broke"), 1);
+    // It is back, and what it says late is nothing new.
+    quiet.delay(Duration::ZERO);
+    let set = ["link", "set", "many", "/2", "--target", "https://newer.example/"];
+    cli(&origins.folder(1), &urls[1], &set);
+    eventually("the next change is seen", || {
+        edge.get("/2").location().as_deref() == Some("https://newer.example/")
+    });
+    assert_eq!(edge.get("/0").location().as_deref(), Some("https://new.example/"));
 }
 
 #[test]
