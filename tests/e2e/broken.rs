@@ -145,6 +145,34 @@ impl SlowPath {
     }
 }
 
+/// Passes bytes on to an origin, and cuts every connection after a while.
+pub(crate) struct CutPath {
+    pub(crate) address: SocketAddr,
+    _ends: Ends,
+}
+
+impl CutPath {
+    pub(crate) fn to(origin: SocketAddr, after: Duration) -> Self {
+        let (address, is_over) = accept(move |visitor, _| {
+            let Ok(origin) = TcpStream::connect(origin) else { return };
+            let ends = [visitor.try_clone(), origin.try_clone()];
+            let (Ok(to_visitor), Ok(from_origin)) = (visitor.try_clone(), origin.try_clone()) else {
+                return;
+            };
+            thread::spawn(move || pass(from_origin, to_visitor, &AtomicU64::new(0)));
+            thread::spawn(move || pass(visitor, origin, &AtomicU64::new(0)));
+            thread::sleep(after);
+            for end in ends.into_iter().flatten() {
+                let _ = end.shutdown(std::net::Shutdown::Both);
+            }
+        });
+        Self {
+            address,
+            _ends: Ends::Thread(is_over, address),
+        }
+    }
+}
+
 fn pass(mut from: TcpStream, mut to: TcpStream, delay_ms: &AtomicU64) {
     let mut buffer = [0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {

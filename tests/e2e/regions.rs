@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    broken::{Broken, SlowPath},
+    broken::{Broken, CutPath, SlowPath},
     harness::{Process, Response, eventually, request, text},
     outages::{cli, start_origin},
 };
@@ -326,6 +326,41 @@ fn a_feed_that_says_nothing_is_left_for_another_origins_and_no_change_is_missed(
         edge.get("/2").location().as_deref() == Some("https://newer.example/")
     });
     assert_eq!(edge.get("/0").location().as_deref(), Some("https://new.example/"));
+}
+
+/// It opens each time, says where it stands, and is cut.
+#[test]
+fn a_feed_that_is_cut_again_and_again_is_told_once_and_skips_no_change() {
+    let origins = Origins::start(1);
+    let cut = CutPath::to(origins.address(0), Duration::from_millis(300));
+    let url = format!("http://{}", cut.address);
+    let edge = origins.edge(&[("eu", &[&url])], &[]);
+    eventually("the link is held", || edge.get("/0").status == 302);
+    let opened = || {
+        edge.process
+            .metric("wayside_origin_requests_total{kind=\"feed\",outcome=\"ok\"}")
+    };
+    let began = Instant::now();
+    while opened() < 6.0 {
+        assert!(began.elapsed() < FAILBACK_MAX, "{} feeds", opened());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let set = ["link", "set", "many", "/0", "--target", "https://new.example/"];
+    cli(&origins.folder(0), &origins.url(0), &set);
+    while edge.get("/0").location().as_deref() != Some("https://new.example/") {
+        assert!(began.elapsed() < FAILBACK_MAX, "the change is not seen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(
+        (edge.told("the feed broke"), edge.told("following the changes of")),
+        (1, 1)
+    );
+    let seconds = began.elapsed().as_secs_f64();
+    assert!(
+        opened() < 6.0 + seconds,
+        "{} feeds in {seconds} s: a node that comes back rests",
+        opened()
+    );
 }
 
 #[test]

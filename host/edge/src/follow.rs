@@ -22,19 +22,18 @@ use wayside_upstream::{
     protocol::{Change, Cursor, EdgeDirectory, Epoch, Position},
 };
 
-use self::preparing::Preparing;
-use crate::{causes::told, directory::Directory, guests::Guests, pipeline::Edge};
+use self::{preparing::Preparing, retry::Retry};
+use crate::{directory::Directory, guests::Guests, pipeline::Edge};
 
 mod preparing;
 mod resync;
+mod retry;
 
-/// The first wait before another attempt, doubled each time.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// While policies come one after another, the directory is swapped in no more often: with ten thousand sites that takes a
 /// while.
 const SWAP_INTERVAL: Duration = Duration::from_millis(100);
-/// The longest wait.
-const RETRY_LONGEST: Duration = Duration::from_secs(5);
+/// How long a feed must go on to be one that works: one that breaks off at once, again and again, does not.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
 
 /// How far the feed has been followed: everything up to here is forgotten where it changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -232,15 +231,15 @@ impl Follower {
                 retry.rest().await;
                 continue;
             }
-            match self.open_feed().await {
+            match self.open_feed(&mut retry).await {
                 Err(error) => retry.tell("the origin's changes do not arrive; trying again", &error),
                 Ok(feed) => {
                     let ended = self.read_feed(feed, &mut retry).await;
                     self.edge.metrics.show_feed(false);
                     match ended {
-                        Ok(Ended::ByOrigin) => tracing::info!("the origin ended the feed; following again"),
+                        Ok(Ended::ByOrigin) => retry.mention("the origin ended the feed; following again"),
                         Ok(Ended::Resync) => continue,
-                        Err(error) => tracing::warn!(error = told(&error), "the feed broke; following again"),
+                        Err(error) => retry.tell("the feed broke; following again", &error),
                     }
                 }
             }
@@ -248,7 +247,7 @@ impl Follower {
         }
     }
 
-    async fn open_feed(&self) -> Result<Feed, OriginError> {
+    async fn open_feed(&self, retry: &mut Retry) -> Result<Feed, OriginError> {
         // A node that knows nothing begins where its first directory was read.
         let mut directories = self.wire.subscribe();
         let first = directories.wait_for(Option::is_some).await.ok();
@@ -265,15 +264,18 @@ impl Follower {
         place.cursor = Some(cursor);
         self.go_on_from(place);
         self.edge.metrics.show_feed(true);
-        tracing::info!(cursor, "following the origin's changes");
+        retry.mention(&format!("following the changes of {}", feed.origin()));
         // What changed in the directory while nobody followed.
         self.directory_changed.notify_one();
         Ok(feed)
     }
 
     async fn read_feed(&self, mut feed: Feed, retry: &mut Retry) -> Result<Ended, OriginError> {
+        let opened = Instant::now();
         while let Some(event) = feed.next().await? {
-            *retry = Retry::default();
+            if opened.elapsed() >= STEADY_AFTER {
+                *retry = Retry::default();
+            }
             match event.change {
                 Change::Link { site_id, path } => {
                     self.edge.links.invalidate(SiteId(site_id), &path, event.seq);
@@ -312,40 +314,5 @@ impl Follower {
         });
         self.edge.metrics.show_sites(directory.site_count());
         self.edge.directory.store(Arc::new(directory));
-    }
-}
-
-/// Waits that grow and differ between nodes, so that a fleet does not come back at once.
-#[derive(Default)]
-struct Retry {
-    attempts: u32,
-    has_told: bool,
-}
-
-impl Retry {
-    /// Whether an attempt has failed since things last went well.
-    const fn is_under_way(&self) -> bool {
-        self.attempts > 0
-    }
-
-    /// Says why an attempt failed: once for each time that things begin to go wrong, not for each attempt.
-    fn tell(&mut self, what: &str, error: &OriginError) {
-        let error = told(error);
-        if self.has_told {
-            tracing::debug!(error, "{what}");
-        } else {
-            tracing::warn!(error, "{what}");
-        }
-        self.has_told = true;
-    }
-
-    async fn rest(&mut self) {
-        let longest = RETRY_FIRST
-            .saturating_mul(1 << self.attempts.min(10))
-            .min(RETRY_LONGEST);
-        self.attempts += 1;
-        // Full jitter: anywhere between nothing and the longest wait. Without randomness, half of it.
-        let share = getrandom::u32().unwrap_or(u32::MAX / 2);
-        tokio::time::sleep(longest.mul_f64(f64::from(share) / f64::from(u32::MAX))).await;
     }
 }

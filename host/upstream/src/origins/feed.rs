@@ -51,7 +51,6 @@ impl Origins {
             state.fleet.finish(&attempt, ended, now, &mut state.random);
         });
         let feed = opened?;
-        tracing::info!(origin = self.0.url(origin), "following this origin's changes");
         Ok(Feed {
             shared: Arc::clone(&self.0),
             origin,
@@ -61,6 +60,12 @@ impl Origins {
 }
 
 impl Feed {
+    /// The URL of the origin whose feed it is.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.shared.url(self.origin)
+    }
+
     /// As [`client::Feed::epoch`].
     #[must_use]
     pub const fn epoch(&self) -> Option<Epoch> {
