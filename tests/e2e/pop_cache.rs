@@ -3,7 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -126,10 +126,23 @@ impl Pop {
             .env("WAYSIDE__SHARED_CACHE__URLS", &self.shared_urls)
             .env("WAYSIDE__SHARED_CACHE__CLUSTER", self.is_cluster.to_string())
             // Machines that test are busy.
-            .env("WAYSIDE__SHARED_CACHE__TIMEOUT_MS", "800");
+            .env("WAYSIDE__SHARED_CACHE__TIMEOUT_MS", "800")
+            .stderr(std::fs::File::create(self.log(name)).expect("a log"));
         let edge = Process::run(command, "admin");
         eventually("the edge follows", || edge.metric("wayside_feed_connected") > 0.5);
         edge
+    }
+}
+
+impl Pop {
+    fn log(&self, edge: &str) -> PathBuf {
+        self.folder.path().join(format!("{edge}.log"))
+    }
+
+    /// Lines of an edge's log with these words.
+    fn told(&self, edge: &str, words: &str) -> usize {
+        let log = std::fs::read_to_string(self.log(edge)).expect("the log");
+        log.lines().filter(|line| line.contains(words)).count()
     }
 }
 
@@ -208,11 +221,17 @@ fn values_of_another_type_or_damaged_and_a_full_memory_cost_nothing_but_a_load()
     assert!(redis.ask("CONFIG SET maxmemory-policy noeviction").starts_with('+'));
     assert!(redis.ask("CONFIG SET maxmemory 1").starts_with('+'));
     let (folder, url) = (pop.folder.path(), &pop.origin_url);
-    cli(folder, url, &["link", "add", "apart", "/60", "https://60.example/"]);
-    eventually("the new link is seen", || location(&one, 60).is_some());
-    eventually("the refusal is counted", || {
-        of_shared(&one, "wayside_cache_errors_total") > 0.5
+    for number in 60..65 {
+        let (path, target) = (format!("/{number}"), format!("https://{number}.example/"));
+        cli(folder, url, &["link", "add", "apart", &path, &target]);
+        eventually("the new link is seen", || location(&one, number).is_some());
+    }
+    eventually("the refusals are counted", || {
+        of_shared(&one, "wayside_cache_errors_total") > 4.5
     });
+    for edge in ["one", "other"] {
+        assert_eq!(pop.told(edge, "the shared cache refuses"), 1, "{edge}");
+    }
     assert!(
         one.admin("/status").body.contains("\"shared_cache\":\"closed\""),
         "a refusal is no outage"
@@ -246,6 +265,10 @@ fn a_shared_cache_that_hangs_or_is_away_is_left_alone_until_it_answers() {
         ask_new();
     }
     eventually("it is left alone", || state("open") || state("half-open"));
+    for _ in 0..6 {
+        ask_new();
+    }
+    assert_eq!(pop.told("one", "the shared cache does not answer"), 1);
     redis.signal("-CONT");
     eventually("it is asked again", || {
         ask_new();

@@ -22,7 +22,7 @@ use std::{
 };
 
 use redis::{
-    Client, ConnectionInfo, IntoConnectionInfo as _, Pipeline, RedisError, RedisResult,
+    Client, ConnectionInfo, IntoConnectionInfo as _, Pipeline, RedisError, RedisResult, ServerError,
     aio::{ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
@@ -333,7 +333,14 @@ fn cluster(nodes: Vec<ConnectionInfo>, settings: &Settings, runtime: &Handle) ->
 
 /// Whether the server answered, and only this request was refused.
 fn is_refusal(error: &RedisError) -> bool {
-    matches!(error.code(), Some("WRONGTYPE" | "OOM")) || error.kind() == redis::ErrorKind::UnexpectedReturnType
+    // A pipeline's error has no code of its own.
+    let refusals = error.clone().into_server_errors();
+    let is_refused = |errors: Arc<[(usize, ServerError)]>| {
+        errors
+            .iter()
+            .all(|(_, error)| matches!(error.code(), "WRONGTYPE" | "OOM"))
+    };
+    refusals.is_some_and(is_refused) || error.kind() == redis::ErrorKind::UnexpectedReturnType
 }
 
 /// A key's name in Redis: format, record, site, path. A site belongs to one tenant.
