@@ -5,6 +5,7 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wayside_decide::digest::Digest;
 
 use crate::{
     broken::SlowPath,
@@ -289,6 +290,44 @@ fn a_node_that_is_killed_while_it_checks_what_it_holds_forgets_nothing_and_serve
     for number in &holds {
         assert_eq!(get(&edge, *number), expected(*number), "{number}");
     }
+}
+
+#[test]
+fn a_calendar_that_was_set_by_an_hour_while_the_node_was_down_costs_no_redirect() {
+    let mut setting = Setting::new();
+    let edge = setting.edge();
+    warm(&edge, &setting.kept());
+    assert_eq!(edge.end(), Some(0));
+    setting.kill_origin();
+    let hour = 3_600;
+    for (what, ahead_s, least) in [
+        ("set ahead", hour, LINKS),
+        ("set back", -hour, LINKS),
+        ("set ahead by more than a link is kept", 48 * hour, 0),
+    ] {
+        let folder = tempfile::tempdir().expect("folder");
+        copy(&setting.folder.path().join("origin"), &folder.path().join("origin"));
+        copy(&setting.kept(), &folder.path().join("node"));
+        set_calendar(&folder.path().join("node/position"), ahead_s);
+        for _ in 0..2 {
+            let edge = start_edge(folder.path(), &setting.url);
+            assert_eq!(held(&edge), least, "{what}");
+            assert_eq!(edge.end(), Some(0), "{what}");
+        }
+    }
+}
+
+/// As if the calendar had been set so much ahead since the place was kept.
+fn set_calendar(position: &Path, ahead_s: i64) {
+    let text = fs::read_to_string(position).expect("read");
+    let mut lines = text.lines();
+    let (header, place) = (lines.next().expect("a header"), lines.next().expect("a place"));
+    let mut place: Value = serde_json::from_str(place).expect("JSON");
+    let kept_s = place["wall_s"].as_i64().expect("seconds");
+    place["wall_s"] = (kept_s - ahead_s).into();
+    let sealed = format!("{header}\n{place}\n");
+    let seal = json!({"sha256": Digest::of(sealed.as_bytes()).to_string()});
+    fs::write(position, format!("{sealed}{seal}\n")).expect("write");
 }
 
 fn cut(path: &Path) {
