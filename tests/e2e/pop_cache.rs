@@ -120,6 +120,10 @@ impl Pop {
 
     /// An edge with a folder of its own, which follows the feed.
     fn edge(&self, name: &str) -> Process {
+        self.edge_with(name, &[])
+    }
+
+    fn edge_with(&self, name: &str, more: &[(&str, &str)]) -> Process {
         let mut command = edge_command(self.folder.path(), &self.origin_url);
         command
             .env("WAYSIDE__EDGE__DATA", self.folder.path().join(name))
@@ -127,6 +131,7 @@ impl Pop {
             .env("WAYSIDE__SHARED_CACHE__CLUSTER", self.is_cluster.to_string())
             // Machines that test are busy.
             .env("WAYSIDE__SHARED_CACHE__TIMEOUT_MS", "800")
+            .envs(more.iter().copied())
             .stderr(std::fs::File::create(self.log(name)).expect("a log"));
         let edge = Process::run(command, "admin");
         eventually("the edge follows", || edge.metric("wayside_feed_connected") > 0.5);
@@ -195,6 +200,27 @@ fn what_one_edge_has_loaded_the_other_need_not_ask_the_origin_for() {
     let third = pop.edge("third");
     assert_eq!(location(&third, 1).as_deref(), Some("https://new.example/"));
     assert_eq!(location(&third, 2).as_deref(), Some("https://2.example/"));
+}
+
+/// The nearer a level is to the end, the nearer is what it asks.
+#[test]
+fn at_core_only_the_shared_cache_is_asked_and_in_an_emergency_it_is_not() {
+    let redis = Redis::start(&[]);
+    let pop = Pop::new(&[redis.url()]);
+    let pinned = |level| pop.edge_with(level, &[("WAYSIDE__DEGRADATION__PINNED", level)]);
+    let (one, core_only, emergency) = (pop.edge("one"), pinned("core-only"), pinned("emergency"));
+    assert_all_served(&one);
+    eventually("the links are shared", || {
+        redis.ask("DBSIZE").trim() == format!(":{LINKS}")
+    });
+    assert_all_served(&core_only);
+    assert_eq!(of_shared(&core_only, "cache_hits_total"), 10.0);
+    for (edge, number) in [(&core_only, LINKS), (&emergency, 0)] {
+        let answer = request(edge.edge(), "GET", "apart.example", &format!("/{number}"), &[]);
+        assert_eq!((answer.status, answer.header("retry-after").is_some()), (503, true));
+        assert_eq!(origin_reads(edge), 0.0);
+    }
+    assert_eq!(of_shared(&emergency, "cache_requests_total"), 0.0);
 }
 
 #[test]
