@@ -28,6 +28,7 @@ use self::{
     connect::{ACQUIRE_TIMEOUT, PostgresOpenError, PostgresSettings, migrate, options, unusable},
     heads::Heads,
     primary::{Primary, Reach},
+    replica::Replica,
     sequencer::Sequencer,
 };
 use super::{FeedPage, Freshness, StoreError, missing};
@@ -42,6 +43,7 @@ mod nodes;
 mod operations;
 mod policies;
 mod primary;
+mod replica;
 mod rules;
 mod sequencer;
 mod sites;
@@ -51,8 +53,6 @@ mod tokens;
 const BACKGROUND_CONNECTIONS: u32 = 2;
 /// How much longer than a connection and a statement an operation may take: several statements, and the way there.
 const OPERATION_MARGIN: Duration = Duration::from_secs(2);
-/// How long a replica may take before the primary is asked.
-const REPLICA_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a change is tried that Postgres rolled back to untie it from another.
 const ATTEMPTS: u32 = 4;
 /// Reads that belong together are all of one instant.
@@ -70,7 +70,7 @@ struct Freshly<T> {
 /// The record in Postgres.
 pub struct PostgresStore {
     primary: Primary,
-    replica: Option<PgPool>,
+    replica: Option<Arc<Replica>>,
     background: PgPool,
     heads: Arc<Heads>,
     sequencer: Arc<Sequencer>,
@@ -104,9 +104,6 @@ impl PostgresStore {
             let pool = PgPoolOptions::new().max_connections(connections);
             pool.acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options)
         };
-        let replica = replica_options
-            .clone()
-            .map(|options| pool(options, settings.connections));
         let head = match migrate(&primary_options).await {
             Ok(()) => {
                 let once = pool(primary_options.clone(), 1);
@@ -115,15 +112,19 @@ impl PostgresStore {
                 once.close().await;
                 head.map_err(|error| unusable(&primary_options, error))?
             }
-            Err(error) => match (&replica, &replica_options) {
-                (Some(replica), Some(options)) if matches!(error, PostgresOpenError::Unreachable { .. }) => {
-                    let head = changes::head(replica).await.map_err(|error| unusable(options, error))?;
+            Err(error) => match &replica_options {
+                Some(options) if matches!(error, PostgresOpenError::Unreachable { .. }) => {
+                    let once = pool(options.clone(), 1);
+                    let head = changes::head(&once).await;
+                    once.close().await;
+                    let head = head.map_err(|error| unusable(options, error))?;
                     tracing::warn!(%error, "the record can be read from the replica only, until the primary is back");
                     head
                 }
                 _ => return Err(error),
             },
         };
+        let replica = replica_options.map(|options| Arc::new(Replica::new(options, settings.connections)));
         let background = pool(primary_options.clone(), BACKGROUND_CONNECTIONS);
         let reach = Arc::new(Reach::default());
         let heads = Arc::new(Heads::new(head, replica.is_some()));
@@ -141,7 +142,7 @@ impl PostgresStore {
             tokio::spawn(heads::listen(background.clone(), Arc::clone(&heads))).abort_handle(),
         ];
         if let Some(replica) = replica.clone() {
-            tasks.push(tokio::spawn(heads::poll(replica, Arc::clone(&heads))).abort_handle());
+            tasks.push(tokio::spawn(replica::poll(replica, Arc::clone(&heads))).abort_handle());
         }
         Ok(Self {
             primary: Primary::new(pool(primary_options, settings.connections), reach),
@@ -194,20 +195,40 @@ impl PostgresStore {
         ended
     }
 
-    /// Reads for a node: from the replica when that has what the node was told of, from the primary otherwise.
-    async fn near<T, F>(&self, freshness: Freshness, read: impl Fn(PgPool) -> F + Send) -> Result<T, StoreError>
+    /// What the replica says; none when there is none, or it says nothing.
+    async fn replicated<T, F>(&self, read: impl FnOnce(PgPool) -> F + Send) -> Option<T>
     where
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        self.replica.as_ref()?.read(read).await
+    }
+
+    /// Reads for a node: from the replica when that has what the node was told of, from the primary otherwise.
+    async fn near<T, F>(&self, freshness: Freshness, read: impl Fn(PgPool) -> F + Send + Sync) -> Result<T, StoreError>
+    where
+        T: Send,
         F: Future<Output = Result<Freshly<T>, StoreError>> + Send,
     {
-        if let Some(replica) = self.replica.as_ref().filter(|_| freshness != Freshness::Newest) {
-            let read = tokio::time::timeout(REPLICA_TIMEOUT, read(replica.clone())).await;
-            match read.unwrap_or_else(|_| Err(took_too_long())) {
-                Ok(found) if is_fresh(found.position, freshness) => return Ok(found.value),
-                Ok(_) => {}
-                Err(error) => tracing::debug!(%error, "the replica gives no answer; asking the primary"),
-            }
+        if freshness != Freshness::Newest
+            && let Some(found) = self.replicated(&read).await
+            && is_fresh(found.position, freshness)
+        {
+            return Ok(found.value);
         }
         Ok(read(self.primary()?.clone()).await?.value)
+    }
+
+    /// Finds something for a node that never changes, or of which the replica may speak although the primary knows more;
+    /// that it is nowhere, only the primary says.
+    async fn find<T, F>(&self, find: impl Fn(PgPool) -> F + Send + Sync) -> Result<Option<T>, StoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<Option<T>, StoreError>> + Send,
+    {
+        match self.replicated(&find).await.flatten() {
+            None => find(self.primary()?.clone()).await,
+            found => Ok(found),
+        }
     }
 
     /// Whose site it is.
@@ -221,18 +242,9 @@ impl PostgresStore {
         if let Some(tenant) = known {
             return Ok(tenant);
         }
-        let near = match &self.replica {
-            Some(replica) => sites::tenant(replica, site).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "the replica gives no answer; asking the primary");
-                None
-            }),
-            None => None,
-        };
-        // Only the primary's word counts that there is none.
-        let found = match near {
-            Some(tenant) => Some(tenant),
-            None => sites::tenant(self.primary()?, site).await?,
-        };
+        let found = self
+            .find(|pool| async move { sites::tenant(&pool, site).await })
+            .await?;
         let tenant: Arc<str> = found.ok_or_else(|| missing("site", site))?.into();
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         tenants.insert(site, Arc::clone(&tenant));
@@ -255,14 +267,16 @@ impl PostgresStore {
 
     /// The part of the feed that a replica knows, or the primary when it cannot say.
     async fn page(&self, epoch: Option<Epoch>, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError> {
-        let Some(replica) = self.replica.as_ref().filter(|_| self.heads.follows_replica()) else {
-            return Ok(judge(
-                epoch,
-                cursor,
-                changes::after(self.primary()?, cursor, limit).await?,
-            ));
+        let near = if self.heads.follows_replica() {
+            let read = |pool: PgPool| async move { changes::after(&pool, cursor, limit).await };
+            self.replicated(read).await
+        } else {
+            None
         };
-        let near = changes::after(replica, cursor, limit).await?;
+        let Some(near) = near else {
+            let page = changes::after(self.primary()?, cursor, limit).await?;
+            return Ok(judge(epoch, cursor, page));
+        };
         let is_same = epoch.is_none_or(|epoch| epoch == near.head.epoch);
         if is_same && cursor <= near.head.cursor {
             return Ok(judge(epoch, cursor, near));

@@ -15,14 +15,8 @@ use sqlx::{PgPool, postgres::PgListener};
 use tokio::sync::watch;
 use wayside_upstream::protocol::{Epoch, Position};
 
-use super::changes;
-
 /// Where numbered changes are announced: see number_changes.
 const CHANNEL: &str = "wayside_changes";
-/// How often a replica is asked how far it has come: it sends no notices.
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
-/// How long it may take to say so.
-const POLL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait before listening again.
 const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 
@@ -61,7 +55,7 @@ impl Heads {
     }
 
     /// The replica is at `head`: it is followed as soon as it is no older than what was told.
-    fn tell_replica(&self, head: Position) {
+    pub(super) fn tell_replica(&self, head: Position) {
         let newest = *self.newest.borrow();
         let primary = *self.primary.lock().unwrap_or_else(PoisonError::into_inner);
         // A replica that has not heard of the newest record yet.
@@ -77,7 +71,7 @@ impl Heads {
     }
 
     /// The replica cannot be read.
-    fn lose_replica(&self, error: &dyn std::fmt::Display) {
+    pub(super) fn lose_replica(&self, error: &dyn std::fmt::Display) {
         if self.follows_replica.swap(false, Ordering::Relaxed) {
             tracing::warn!(%error, "the replica cannot be read; telling nodes what the primary knows");
         }
@@ -122,18 +116,6 @@ fn position(payload: &str) -> Option<Position> {
         epoch: Epoch(epoch.parse::<i64>().ok()?.cast_unsigned()),
         cursor: cursor.parse().ok()?,
     })
-}
-
-/// Asks a replica for ever how far it has come.
-pub(super) async fn poll(replica: PgPool, heads: Arc<Heads>) {
-    loop {
-        match tokio::time::timeout(POLL_TIMEOUT, changes::head(&replica)).await {
-            Ok(Ok(head)) => heads.tell_replica(head),
-            Ok(Err(error)) => heads.lose_replica(&error),
-            Err(elapsed) => heads.lose_replica(&elapsed),
-        }
-        tokio::time::sleep(POLL_INTERVAL).await;
-    }
 }
 
 #[cfg(test)]

@@ -125,12 +125,8 @@ impl Store for PostgresStore {
     /// A digest names its bytes wherever they are read; only the primary's word counts that there are none.
     async fn component(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
         self.within(async {
-            if let Some(replica) = &self.replica
-                && let Ok(Some(bytes)) = policies::component(replica, digest).await
-            {
-                return Ok(bytes);
-            }
-            let bytes = policies::component(self.primary()?, digest).await?;
+            let find = |pool: PgPool| async move { policies::component(&pool, digest).await };
+            let bytes = self.find(find).await?;
             bytes.ok_or_else(|| missing("policy version", digest))
         })
         .await
@@ -169,12 +165,10 @@ impl Store for PostgresStore {
 
     async fn token(&self, id: &TokenId, freshness: Freshness) -> Result<Option<TokenRecord>, StoreError> {
         self.within(async {
-            if let Some(replica) = self.replica.as_ref().filter(|_| freshness == Freshness::Any)
-                && let Ok(Some(token)) = tokens::one(replica, id).await
-            {
-                return Ok(Some(token));
+            match freshness {
+                Freshness::Any => self.find(|pool| async move { tokens::one(&pool, id).await }).await,
+                Freshness::Newest | Freshness::Since(_) => tokens::one(self.primary()?, id).await,
             }
-            tokens::one(self.primary()?, id).await
         })
         .await
     }
@@ -199,12 +193,10 @@ impl Store for PostgresStore {
 
     async fn node(&self, id: &NodeId, freshness: Freshness) -> Result<Option<NodeRecord>, StoreError> {
         self.within(async {
-            if let Some(replica) = self.replica.as_ref().filter(|_| freshness == Freshness::Any)
-                && let Ok(Some(node)) = nodes::one(replica, id).await
-            {
-                return Ok(Some(node));
+            match freshness {
+                Freshness::Any => self.find(|pool| async move { nodes::one(&pool, id).await }).await,
+                Freshness::Newest | Freshness::Since(_) => nodes::one(self.primary()?, id).await,
             }
-            nodes::one(self.primary()?, id).await
         })
         .await
     }
@@ -223,12 +215,9 @@ impl Store for PostgresStore {
             let read = |pool: PgPool| async move { changes::directory(&pool).await };
             match self.near(freshness, read).await {
                 // It names its position: whoever was told of more sees that it is older.
-                Err(StoreError::Unavailable(error))
-                    if freshness == Freshness::Newest
-                        && let Some(replica) = &self.replica =>
-                {
-                    let old = changes::directory(replica).await;
-                    old.map(|old| old.value).map_err(|_| StoreError::Unavailable(error))
+                Err(StoreError::Unavailable(error)) if freshness == Freshness::Newest => {
+                    let old = self.replicated(read).await;
+                    old.map(|old| old.value).ok_or(StoreError::Unavailable(error))
                 }
                 read => read,
             }

@@ -1,8 +1,13 @@
 //! An origin that reads a streaming replica.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use wayside_decide::site::SiteId;
 use wayside_origin::{origin::Origin, store::postgres::connect::PostgresSettings};
 use wayside_test_postgres::Server;
@@ -144,6 +149,97 @@ async fn nodes_are_served_from_the_replica_while_the_primary_is_away() {
             .expect("an answer")
             .expect("a link")
             .target;
+    }
+}
+
+/// A way to the server at `port`, which hangs when it is told to: connections stay, and nothing comes through.
+async fn hanging_way(port: u16) -> (u16, watch::Sender<bool>) {
+    let socket = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    let own = socket.local_addr().expect("an address").port();
+    let hangs = watch::Sender::new(false);
+    let way = hangs.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = socket.accept().await.expect("a connection");
+            let mut hangs = way.subscribe();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", port)).await.expect("the server");
+                let mut passing = pin!(copy_bidirectional(&mut client, &mut server));
+                tokio::select! {
+                    biased;
+                    _ = hangs.wait_for(|hangs| *hangs) => {}
+                    _ = &mut passing => return,
+                }
+                // What was in flight arrives late, or never.
+                let _ = hangs.wait_for(|hangs| !hangs).await;
+                let _ = passing.await;
+            });
+        }
+    });
+    (own, hangs)
+}
+
+/// So many reads that a test does not come to its end in which each waits for a replica that says nothing.
+const IMPATIENT: u32 = 150;
+
+/// Changes are told, and what is read is new, although the replica says nothing.
+async fn told_and_read_from_the_primary(writer: &Running, near: &Running) {
+    let node = near.node();
+    let begin = *writer.origin.store().head().borrow();
+    let mut feed = node.feed(begin.cursor, Some(begin.epoch)).await.expect("a feed");
+    for number in 0..IMPATIENT {
+        writer
+            .send("PUT", "/v1/links", &numbered("/a", number))
+            .await
+            .success(200);
+        let cursor = next_change(&mut feed).await.seq;
+        let told = Position { cursor, ..begin };
+        let found = node.link(SiteId(1), "/a", Some(told)).await.expect("an answer");
+        assert_eq!(found.expect("a link").target, format!("https://a.example/{number}"));
+        let directory = node.directory(None).await.expect("a directory");
+        assert!(
+            directory.cursor >= cursor && directory.sites.len() == 1,
+            "{directory:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_replica_that_is_away() {
+    let primary = Server::start();
+    let writer = origin(&primary).await;
+    let mut standby = primary.standby();
+    let near = Running::on(&with_replica(&primary, &standby)).await;
+    near.node().directory(None).await.expect("a directory");
+    standby.stop("immediate");
+    told_and_read_from_the_primary(&writer, &near).await;
+    // One that starts meanwhile asks the primary, too.
+    let fresh = Running::on(&with_replica(&primary, &standby)).await;
+    told_and_read_from_the_primary(&writer, &fresh).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_replica_that_hangs_and_it_is_asked_again_when_it_answers() {
+    let mut primary = Server::start();
+    let writer = origin(&primary).await;
+    let standby = primary.standby();
+    let (port, hangs) = hanging_way(standby.port()).await;
+    let settings = PostgresSettings {
+        replica: Some(format!("postgres://postgres@127.0.0.1:{port}/record")),
+        ..settings(primary.url("record"))
+    };
+    let near = Running::on(&settings).await;
+    let node = near.node();
+    node.directory(None).await.expect("a directory");
+    hangs.send_replace(true);
+    told_and_read_from_the_primary(&writer, &near).await;
+    hangs.send_replace(false);
+    let told = *writer.origin.store().head().borrow();
+    drop(writer);
+    standby.catch_up(&primary);
+    primary.stop("fast");
+    while node.link(SiteId(1), "/a", Some(told)).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
