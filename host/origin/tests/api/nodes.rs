@@ -14,7 +14,7 @@ use wayside_upstream::{
 
 use crate::harness::Running;
 
-async fn invite(running: &Running) -> Value {
+pub(crate) async fn invite(running: &Running) -> Value {
     let node = json!({"name": "fra-1"});
     running
         .send_as(&running.operator, "POST", "/v1/nodes", &node)
@@ -22,14 +22,20 @@ async fn invite(running: &Running) -> Value {
         .success(201)
 }
 
-fn text(value: &Value, field: &str) -> String {
+pub(crate) fn text(value: &Value, field: &str) -> String {
     value[field].as_str().expect(field).to_owned()
 }
 
 /// Somebody with this invitation and a new key.
-fn candidate(running: &Running, invitation: String) -> Candidate {
+pub(crate) fn candidate(running: &Running, invitation: String) -> Candidate {
     let key = NodeKey::generate().expect("randomness");
     Candidate::new(&[&running.base], &Roots::System, invitation, key).expect("a candidate")
+}
+
+/// A node by its identity.
+pub(crate) fn client(running: &Running, identity: Identity) -> OriginClient {
+    let access = Access::by_identity(identity, Roots::System);
+    OriginClient::new(&running.base, &access).expect("a client")
 }
 
 async fn enrol(running: &Running) -> (String, OriginClient) {
@@ -39,8 +45,7 @@ async fn enrol(running: &Running) -> (String, OriginClient) {
     assert_eq!(id.as_str(), text(&invited, "id"));
     let again = candidate.enrol().await.expect("the first answer may have been lost");
     assert_eq!(id, again);
-    let access = Access::by_identity(candidate.into_identity(id.clone()), Roots::System);
-    let client = OriginClient::new(&running.base, &access).expect("a client");
+    let client = client(running, candidate.into_identity(id.clone()));
     (id.to_string(), client)
 }
 
@@ -121,8 +126,7 @@ async fn nobody_enrols_or_asks_under_anothers_name() {
     let key = || NodeKey::generate().expect("randomness");
     let known = wayside_upstream::identity::NodeId::parse(&id).expect("an id");
     for node in [known, invitation.node().clone()] {
-        let access = Access::by_identity(Identity::new(node, key()), Roots::System);
-        let client = OriginClient::new(&running.base, &access).expect("a client");
+        let client = client(&running, Identity::new(node, key()));
         assert_eq!(status(client.directory(None).await.expect_err("another key")), 401);
     }
     let key = json!({"invitation": text(&invited, "invitation"), "public_key": "AAAA"});

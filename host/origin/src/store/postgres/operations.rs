@@ -193,10 +193,15 @@ impl Store for PostgresStore {
 
     async fn node(&self, id: &NodeId, freshness: Freshness) -> Result<Option<NodeRecord>, StoreError> {
         self.within(async {
-            match freshness {
-                Freshness::Any => self.find(|pool| async move { nodes::one(&pool, id).await }).await,
-                Freshness::Newest | Freshness::Since(_) => nodes::one(self.primary()?, id).await,
+            let find = |pool: PgPool| async move { nodes::one(&pool, id).await };
+            // One that the replica knows without its key may have brought it since.
+            if freshness == Freshness::Any
+                && let Some(Some(node)) = self.replicated(find).await
+                && node.enrolled.is_some()
+            {
+                return Ok(Some(node));
             }
+            nodes::one(self.primary()?, id).await
         })
         .await
     }

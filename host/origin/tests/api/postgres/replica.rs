@@ -244,6 +244,23 @@ async fn nobody_waits_for_a_replica_that_hangs_and_it_is_asked_again_when_it_ans
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_the_replica_has_not_heard_of_is_known() {
+    let primary = Server::start();
+    let writer = origin(&primary).await;
+    let standby = primary.standby();
+    let near = Running::on(&with_replica(&primary, &standby)).await;
+    let invited = crate::nodes::invite(&writer).await;
+    standby.catch_up(&primary);
+    // It knows of the invitation, and not of the key.
+    standby.psql("record", "SELECT pg_wal_replay_pause()");
+    let candidate = crate::nodes::candidate(&near, crate::nodes::text(&invited, "invitation"));
+    let id = candidate.enrol().await.expect("enrolled");
+    let node = crate::nodes::client(&near, candidate.into_identity(id));
+    node.directory(None).await.expect("a directory");
+    standby.psql("record", "SELECT pg_wal_replay_resume()");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_promoted_replica_is_another_record() {
     let mut primary = Server::start();
     let writer = origin(&primary).await;
