@@ -9,10 +9,7 @@ use std::{
     collections::HashMap,
     future::Future,
     io,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -77,7 +74,6 @@ pub struct PostgresStore {
     /// Whose site it is. That never changes, and no number is given twice: what stands here is never wrong.
     tenants: RwLock<HashMap<SiteId, Arc<str>>>,
     operation_max: Duration,
-    is_away: AtomicBool,
     tasks: Vec<AbortHandle>,
 }
 
@@ -152,7 +148,6 @@ impl PostgresStore {
             sequencer,
             tenants: RwLock::default(),
             operation_max,
-            is_away: AtomicBool::new(false),
             tasks,
         })
     }
@@ -177,22 +172,7 @@ impl PostgresStore {
     /// An operation, for as long as one may take.
     async fn within<T>(&self, operation: impl Future<Output = Result<T, StoreError>> + Send) -> Result<T, StoreError> {
         let ended = tokio::time::timeout(self.operation_max, operation).await;
-        let ended = ended.unwrap_or_else(|_| Err(took_too_long()));
-        // Said once when it goes and once when it comes, however many ask meanwhile.
-        match &ended {
-            Err(StoreError::Unavailable(error)) => {
-                if !self.is_away.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "the database cannot be used; answering what needs it with 503");
-                }
-            }
-            Ok(_) => {
-                if self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed) {
-                    tracing::info!("the database can be used again");
-                }
-            }
-            Err(_) => {}
-        }
-        ended
+        ended.unwrap_or_else(|_| Err(took_too_long()))
     }
 
     /// What the replica says; none when there is none, or it says nothing.

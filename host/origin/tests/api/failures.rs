@@ -3,11 +3,17 @@
 //! Alone in its process, and so not of the suite on both engines: `tracing` may forget, for good, that a thread listens
 //! to a line when another thread comes upon that line at the same moment.
 
-use std::{fs::File, sync::Arc};
+use std::{fs::File, sync::Arc, time::Duration};
 
+use sqlx::Connection as _;
 use tracing_subscriber::filter::LevelFilter;
+use wayside_origin::store::postgres::connect::PostgresSettings;
+use wayside_test_postgres::Server;
 
-use crate::harness::{Reply, Running};
+use crate::{
+    harness::{Reply, Running, settings},
+    postgres::order::{connect, origin},
+};
 
 #[tokio::test]
 async fn a_failure_and_its_line_in_the_log_name_the_same_request() {
@@ -30,4 +36,52 @@ async fn a_failure_and_its_line_in_the_log_name_the_same_request() {
     let told: Vec<_> = log.lines().filter(|line| line.contains("find-me.1")).collect();
     assert_eq!(told.len(), 1, "{log}");
     assert!(told[0].contains("the origin failed"), "{log}");
+}
+
+#[tokio::test]
+async fn that_the_primary_goes_and_comes_is_said_once_each_and_a_slow_statement_is_not_that() {
+    let mut server = Server::start();
+    drop(origin(&server).await);
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("log");
+    let file = Arc::new(File::create(&log).expect("a log"));
+    let lines = tracing_subscriber::fmt().json().with_max_level(LevelFilter::INFO);
+    let _logging = tracing::subscriber::set_default(lines.with_writer(file).finish());
+    let said = |what: &str| {
+        let log = std::fs::read_to_string(&log).expect("the log");
+        log.lines().filter(|line| line.contains(what)).count()
+    };
+    let short = PostgresSettings {
+        statement_timeout: Duration::from_millis(300),
+        ..settings(server.url("record"))
+    };
+    let running = Running::on(&short).await;
+    let mut blocker = connect(&server).await;
+    let mut lock = blocker.begin().await.expect("a transaction");
+    let lock_links = sqlx::query("LOCK TABLE links").execute(&mut *lock).await;
+    lock_links.expect("a lock");
+    for _ in 0..2 {
+        running
+            .ask("GET", "/v1/links?site=go")
+            .await
+            .problem(503, "unavailable");
+        running.ask("GET", "/v1/sites").await.success(200);
+    }
+    assert_eq!((said("ERROR"), said("the primary can")), (0, 0));
+    lock.rollback().await.expect("let go");
+    for round in 1..=2 {
+        server.stop("fast");
+        while said("the primary cannot be reached") < round {
+            running.ask("GET", "/v1/sites").await.problem(503, "unavailable");
+        }
+        for _ in 0..20 {
+            running.ask("GET", "/v1/sites").await.problem(503, "unavailable");
+        }
+        server.run();
+        while running.ask("GET", "/v1/sites").await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(said("the primary cannot be reached"), round);
+        assert_eq!(said("the primary can be reached again"), round);
+    }
 }

@@ -12,7 +12,7 @@ use wayside_test_postgres::Server;
 
 use crate::engines::{Case, run_on_postgres};
 
-mod order;
+pub(crate) mod order;
 mod outages;
 mod replica;
 

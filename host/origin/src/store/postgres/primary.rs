@@ -27,10 +27,22 @@ const CANNOT_CONNECT_NOW: &str = "57P03";
 pub(super) struct Reach(AtomicBool);
 
 impl Reach {
-    /// What came of trying, on a connection of this pool.
+    /// What came of trying, on a connection of this pool. Said once when the primary goes and once when it comes, however
+    /// many ask meanwhile; a statement that fails or is cut off, while the primary answers, is neither.
     pub(super) async fn note<T: Sync>(&self, tried: &Result<T, StoreError>, pool: &PgPool) {
-        let is_lost = tried.as_ref().is_err_and(is_in_vain) && !answers(pool).await;
-        self.0.store(is_lost, Ordering::Relaxed);
+        let in_vain = tried.as_ref().err().filter(|error| is_in_vain(error));
+        let lost = match in_vain {
+            Some(error) if !answers(pool).await => Some(error),
+            _ => None,
+        };
+        let was_lost = self.0.swap(lost.is_some(), Ordering::Relaxed);
+        match lost {
+            Some(error) if !was_lost => {
+                tracing::error!(%error, "the primary cannot be reached; answering what needs it with 503");
+            }
+            None if was_lost => tracing::info!("the primary can be reached again"),
+            _ => {}
+        }
     }
 
     fn is_lost(&self) -> bool {

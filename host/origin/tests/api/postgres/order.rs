@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// An origin with acme's site, on a database of its own.
-pub(super) async fn origin(server: &Server) -> Running {
+pub(crate) async fn origin(server: &Server) -> Running {
     let running = Running::on(&settings(server.database("record"))).await;
     running.make_site().await;
     running
 }
 
-pub(super) async fn connect(server: &Server) -> PgConnection {
+pub(crate) async fn connect(server: &Server) -> PgConnection {
     PgConnection::connect(&server.url("record"))
         .await
         .expect("a connection")
