@@ -7,7 +7,7 @@ use wayside_upstream::protocol::{EdgeBinding, EdgeDirectory, EdgeRule, EdgeSite,
 
 use super::{
     StoreError,
-    rows::{BindingRow, EdgeRuleRow, unsigned, unsigned_or_none},
+    rows::{BindingRow, EdgeRuleRow, max_age_s, unsigned},
 };
 
 /// A site as nodes are told of it, without what stands in other tables.
@@ -59,7 +59,7 @@ impl Tables {
                 name: row.name,
                 hosts: hosts.remove(&id).unwrap_or_default(),
                 not_found: row.not_found,
-                max_age_s: unsigned_or_none(row.max_age_s).and_then(|age| u32::try_from(age).ok()),
+                max_age_s: max_age_s(row.max_age_s)?,
                 privacy: row.privacy,
                 bucket_key: row.bucket_key.iter().map(|byte| format!("{byte:02x}")).collect(),
                 rules: rules.remove(&id).unwrap_or_default(),

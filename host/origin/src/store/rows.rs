@@ -33,8 +33,9 @@ pub(super) fn unsigned(column: &str, value: i64) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| StoreError::Damaged(format!("{column} is {value}, expected no negative number")))
 }
 
-pub(super) fn unsigned_or_none(value: Option<i64>) -> Option<u64> {
-    value.and_then(|value| u64::try_from(value).ok())
+/// The same where nothing may stand: a number that cannot be is damage, not absence.
+fn unsigned_or_none(column: &str, value: Option<i64>) -> Result<Option<u64>, StoreError> {
+    value.map(|value| unsigned(column, value)).transpose()
 }
 
 pub(super) fn signed(value: u64) -> i64 {
@@ -60,7 +61,12 @@ fn status(code: i64) -> Result<RedirectStatus, StoreError> {
 
 /// A number that fits 32 bits as we write it.
 fn small(column: &str, value: i64) -> Result<u32, StoreError> {
-    u32::try_from(value).map_err(|_| StoreError::Damaged(format!("{column} is {value}, expected a smaller number")))
+    u32::try_from(value).map_err(|_| StoreError::Damaged(format!("{column} is {value}, expected 0 to {}", u32::MAX)))
+}
+
+/// How long caches may keep a site's redirects, where it says so.
+pub(super) fn max_age_s(value: Option<i64>) -> Result<Option<u32>, StoreError> {
+    value.map(|age| small("max_age_s", age)).transpose()
 }
 
 fn target_or_none(text: Option<String>) -> Result<Option<Target>, StoreError> {
@@ -99,8 +105,8 @@ impl LinkRow {
                 target: Target::parse_at_edge(&self.target).map_err(damaged)?,
                 status: status(self.status)?,
                 forward_query: self.forward_query,
-                starts_at: unsigned_or_none(self.starts_at),
-                expires_at: unsigned_or_none(self.expires_at),
+                starts_at: unsigned_or_none("starts_at", self.starts_at)?,
+                expires_at: unsigned_or_none("expires_at", self.expires_at)?,
                 fallback: target_or_none(self.fallback)?,
                 tags: tags.into(),
                 attributes: attributes.into_iter().collect(),
@@ -142,7 +148,7 @@ impl SiteRow {
             content: SiteContent {
                 hosts: hosts.collect::<Result<_, _>>().map_err(damaged)?,
                 not_found: target_or_none(self.not_found)?,
-                max_age_s: self.max_age_s.map(|age| small("max_age_s", age)).transpose()?,
+                max_age_s: max_age_s(self.max_age_s)?,
                 privacy: Privacy::parse(&self.privacy).map_err(damaged)?,
             },
             created_at: unsigned("created_at", self.created_at)?,
@@ -287,7 +293,7 @@ impl TokenRow {
             id: TokenId::parse(&self.id).ok_or_else(|| broken("no id"))?,
             name: self.name,
             created_at: unsigned("created_at", self.created_at)?,
-            revoked_at: unsigned_or_none(self.revoked_at),
+            revoked_at: unsigned_or_none("revoked_at", self.revoked_at)?,
         })
     }
 }
@@ -311,14 +317,20 @@ impl NodeRow {
         let hash = self.invitation_hash.as_slice().try_into();
         let key = self.public_key.as_deref().map(<[u8; 32]>::try_from).transpose();
         let key = key.map_err(|_| broken("a key of another length"))?;
+        let enrolled = match (key, unsigned_or_none("enrolled_at", self.enrolled_at)?) {
+            (Some(key), Some(at)) => Some((PublicKey::from_bytes(key), at)),
+            (None, None) => None,
+            (Some(_), None) => return Err(broken("a key, and no instant at which it came")),
+            (None, Some(_)) => return Err(broken("an instant at which its key came, and no key")),
+        };
         Ok(NodeRecord {
             id: NodeId::parse(&self.id).map_err(damaged)?,
             name: Name::parse("node name", &self.name).map_err(damaged)?,
             invitation_hash: hash.map_err(|_| broken("a hash of another length"))?,
             invited_at: unsigned("invited_at", self.invited_at)?,
             expires_at: unsigned("expires_at", self.expires_at)?,
-            enrolled: key.map(PublicKey::from_bytes).zip(unsigned_or_none(self.enrolled_at)),
-            revoked_at: unsigned_or_none(self.revoked_at),
+            enrolled,
+            revoked_at: unsigned_or_none("revoked_at", self.revoked_at)?,
         })
     }
 }
@@ -333,9 +345,14 @@ pub(super) struct ChangeRow {
 
 impl ChangeRow {
     pub(super) fn event(self) -> Result<FeedEvent, StoreError> {
-        let change = match (unsigned_or_none(self.site_id), self.path) {
+        let change = match (unsigned_or_none("site_id", self.site_id)?, self.path) {
             (Some(site_id), Some(path)) => Change::Link { site_id, path },
-            _ => Change::Directory,
+            (None, None) => Change::Directory,
+            (site_id, path) => {
+                let seq = self.seq;
+                let found = format!("change {seq} is of site {site_id:?} and path {path:?}, expected both or neither");
+                return Err(StoreError::Damaged(found));
+            }
         };
         Ok(FeedEvent {
             seq: unsigned("seq", self.seq)?,
@@ -343,3 +360,6 @@ impl ChangeRow {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
