@@ -12,6 +12,7 @@ pub mod pathway;
 pub mod quality;
 pub mod select;
 pub mod session;
+pub mod sessions;
 pub mod sign;
 pub mod splice;
 pub mod steering;

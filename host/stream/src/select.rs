@@ -3,7 +3,8 @@
 //! In: a pool, how its targets do, a plan, who asks, the instant and randomness. Out: a target, or all of them in order,
 //! and why. Filters come first: policy, geography, health, capacity. What is left falls into groups, best first: healthy
 //! before degraded, a tier of the plan before the next, within what is paid for before past it, near before far. A balancer
-//! picks from the best group that is not empty. A session keeps its target while that belongs to a group as good.
+//! picks from the best group that is not empty. A session keeps its target while that belongs to a group as good; hashing
+//! leads it home when its target is back.
 //!
 //! A choice among 64 targets allocates nothing; `benches/select.rs` says what it costs.
 
@@ -57,7 +58,8 @@ pub enum Balancer {
     LeastConnections,
     /// The lowest latency for its sessions, of two at random.
     PeakEwma,
-    /// Always the same for a session, within a bound on the load.
+    /// Always the same for a session, within a bound on the load: 5 % above a target's share. What comes when another dies
+    /// is spread by the ring, less evenly than by weights.
     ConsistentHash,
     /// The nearest on the globe; by score when nobody knows where.
     Nearest,
@@ -86,6 +88,8 @@ pub struct Visitor<'a> {
 pub enum Why {
     /// The session is there, and there is none better.
     Kept,
+    /// Hashing leads the session there, and there is room again.
+    Home,
     /// The balancer took it from the best group.
     Picked,
     /// No target is well: it is the least bad.
@@ -155,9 +159,15 @@ impl Selector {
     ) -> Option<Choice> {
         let groups = self.groups(pool, live, visitor);
         let best = groups.best();
-        if let Some(target) = visitor.current.filter(|target| groups.keeps(*target, best.as_ref())) {
-            let why = Why::Kept;
-            return Some(Choice { target, why });
+        if let Some(current) = visitor.current.filter(|target| groups.keeps(*target, best.as_ref())) {
+            let home = best.and_then(|best| self.home(live, visitor, &best, current));
+            return Some(match home {
+                Some(target) => Choice { target, why: Why::Home },
+                None => Choice {
+                    target: current,
+                    why: Why::Kept,
+                },
+            });
         }
         let Some(best) = best else {
             let target = groups.least_bad(live)?;
@@ -167,6 +177,23 @@ impl Selector {
         let target = self.balance(pool, live, visitor, &best, now, random)?;
         let why = Why::Picked;
         Some(Choice { target, why })
+    }
+
+    /// Where hashing leads a session that is elsewhere, when there is room. One whose target is not of the best group is
+    /// left there: whoever is to leave it avoids it.
+    fn home(&self, live: &Live, visitor: &Visitor<'_>, best: &Group, current: TargetIndex) -> Option<TargetIndex> {
+        let State::ConsistentHash(ring) = &self.state else {
+            return None;
+        };
+        if !best.targets.has(current) {
+            return None;
+        }
+        let is_of = |place: usize| best.targets.has_place(place);
+        let home = ring
+            .pick(visitor.session, |_| 0, is_of)
+            .filter(|home| *home != current.place())?;
+        let has_room = by_hash(ring, live, visitor, best.targets) == Some(home);
+        TargetIndex::new(home).filter(|_| has_room)
     }
 
     fn groups<'a>(&'a self, pool: &Pool, live: &'a Live, visitor: &Visitor<'_>) -> Groups<'a> {
@@ -202,11 +229,7 @@ impl Selector {
                 least_connections::pick(&busy[..pool.count()], is_of, random)
             }
             State::PeakEwma => peak_ewma::pick(pool.count(), |place| live.latency_cost(place, now), is_of, random),
-            State::ConsistentHash(ring) => {
-                let sessions = live.all_sessions();
-                let open = |place: usize| sessions.get(place).copied().unwrap_or_default();
-                ring.pick(visitor.session, open, is_of)
-            }
+            State::ConsistentHash(ring) => by_hash(ring, live, visitor, of),
             State::Nearest => {
                 let (places, with_place) = pool.places();
                 let of = of.and(with_place);
@@ -217,6 +240,13 @@ impl Selector {
         };
         place.and_then(TargetIndex::new)
     }
+}
+
+/// The target to which the session's place on the ring leads, within the bound.
+fn by_hash(ring: &Ring, live: &Live, visitor: &Visitor<'_>, of: TargetSet) -> Option<usize> {
+    let sessions = live.all_sessions();
+    let open = |place: usize| sessions.get(place).copied().unwrap_or_default();
+    ring.pick(visitor.session, open, |place| of.has_place(place))
 }
 
 /// The better of two at random; scores are rounded, and the cheaper of equals is taken.

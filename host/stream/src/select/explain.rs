@@ -235,6 +235,7 @@ impl fmt::Display for Why {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Kept => "the session is there, and there is none better",
+            Self::Home => "hashing leads the session there, and there is room again",
             Self::Picked => "the balancer took it from the best group",
             Self::Panic => "no target is well: it is the least bad",
         })

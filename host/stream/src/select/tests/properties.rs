@@ -173,7 +173,7 @@ proptest! {
             let removed = &told.targets[choice.target.place()].removed_by;
             prop_assert!(may(choice.target.place()));
             match choice.why {
-                Why::Picked => prop_assert_eq!(removed, &None),
+                Why::Picked | Why::Home => prop_assert_eq!(removed, &None),
                 Why::Kept => prop_assert!(matches!(removed, None | Some(Filter::Full { .. })), "kept"),
                 Why::Panic => prop_assert!(told.targets.iter().all(|target| target.removed_by.is_some())),
             }

@@ -1,0 +1,291 @@
+//! The sessions of a node: from which target each plays, and which it left.
+//!
+//! In: what sessions do, instants. Out: for each session what a choice and a report need of it, and how many there are on
+//! each target. It must not know how players are asked.
+//!
+//! A session is known by 64 bits of its identifier. It takes 33 bytes in a table whose size is a power of two: 4.3 MB for
+//! a hundred thousand.
+
+use std::{collections::HashMap, time::Duration};
+
+use wayside_balance::moment::Moment;
+
+use crate::{
+    quality::Playing,
+    select::set::{TARGETS_MAX, TargetIndex},
+};
+
+/// Most sessions: of more nobody remembers from where they play.
+pub const SESSIONS_MAX: usize = 250_000;
+
+/// What was learnt of a session that was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It is new.
+    New,
+    /// It plays from where it did.
+    Stayed,
+    /// It was moved.
+    Moved {
+        /// Away from this target.
+        from: TargetIndex,
+    },
+    /// There are too many: it is not remembered.
+    NoRoom,
+}
+
+/// The sessions that play.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    sessions: HashMap<u64, Session>,
+    silence_max: Duration,
+    counts: [Count; TARGETS_MAX],
+}
+
+/// What plays from a target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Sessions.
+    pub sessions: u32,
+    /// What they fetch, in kbit/s.
+    pub kbit_s: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    target: TargetIndex,
+    left: Option<TargetIndex>,
+    kbit_s: u32,
+    // Milliseconds since the start: half of what a moment takes.
+    left_at_ms: u64,
+    seen_at_ms: u64,
+}
+
+impl Sessions {
+    /// No session. One that is silent for `silence_max` has ended.
+    #[must_use]
+    pub fn new(silence_max: Duration) -> Self {
+        Self {
+            sessions: HashMap::new(),
+            silence_max,
+            counts: [Count::default(); TARGETS_MAX],
+        }
+    }
+
+    /// Learns that a session plays from `target`, and how much it fetches from there, when that is known.
+    pub fn see(&mut self, session: u64, target: TargetIndex, kbit_s: Option<u32>, now: Moment) -> Seen {
+        let seen_at_ms = milliseconds(now);
+        let Some(known) = self.sessions.get_mut(&session) else {
+            if self.sessions.len() >= SESSIONS_MAX {
+                return Seen::NoRoom;
+            }
+            let begun = Session {
+                target,
+                left: None,
+                kbit_s: kbit_s.unwrap_or_default(),
+                left_at_ms: 0,
+                seen_at_ms,
+            };
+            self.sessions.insert(session, begun);
+            self.counts[target.place()].add(&begun);
+            return Seen::New;
+        };
+        let before = *known;
+        known.seen_at_ms = seen_at_ms;
+        known.kbit_s = kbit_s.unwrap_or(known.kbit_s);
+        if before.target != target {
+            known.left = Some(before.target);
+            known.left_at_ms = seen_at_ms;
+            known.target = target;
+        }
+        let after = *known;
+        self.counts[before.target.place()].remove(&before);
+        self.counts[target.place()].add(&after);
+        if before.target == target {
+            Seen::Stayed
+        } else {
+            Seen::Moved { from: before.target }
+        }
+    }
+
+    /// From where a session plays; none when it is not known.
+    #[must_use]
+    pub fn playing(&self, session: u64) -> Option<Playing> {
+        let session = self.sessions.get(&session)?;
+        let left_at = Moment::after_start(Duration::from_millis(session.left_at_ms));
+        Some(Playing {
+            target: session.target,
+            left: session.left.map(|left| (left, left_at)),
+        })
+    }
+
+    /// Forgets sessions that have ended. It looks at all: for once in a few seconds, off the path of requests.
+    pub fn forget_silent(&mut self, now: Moment) {
+        let (now_ms, silence_ms) = (milliseconds(now), self.silence_max.as_millis() as u64);
+        let counts = &mut self.counts;
+        self.sessions.retain(|_, session| {
+            let plays = now_ms.saturating_sub(session.seen_at_ms) < silence_ms;
+            if !plays {
+                counts[session.target.place()].remove(session);
+            }
+            plays
+        });
+    }
+
+    /// What plays from a target.
+    #[must_use]
+    pub const fn count(&self, target: TargetIndex) -> Count {
+        self.counts[target.place()]
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// Follows a change of the pool: targets are moved to the places that `place_of` gives; sessions of those that have
+    /// none are forgotten.
+    pub fn follow(&mut self, place_of: impl Fn(TargetIndex) -> Option<TargetIndex>) {
+        self.counts = [Count::default(); TARGETS_MAX];
+        let counts = &mut self.counts;
+        self.sessions.retain(|_, session| {
+            let Some(target) = place_of(session.target) else {
+                return false;
+            };
+            session.target = target;
+            session.left = session.left.and_then(&place_of);
+            counts[target.place()].add(session);
+            true
+        });
+    }
+}
+
+impl Count {
+    fn add(&mut self, session: &Session) {
+        self.sessions += 1;
+        self.kbit_s += u64::from(session.kbit_s);
+    }
+
+    fn remove(&mut self, session: &Session) {
+        self.sessions = self.sessions.saturating_sub(1);
+        self.kbit_s = self.kbit_s.saturating_sub(u64::from(session.kbit_s));
+    }
+}
+
+fn milliseconds(now: Moment) -> u64 {
+    now.since(Moment::default()).as_millis() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, time::Duration};
+
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use wayside_balance::moment::Moment;
+
+    use super::{Count, SESSIONS_MAX, Seen, Sessions};
+    use crate::{quality::Playing, select::set::TargetIndex};
+
+    const SILENCE: Duration = Duration::from_secs(30);
+
+    fn target(place: usize) -> TargetIndex {
+        TargetIndex::new(place).expect("a place")
+    }
+
+    const fn at(seconds: u64) -> Moment {
+        Moment::after_start(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_session_is_new_stays_moves_and_ends() {
+        let mut sessions = Sessions::new(SILENCE);
+        let (one, other) = (target(1), target(2));
+        assert_eq!(sessions.see(7, one, Some(500), at(0)), Seen::New);
+        assert_eq!(sessions.see(7, one, None, at(10)), Seen::Stayed);
+        assert_eq!(sessions.see(7, other, None, at(20)), Seen::Moved { from: one });
+        let playing = Playing {
+            target: other,
+            left: Some((one, at(20))),
+        };
+        assert_eq!((sessions.playing(7), sessions.playing(8)), (Some(playing), None));
+        assert_eq!(
+            sessions.count(other),
+            Count {
+                sessions: 1,
+                kbit_s: 500
+            }
+        );
+        sessions.forget_silent(at(49));
+        assert_eq!(sessions.len(), 1);
+        sessions.forget_silent(at(50));
+        assert!(sessions.is_empty() && sessions.count(other) == Count::default());
+    }
+
+    #[test]
+    fn sessions_follow_their_targets_when_the_pool_changes() {
+        let mut sessions = Sessions::new(SILENCE);
+        for session in 0..10 {
+            sessions.see(session, target((session % 2) as usize), Some(3), at(0));
+        }
+        sessions.follow(|of| (of == target(1)).then(|| target(5)));
+        assert_eq!(
+            (sessions.len(), sessions.count(target(5))),
+            (
+                5,
+                Count {
+                    sessions: 5,
+                    kbit_s: 15
+                }
+            )
+        );
+        assert_eq!(sessions.count(target(1)), Count::default());
+    }
+
+    #[test]
+    fn there_is_an_end_to_how_many_are_remembered() {
+        let mut sessions = Sessions::new(SILENCE);
+        for session in 0..SESSIONS_MAX as u64 {
+            sessions.see(session, target(0), None, at(0));
+        }
+        assert_eq!(sessions.see(u64::MAX, target(0), None, at(0)), Seen::NoRoom);
+        assert_eq!(sessions.see(1, target(0), None, at(0)), Seen::Stayed);
+    }
+
+    #[test]
+    fn a_session_takes_what_is_said() {
+        assert_eq!(size_of::<(u64, super::Session)>(), 32, "and a byte of the table's own");
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_the_sums_of_sessions(
+            steps in proptest::collection::vec((0_u64..20, 0_usize..4, any::<Option<u16>>(), 0_u64..20), 0..200),
+        ) {
+            let mut sessions = Sessions::new(SILENCE);
+            let mut model: HashMap<u64, (usize, u64, u64)> = HashMap::new();
+            let mut now_s = 0;
+            for (session, place, kbit_s, pause_s) in steps {
+                now_s += pause_s;
+                let before = model.get(&session).map_or(0, |(_, kbit_s, _)| *kbit_s);
+                model.insert(session, (place, kbit_s.map_or(before, u64::from), now_s));
+                sessions.see(session, target(place), kbit_s.map(u32::from), at(now_s));
+                if pause_s > 10 {
+                    sessions.forget_silent(at(now_s));
+                    model.retain(|_, (_, _, seen_s)| now_s - *seen_s < 30);
+                }
+                for place in 0..4 {
+                    let of: Vec<_> = model.values().filter(|(on, ..)| *on == place).collect();
+                    let expected = Count { sessions: of.len() as u32, kbit_s: of.iter().map(|(_, kbit_s, _)| kbit_s).sum() };
+                    prop_assert_eq!(sessions.count(target(place)), expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Tens of thousands of sessions that ask again and again while a target dies and returns, in virtual time and from seeds:
+//! how soon they are moved, and that nobody is overrun by them.
+
+#![allow(
+    clippy::expect_used,
+    reason = "a test says what it expects by failing, and these functions are no tests of their own"
+)]
+
+use std::time::Duration;
+
+use wayside_balance::{adaptive::Adaptive, moment::Moment, random::Random};
+use wayside_decide::name::Name;
+use wayside_stream::{
+    select::{
+        Balancer, Selector, Visitor, Why,
+        live::{Live, Probe},
+        plan::Plan,
+        session_key,
+        set::{TargetIndex, TargetSet},
+        target::{Pool, TargetSpec},
+    },
+    sessions::{Seen, Sessions},
+};
+
+/// How often a player asks, in seconds.
+const TTL_S: u64 = 10;
+/// How often a target is probed, in seconds.
+const PROBE_S: u64 = 5;
+const SLOW_START: Duration = Duration::from_secs(20);
+const SESSIONS: u64 = 20_000;
+const DIES_S: u64 = 62;
+const RETURNS_S: u64 = 120;
+const ENDS_S: u64 = 260;
+
+struct World {
+    pool: Pool,
+    live: Live,
+    selector: Selector,
+    sessions: Sessions,
+    random: Random,
+    now_s: u64,
+    /// Whether the target that dies is dead.
+    is_dead: bool,
+}
+
+impl World {
+    fn new(weights: &[u32], balancer: Balancer, seed: u64) -> Self {
+        let spec = |(place, weight): (usize, &u32)| TargetSpec {
+            name: Name::parse("name", &format!("t{place}")).expect("a name"),
+            region: Name::parse("name", "r").expect("a name"),
+            place: None,
+            weight: *weight,
+            sessions_max: None,
+            kbit_s_max: None,
+            kbit_s_commit: None,
+            cost: 0,
+            countries: None,
+        };
+        let pool = Pool::new(weights.iter().enumerate().map(spec).collect()).expect("a pool");
+        Self {
+            live: Live::new(&pool, Adaptive::default(), SLOW_START, Moment::default()),
+            selector: Selector::new(&pool, Plan::of_all(&pool), balancer),
+            sessions: Sessions::new(Duration::from_secs(3 * TTL_S)),
+            random: Random::new(seed),
+            pool,
+            now_s: 0,
+            is_dead: false,
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::after_start(Duration::from_secs(self.now_s))
+    }
+
+    /// A second passes. Returns how many sessions were moved to each target.
+    fn second(&mut self) -> Vec<u32> {
+        self.is_dead = (DIES_S..RETURNS_S).contains(&self.now_s);
+        if self.now_s.is_multiple_of(PROBE_S) {
+            for target in self.pool.all().iter() {
+                let is_dead = self.is_dead && target.place() == 0;
+                let answered = Probe::Answered(Duration::from_millis(20));
+                let probe = if is_dead { Probe::Failed } else { answered };
+                self.live.probe(&self.pool, target, probe, self.now());
+            }
+        }
+        let mut moved = vec![0; self.pool.count()];
+        // Players ask at their own times, spread over the TTL.
+        let asks = self.now_s % TTL_S;
+        for session in (0..SESSIONS).filter(|session| session % TTL_S == asks) {
+            if let Some(target) = self.ask(session) {
+                moved[target.place()] += 1;
+            }
+        }
+        self.sessions.forget_silent(self.now());
+        self.now_s += 1;
+        moved
+    }
+
+    /// A session asks. Returns where it was moved, if it was.
+    fn ask(&mut self, session: u64) -> Option<TargetIndex> {
+        let id = session.to_be_bytes();
+        let key = session_key(&id);
+        let visitor = Visitor {
+            session: &id,
+            country: None,
+            near: TargetSet::EMPTY,
+            place: None,
+            current: self.sessions.playing(key).map(|playing| playing.target),
+            avoided: TargetSet::EMPTY,
+        };
+        let choice = self
+            .selector
+            .pick(&self.pool, &self.live, &visitor, self.now(), &mut self.random);
+        let choice = choice.expect("a choice");
+        assert_ne!(choice.why, Why::Panic, "others are well");
+        match self.sessions.see(key, choice.target, None, self.now()) {
+            Seen::New => self.live.begin_session(&self.pool, choice.target),
+            Seen::Moved { from } => {
+                self.live.end_session(&self.pool, from);
+                self.live.begin_session(&self.pool, choice.target);
+                return Some(choice.target);
+            }
+            Seen::Stayed | Seen::NoRoom => {}
+        }
+        None
+    }
+
+    fn on(&self, place: usize) -> u32 {
+        let target = TargetIndex::new(place).expect("a place");
+        let sessions = self.live.sessions(target);
+        assert_eq!(sessions, self.sessions.count(target).sessions, "both count alike");
+        sessions
+    }
+}
+
+/// Lets the first target die and return. `comes_home` says whether running sessions come back to it.
+fn check(weights: &[u32], balancer: Balancer, seed: u64, comes_home: bool) {
+    let mut world = World::new(weights, balancer, seed);
+    while world.now_s < DIES_S {
+        world.second();
+    }
+    let before = world.on(0);
+    let others: u32 = weights[1..].iter().sum();
+    while world.now_s < DIES_S + TTL_S + 2 * PROBE_S {
+        let moved = world.second();
+        let all: u32 = moved.iter().sum();
+        // A ring sends what comes to whoever has room; only how much each has is bounded.
+        let is_mass = all >= 250 && !comes_home;
+        for (moved, weight) in moved[1..].iter().zip(&weights[1..]).filter(|_| is_mass) {
+            let share = f64::from(all) * f64::from(*weight) / f64::from(others);
+            assert!(
+                f64::from(*moved) <= 1.25 * share,
+                "{balancer:?}, {seed}: {moved} of {all} for {share}"
+            );
+        }
+    }
+    for (place, weight) in weights.iter().enumerate().skip(1).filter(|_| comes_home) {
+        let share = SESSIONS as f64 * f64::from(*weight) / f64::from(others);
+        let found = world.on(place);
+        assert!(
+            f64::from(found) <= 1.06 * share,
+            "{balancer:?}, {seed}: {found} at {place} for {share}"
+        );
+    }
+    let left = world.on(0);
+    assert!(
+        f64::from(left) <= 0.01 * f64::from(before),
+        "{balancer:?}, {seed}: {left} of {before} are still there"
+    );
+    while world.now_s < ENDS_S {
+        let moved = world.second();
+        // A step of slow start is a quarter of what it had; they ask over a TTL.
+        let most = f64::from(before) * 0.25 / TTL_S as f64 * 1.5;
+        assert!(
+            f64::from(moved[0]) <= most,
+            "{balancer:?}, {seed}: {} came back in a second",
+            moved[0]
+        );
+    }
+    let after = f64::from(world.on(0));
+    if comes_home {
+        assert!(
+            after > 0.9 * f64::from(before),
+            "{balancer:?}, {seed}: {after} of {before} came back"
+        );
+    } else {
+        assert!(after <= 0.01 * f64::from(before), "sessions stay where they are well");
+    }
+}
+
+#[test]
+fn sessions_of_a_dead_target_are_moved_in_time_and_overrun_nobody() {
+    for balancer in [Balancer::SmoothWeighted, Balancer::LeastConnections] {
+        check(&[2, 1, 3, 2], balancer, 1, false);
+    }
+    for seed in 0..3 {
+        check(&[1, 1, 1, 1], Balancer::Adaptive, seed, false);
+    }
+}
+
+#[test]
+fn hashed_sessions_are_moved_as_soon_and_come_home_step_by_step() {
+    check(&[1, 1, 1, 1], Balancer::ConsistentHash, 1, true);
+    check(&[2, 1, 3, 2], Balancer::ConsistentHash, 1, true);
+}
