@@ -102,7 +102,12 @@ fn copy(record: &Record<'_>, to: &Shelf) -> io::Result<()> {
         site: record.site,
         path,
     };
-    let taken = to.take(to.bucket_of(key))?;
+    let [first, second] = to.buckets_of(key);
+    let used = |bucket| -> io::Result<usize> {
+        let bytes = to.read(bucket)?;
+        Ok(to.records(bucket, &bytes).map(|record| record.bytes()).sum())
+    };
+    let taken = to.take(if used(second)? < used(first)? { second } else { first })?;
     let mut records = vec![*record];
     // Where there is too little room, whoever came first has it no longer; it is a cache.
     records.extend(taken.records());

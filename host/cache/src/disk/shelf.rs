@@ -1,5 +1,8 @@
 //! A file of buckets of one size, found by the hash of a key.
 //!
+//! Each key has two buckets that it may be in, and is put into the emptier one: with one alone, some would run over
+//! while the file is a third full.
+//!
 //! The file begins with two copies of a header, of which either is enough; each bucket stands for itself. So damage
 //! stays where it is: a changed byte costs the records of its bucket, a cut file costs the buckets behind the cut.
 //! Nothing has to be read to open it, and nothing of it is kept in memory. A bucket that was never written is a hole
@@ -19,7 +22,7 @@ use super::record::{Record, Records};
 use crate::{codec::Bytes, key::KeyRef};
 
 /// The version of the file; one of another version is not read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MAGIC: [u8; 8] = *b"wayside\x01";
 /// Room for each copy of the header.
 const HEADER_BYTES: u64 = 4096;
@@ -146,10 +149,23 @@ impl Shelf {
         self.header
     }
 
-    /// The bucket of a key.
-    pub(super) fn bucket_of(&self, key: KeyRef<'_>) -> u64 {
+    /// The two buckets of which one may have a key; the same one twice where there is no other.
+    pub(super) fn buckets_of(&self, key: KeyRef<'_>) -> [u64; 2] {
         let seed = self.header.seed ^ key.site.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        XxHash3_64::oneshot_with_seed(seed, key.path.as_bytes()) % self.header.buckets
+        let buckets = self.header.buckets;
+        let [first, second] =
+            [seed, !seed].map(|seed| XxHash3_64::oneshot_with_seed(seed, key.path.as_bytes()) % buckets);
+        let second = if first == second {
+            (second + 1) % buckets
+        } else {
+            second
+        };
+        [first, second]
+    }
+
+    /// What a bucket has room for, in bytes.
+    pub(super) fn bucket_bytes(&self) -> usize {
+        usize::try_from(self.header.bucket_bytes).unwrap_or(0)
     }
 
     /// The records in the bytes of a bucket.
@@ -177,7 +193,7 @@ impl Shelf {
     }
 
     fn read_unlocked(&self, bucket: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(self.header.bucket_bytes).unwrap_or(0)];
+        let mut bytes = vec![0; self.bucket_bytes()];
         read_up_to(&self.file, &mut bytes, self.offset(bucket))?;
         Ok(bytes)
     }

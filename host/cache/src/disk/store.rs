@@ -64,12 +64,16 @@ impl Store {
             Queued::Over(put) => Some(put),
             Queued::Nothing => None,
         };
-        let bucket = self.usual.bucket_of(key);
         let mut bytes = [0; BUCKET_BYTES];
-        match self.usual.read_now(bucket, &mut bytes) {
-            Some(()) => self.find(&self.usual, &bytes, key, over.as_ref()),
-            None => Found::Unknown,
+        for bucket in self.usual.buckets_of(key) {
+            if self.usual.read_now(bucket, &mut bytes).is_none() {
+                return Found::Unknown;
+            }
+            if let Some(found) = self.find(&self.usual, bucket, &bytes, key, over.as_ref()) {
+                return found;
+            }
         }
+        self.missed()
     }
 
     /// See [`super::Disk::read`].
@@ -81,10 +85,17 @@ impl Store {
                 Queued::Nothing => None,
             };
             for shelf in [&self.usual, &self.large] {
-                let bytes = shelf.read(shelf.bucket_of(key))?;
-                let found = self.find(shelf, &bytes, key, over.as_ref());
-                if !matches!(found, Found::Unknown) {
-                    return Ok(found);
+                let mut found = None;
+                for bucket in shelf.buckets_of(key) {
+                    found = self.find(shelf, bucket, &shelf.read(bucket)?, key, over.as_ref());
+                    if found.is_some() {
+                        break;
+                    }
+                }
+                match found {
+                    Some(Found::Unknown) => {}
+                    Some(found) => return Ok(found),
+                    None => return Ok(self.missed()),
                 }
             }
             Ok(Found::Nothing)
@@ -109,10 +120,15 @@ impl Store {
             Some(Op::Put(put)) if !put.only_over => return Ok(true),
             _ => {}
         }
-        let bucket = self.usual.bucket_of(key);
-        let bytes = self.usual.read(bucket)?;
-        let found = self.usual.records(bucket, &bytes).find(|record| record.is_of(key));
-        Ok(found.is_some_and(|record| record.epoch >= self.epochs.floor()))
+        let floor = self.epochs.floor();
+        for bucket in self.usual.buckets_of(key) {
+            let bytes = self.usual.read(bucket)?;
+            let mut records = self.usual.records(bucket, &bytes);
+            if records.any(|record| record.is_of(key) && record.epoch >= floor) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// See [`super::Disk::remove`].
@@ -176,20 +192,19 @@ impl Store {
         }
     }
 
-    /// What a bucket's bytes say about a key, where `over` is what is about to be written over what they say.
-    fn find(&self, shelf: &Shelf, bytes: &[u8], key: KeyRef<'_>, over: Option<&Put>) -> Found {
-        let mut records = shelf.records(shelf.bucket_of(key), bytes);
+    /// What a bucket has for a key, where `over` is what is about to be written over it. None when it has nothing.
+    fn find(&self, shelf: &Shelf, bucket: u64, bytes: &[u8], key: KeyRef<'_>, over: Option<&Put>) -> Option<Found> {
+        let mut records = shelf.records(bucket, bytes);
         let found = records.by_ref().find(|record| record.is_of(key));
         if records.is_damaged {
             self.counters.damaged.add(1);
         }
-        match (found, over) {
-            (None, _) => self.missed(),
-            (Some(record), _) if record.epoch < self.epochs.floor() => self.missed(),
-            (Some(record), Some(put)) => self.hit(&put.value, put.loaded_s, put.epoch, put.hits.max(record.hits)),
-            (Some(record), None) if record.kind == Kind::Elsewhere => Found::Unknown,
-            (Some(record), None) => self.hit(record.value, record.loaded_s, record.epoch, record.hits),
-        }
+        let record = found.filter(|record| record.epoch >= self.epochs.floor())?;
+        Some(match over {
+            Some(put) => self.hit(&put.value, put.loaded_s, put.epoch, put.hits.max(record.hits)),
+            None if record.kind == Kind::Elsewhere => Found::Unknown,
+            None => self.hit(record.value, record.loaded_s, record.epoch, record.hits),
+        })
     }
 
     fn hit(&self, value: &[u8], loaded_s: u64, epoch: u32, hits: u16) -> Found {
@@ -266,31 +281,80 @@ impl Store {
         Ok(written + LARGE_BUCKET_BYTES)
     }
 
-    /// Replaces the record of a key by another, or by none.
+    /// Replaces the record of a key by another, or by none; how many bytes that wrote.
     fn write_over(&self, shelf: &Shelf, key: &Key, new: Option<Record<'_>>, only_over: bool) -> io::Result<usize> {
         let key = key.view();
-        let taken = shelf.take(shelf.bucket_of(key))?;
-        let mut found = taken.records();
-        let mut records: Vec<Record<'_>> = found.by_ref().collect();
-        self.counters.damaged.add(usize::from(found.is_damaged));
-        let old = records.iter().position(|record| record.is_of(key));
+        // Only this thread writes, so what it finds stays as it is.
+        let mut used = [(0, 0); 2];
+        let mut old: Option<(u64, usize, u16)> = None;
+        for (used, bucket) in used.iter_mut().zip(shelf.buckets_of(key)) {
+            let bytes = shelf.read(bucket)?;
+            *used = (bucket, 0);
+            for record in shelf.records(bucket, &bytes) {
+                used.1 += record.bytes();
+                if record.is_of(key) {
+                    old = old.or_else(|| Some((bucket, record.bytes(), record.hits)));
+                }
+            }
+        }
         if old.is_none() && (new.is_none() || only_over) {
             return Ok(0);
         }
-        let old = old.map(|old| records.swap_remove(old));
         let new = new.map(|new| Record {
-            hits: new.hits.max(old.map_or(0, |old| old.hits)),
+            hits: new.hits.max(old.map_or(0, |(_, _, hits)| hits)),
             ..new
         });
-        let floor = self.epochs.floor();
-        records.retain(|record| record.epoch >= floor);
-        let room = usize::try_from(shelf.header().bucket_bytes).unwrap_or(0);
-        make_room(&mut records, room.saturating_sub(new.map_or(0, |new| new.bytes())));
-        // The newest first: what is behind a damaged record is lost.
-        records.splice(0..0, new);
-        let written = taken.replace(&records)?;
+        let target = new.map(|new| target(used, old, new.bytes(), shelf.bucket_bytes()));
+        let mut written = 0;
+        // The new before the old goes: a crash between leaves one too many rather than none.
+        if let (Some(target), Some(new)) = (target, new) {
+            written += self.rewrite(shelf, target, key, Some(new))?;
+        }
+        for (bucket, _) in used {
+            if Some(bucket) != target {
+                written += self.rewrite(shelf, bucket, key, None)?;
+            }
+        }
         self.counters.bytes_written.add(written);
         Ok(written)
+    }
+
+    /// Takes a key's record out of a bucket and puts another in, if there is one.
+    fn rewrite(&self, shelf: &Shelf, bucket: u64, key: KeyRef<'_>, new: Option<Record<'_>>) -> io::Result<usize> {
+        let taken = shelf.take(bucket)?;
+        let mut found = taken.records();
+        let mut records: Vec<Record<'_>> = found.by_ref().collect();
+        self.counters.damaged.add(usize::from(found.is_damaged));
+        let count = records.len();
+        records.retain(|record| !record.is_of(key));
+        if new.is_none() && records.len() == count {
+            return Ok(0);
+        }
+        let floor = self.epochs.floor();
+        records.retain(|record| record.epoch >= floor);
+        make_room(
+            &mut records,
+            shelf.bucket_bytes().saturating_sub(new.map_or(0, |new| new.bytes())),
+        );
+        // The newest first: what is behind a damaged record is lost.
+        records.splice(0..0, new);
+        taken.replace(&records)
+    }
+}
+
+/// Which of a key's buckets, each given with the bytes that are used, a record of `new_bytes` goes to: the one where the old
+/// one is, if there is room, else the emptier.
+fn target(used: [(u64, usize); 2], old: Option<(u64, usize, u16)>, new_bytes: usize, room: usize) -> u64 {
+    let [first, second] = used;
+    let emptier = if second.1 < first.1 { second } else { first };
+    let Some((bucket, old_bytes, _)) = old else {
+        return emptier.0;
+    };
+    let in_it = if bucket == first.0 { first.1 } else { second.1 };
+    if in_it - old_bytes + new_bytes <= room {
+        bucket
+    } else {
+        emptier.0
     }
 }
 

@@ -18,7 +18,7 @@ impl Disk {
     /// Holds up the writer, as a slow disk does, until what this returns is dropped.
     pub(crate) fn hold_up(&self) -> impl Sized + '_ {
         let first = key(1_000_000);
-        let taken = self.store.usual.take(self.store.usual.bucket_of(first.view()));
+        let taken = self.store.usual.take(self.store.usual.buckets_of(first.view())[0]);
         put(self, &first, 1, 10);
         taken.expect("a bucket")
     }
@@ -192,6 +192,37 @@ fn room_is_bounded_and_what_is_popular_stays() {
     let (popular, all) = (kept(100), kept(1));
     assert!(popular >= 195, "{popular} of 200 popular ones");
     assert!((3_000..8_000).contains(&all), "{all} of 20,000");
+}
+
+#[test]
+fn nothing_is_given_up_while_a_third_of_the_room_is_left() {
+    let folder = tempfile::tempdir().expect("folder");
+    let disk = open_sized(folder.path(), 4 * MIB);
+    // 896 buckets, each with room for 14.
+    let all = 0..7_500;
+    for number in all.clone() {
+        put(&disk, &key(number), 1, 210);
+    }
+    disk.flush().expect("flush");
+    let lost = all.clone().filter(|number| version(&disk, &key(*number)).is_none());
+    assert_eq!(lost.count(), 0);
+    // What grows and shrinks stays one record, and what is removed is gone from wherever it was.
+    for size in [300, 100] {
+        for number in all.clone().step_by(3) {
+            put(&disk, &key(number), 2, size);
+        }
+    }
+    for number in all.clone().skip(1).step_by(3) {
+        disk.remove(key(number));
+    }
+    disk.flush().expect("flush");
+    for number in all {
+        let expected = [Some(2), None, Some(1)];
+        assert_eq!(
+            version(&disk, &key(number)),
+            expected[usize::try_from(number % 3).expect("number")]
+        );
+    }
 }
 
 #[test]
