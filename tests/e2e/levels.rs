@@ -10,6 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use wayside_upstream::http::{Roots, client};
 
 use crate::{
     harness::{Process, Response, raw, repository, request},
@@ -18,6 +19,8 @@ use crate::{
 
 /// How long a change of the level may take on a busy machine.
 const CHANGE_MAX: Duration = Duration::from_secs(60);
+/// Less than a connection may be idle.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Short times, so that a test sees more than one level.
 const QUICK: [(&str, &str); 2] = [
     ("WAYSIDE__DEGRADATION__CONFIRM_MS", "250"),
@@ -299,6 +302,50 @@ fn what_a_pinned_level_leaves_undone() {
     }
 }
 
+/// A connection that ends after its first answer still gives that answer, however it was asked for.
+#[test]
+fn in_an_emergency_new_connections_are_answered_once() {
+    let setup = Setup::start();
+    let edge = setup.edge(&[&[("WAYSIDE__DEGRADATION__PINNED", "emergency")]]);
+    let address = edge.process.edge();
+    let head = "/held HTTP/1.1\r\nHost: apart.example\r\n";
+    let get = format!("GET {head}\r\n");
+    // A plain one, two at once, and one that hyper reads: each time one answer, and the end, for which nobody has to
+    // wait until the connection counts as idle.
+    for bytes in [
+        get.clone(),
+        get.repeat(2),
+        format!("GET {head}Content-Length: 1\r\n\r\nx"),
+    ] {
+        let mut visitor = KeptOpen::to(address);
+        visitor.0.write_all(bytes.as_bytes()).expect("send");
+        let mut answer = Vec::new();
+        visitor.0.read_to_end(&mut answer).expect("the end");
+        let answer = crate::harness::text(&answer);
+        assert_eq!(answer.matches("HTTP/1.1 503").count(), 1, "{bytes:?}: {answer:?}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{bytes:?}: {answer:?}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
+    runtime.block_on(async {
+        let visitor = client("http:", &Roots::System)
+            .http2_prior_knowledge()
+            .resolve("apart.example", address)
+            .build()
+            .expect("client");
+        for _ in 0..5 {
+            let url = format!("http://apart.example:{}/held", address.port());
+            let answer = visitor.get(url).send().await.expect("an answer");
+            assert_eq!(
+                (answer.version(), answer.status().as_u16()),
+                (reqwest::Version::HTTP_2, 503)
+            );
+        }
+    });
+}
+
 /// Whatever the level: a link that changed never leads where it led.
 #[test]
 fn changes_are_followed_where_nothing_is_loaded() {
@@ -408,7 +455,7 @@ struct KeptOpen(TcpStream);
 impl KeptOpen {
     fn to(edge: SocketAddr) -> Self {
         let stream = TcpStream::connect(edge).expect("connect");
-        stream.set_read_timeout(Some(CHANGE_MAX)).expect("timeout");
+        stream.set_read_timeout(Some(IDLE_MAX)).expect("timeout");
         Self(stream)
     }
 

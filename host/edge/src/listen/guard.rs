@@ -221,11 +221,17 @@ pub(super) async fn drive<C: Future>(connection: C, watch: &Watch, drain: impl F
     let mut connection = pin!(connection);
     let mut asked_to_drain = false;
     let ended = poll_fn(|context| {
-        if watch.is_draining.get() && !asked_to_drain {
-            asked_to_drain = true;
-            drain(connection.as_mut());
+        loop {
+            if watch.is_draining.get() && !asked_to_drain {
+                asked_to_drain = true;
+                drain(connection.as_mut());
+            }
+            let polled = connection.as_mut().poll(context).map(|_| ());
+            // The poll may have begun the request that is the last: nothing else would wake this again.
+            if polled.is_ready() || asked_to_drain || !watch.is_draining.get() {
+                return polled;
+            }
         }
-        connection.as_mut().poll(context).map(|_| ())
     });
     until_doomed(ended, watch).await;
 }
