@@ -53,6 +53,7 @@ pub fn splice(
     let own = outline.children("BaseURL").next();
     let attributes = own.map(Element::other_attributes).transpose()?.unwrap_or_default();
     for pathway in pathways {
+        edits.check_room(added.iter().map(String::len).sum::<usize>() + attributes.len())?;
         let url = url(&outline, pathway, &below)?;
         added.push(format!(
             r#"<{prefix}BaseURL{attributes} serviceLocation="{}">{}</{prefix}BaseURL>"#,

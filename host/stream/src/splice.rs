@@ -108,12 +108,21 @@ impl<'a> Edits<'a> {
     /// # Errors
     /// [`Error::Spliced`] when that would be too large.
     pub(crate) fn replace(&mut self, range: Range<usize>, with: String) -> Result<(), Error> {
+        self.check_room(with.len())?;
         self.added += with.len();
-        if self.text.len() + self.added > SPLICED_BYTES_MAX {
+        self.edits.push((range, with));
+        Ok(())
+    }
+
+    /// Whether there is room for so many bytes more. To be asked before copies are made.
+    ///
+    /// # Errors
+    /// [`Error::Spliced`] when there is not.
+    pub(crate) fn check_room(&self, more: usize) -> Result<(), Error> {
+        if self.text.len() + self.added + more > SPLICED_BYTES_MAX {
             let most = SPLICED_BYTES_MAX;
             return Err(Error::Spliced { most });
         }
-        self.edits.push((range, with));
         Ok(())
     }
 

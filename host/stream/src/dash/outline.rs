@@ -13,6 +13,8 @@ use crate::splice::Error;
 const BOM: char = '\u{feff}';
 /// Deepest nesting.
 const DEPTH_MAX: usize = 64;
+/// Longest message of the parser that is passed on, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
 /// The root's name.
 const ROOT: &str = "MPD";
 
@@ -36,7 +38,7 @@ impl Element<'_> {
     /// [`Error::Line`] when they are no attributes.
     pub(super) fn other_attributes(&self) -> Result<String, Error> {
         let (mut rest, mut others) = (self.attributes, String::new());
-        while !rest.trim().is_empty() {
+        while !rest.trim_start().is_empty() {
             let Some((name, whole)) = first_attribute(rest) else {
                 return Err(Error::line(self.line, quote(rest), "attributes, name=\"value\""));
             };
@@ -106,7 +108,9 @@ pub(super) fn read(mpd: &[u8]) -> Result<Outline<'_>, Error> {
         let start = skipped + reader.buffer_position() as usize;
         let event = reader.read_event().map_err(|broken| {
             let at = skipped + reader.error_position() as usize;
-            Error::line(walk.line(at), broken.to_string(), "well-formed XML")
+            // It names elements, which may be as long as the file.
+            let found: String = broken.to_string().chars().take(MESSAGE_CHARS_MAX).collect();
+            Error::line(walk.line(at), found, "well-formed XML")
         })?;
         let range = start..skipped + reader.buffer_position() as usize;
         match event {

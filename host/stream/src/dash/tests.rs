@@ -232,6 +232,20 @@ fn broken_manifests_are_named_by_their_line() {
     ] {
         assert_eq!(refused(mpd), expected, "{mpd}");
     }
+}
+
+#[test]
+fn sizes_and_depths_are_bounded() {
+    let long = format!("<MPD><{}>", "a".repeat(1_000_000));
+    assert!(refused(&format!("{long}</b>")).len() < 300 && refused(&long).len() < 300);
+    let wide = format!(
+        "<MPD><BaseURL a='{}'>b/</BaseURL><Period/></MPD>",
+        "x".repeat(9 * 1024 * 1024)
+    );
+    let ids: Vec<String> = (0..64).map(|place| format!("p{place}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let found = with(wide.as_bytes(), &ids, Existing::Replace, Proof::Open);
+    assert!(matches!(found, Err(Error::Spliced { .. })));
     let deep = format!("<MPD>{}", "<a>".repeat(70));
     assert_eq!(
         refused(&deep),

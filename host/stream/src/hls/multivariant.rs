@@ -140,6 +140,7 @@ impl Splicer<'_> {
         let mut copies = String::new();
         for (index, pathway) in self.pathways.iter().enumerate() {
             let is_copy = index > 0;
+            self.edits.check_room(copies.len() + line.text.len())?;
             let mut changes = named(&attributes, value.unwrap_or_default(), pathway.id);
             if is_copy {
                 changes.extend(grouped(line, &attributes, &GROUPS, pathway.id)?);
@@ -176,6 +177,7 @@ impl Splicer<'_> {
         let mut copies = String::new();
         for (index, pathway) in self.pathways.iter().enumerate() {
             let is_copy = index > 0;
+            self.edits.check_room(copies.len() + line.text.len())?;
             let mut changes = if is_media {
                 Vec::new()
             } else {

@@ -288,6 +288,20 @@ fn sizes_are_bounded_before_and_after() {
     ));
 }
 
+#[test]
+fn a_line_as_long_as_a_playlist_may_be_is_not_copied_without_end() {
+    let ids: Vec<String> = (0..64).map(|place| format!("p{place}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let long = "x".repeat(9 * 1024 * 1024);
+    for line in [
+        format!("#EXT-X-MEDIA:A=\"{long}\""),
+        format!("#EXT-X-STREAM-INF:A={long}\nv"),
+    ] {
+        let found = spliced(format!("#EXTM3U\n{line}").as_bytes(), &ids, Existing::Replace);
+        assert!(matches!(found, Err(Error::Spliced { .. })));
+    }
+}
+
 /// Takes out what [`splice`] put in for pathways `a` and `b`, by another way: line by line, from the text alone.
 fn removed(found: &str, ending: &str) -> String {
     let mut kept: Vec<String> = Vec::new();
