@@ -266,8 +266,15 @@ pub trait Store: Send + Sync + 'static {
     async fn delete_site(&self, tenant: &Name, name: &Name) -> Result<(), StoreError>;
 
     /// The links of a site whose path starts with `prefix`, from the first after `after`, by path.
-    async fn links(&self, site: SiteId, prefix: &str, after: &str, limit: u32) -> Result<Vec<LinkRecord>, StoreError>;
-    /// One link.
+    async fn links(
+        &self,
+        tenant: &Name,
+        site: SiteId,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<LinkRecord>, StoreError>;
+    /// One link; nodes know the site and not the tenant.
     async fn link(&self, site: SiteId, path: &LinkPath, freshness: Freshness) -> Result<LinkRecord, StoreError>;
     /// Writes links: all of them or none.
     async fn write_links(
@@ -278,14 +285,14 @@ pub trait Store: Send + Sync + 'static {
         mode: WriteMode,
     ) -> Result<(), StoreError>;
     /// Ends a link.
-    async fn delete_link(&self, site: SiteId, path: &LinkPath) -> Result<(), StoreError>;
+    async fn delete_link(&self, tenant: &Name, site: SiteId, path: &LinkPath) -> Result<(), StoreError>;
 
     /// The rules of a site in the order they are tried.
-    async fn rules(&self, site: SiteId) -> Result<Vec<RuleRecord>, StoreError>;
+    async fn rules(&self, tenant: &Name, site: SiteId) -> Result<Vec<RuleRecord>, StoreError>;
     /// Makes a rule.
     async fn create_rule(&self, tenant: &Name, site: SiteId, rule: Rule) -> Result<RuleRecord, StoreError>;
     /// Ends a rule.
-    async fn delete_rule(&self, site: SiteId, id: u64) -> Result<(), StoreError>;
+    async fn delete_rule(&self, tenant: &Name, site: SiteId, id: u64) -> Result<(), StoreError>;
 
     /// Keeps a version of a policy; the newest from now on, also when it was there before.
     async fn push_policy(&self, tenant: &Name, policy: PolicyRecord, component: Vec<u8>) -> Result<(), StoreError>;
@@ -295,11 +302,11 @@ pub trait Store: Send + Sync + 'static {
     async fn component(&self, digest: Digest) -> Result<Vec<u8>, StoreError>;
 
     /// The bindings of a site, by prefix.
-    async fn bindings(&self, site: SiteId) -> Result<Vec<Binding>, StoreError>;
+    async fn bindings(&self, tenant: &Name, site: SiteId) -> Result<Vec<Binding>, StoreError>;
     /// Binds, or binds anew; what was bound before can be rolled back to.
     async fn bind(&self, tenant: &Name, site: SiteId, binding: Binding) -> Result<(), StoreError>;
     /// Ends a binding.
-    async fn unbind(&self, site: SiteId, prefix: &str) -> Result<(), StoreError>;
+    async fn unbind(&self, tenant: &Name, site: SiteId, prefix: &str) -> Result<(), StoreError>;
     /// Goes back to what was bound before.
     async fn roll_back(&self, tenant: &Name, site: SiteId, prefix: &str) -> Result<Binding, StoreError>;
 

@@ -84,7 +84,10 @@ pub(crate) async fn list(
     Reader(tenant): Reader,
     Parameters(of): Parameters<OfSite>,
 ) -> Result<Json<Page<Binding>>, Problem> {
-    let bindings = api.store.bindings(api.site_id(&tenant, &of.site).await?).await?;
+    let bindings = api
+        .store
+        .bindings(&tenant, api.site_id(&tenant, &of.site).await?)
+        .await?;
     Ok(Json(Page::whole(
         bindings.into_iter().map(|binding| show(&of.site, binding)).collect(),
     )))
@@ -100,7 +103,7 @@ pub(crate) async fn bind(
 ) -> Result<Json<Binding>, Problem> {
     let site = api.site_id(&tenant, &new.site).await?;
     let binding = read(&api, &tenant, &new).await?;
-    let others = api.store.bindings(site).await?;
+    let others = api.store.bindings(&tenant, site).await?;
     if others.len() >= SITE_BINDINGS_MAX && others.iter().all(|other| other.prefix != binding.prefix) {
         let expected = format!("at most {SITE_BINDINGS_MAX} bindings for a site");
         return Err(Problem::invalid(
@@ -121,7 +124,7 @@ pub(crate) async fn unbind(
     Parameters(this): Parameters<ThisOne>,
 ) -> Result<StatusCode, Problem> {
     api.store
-        .unbind(api.site_id(&tenant, &this.site).await?, &this.prefix)
+        .unbind(&tenant, api.site_id(&tenant, &this.site).await?, &this.prefix)
         .await?;
     tracing::info!(%tenant, site = this.site, prefix = this.prefix, "ended a binding");
     Ok(StatusCode::NO_CONTENT)

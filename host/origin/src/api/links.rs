@@ -169,7 +169,7 @@ pub(crate) async fn list(
     let limit = page_items(which.limit)?;
     let prefix = which.prefix.as_deref().unwrap_or("/");
     let after = which.cursor.as_deref().unwrap_or_default();
-    let records = api.store.links(site, prefix, after, limit).await?;
+    let records = api.store.links(&tenant, site, prefix, after, limit).await?;
     let is_full = records.len() == usize::try_from(limit).unwrap_or(usize::MAX);
     let next_cursor = records.last().filter(|_| is_full).map(|last| last.path.to_string());
     let items = records.into_iter().map(|record| show(&which.site, record)).collect();
@@ -209,7 +209,7 @@ pub(crate) async fn delete(
     Parameters(this): Parameters<ThisOne>,
 ) -> Result<StatusCode, Problem> {
     let site = api.site_id(&tenant, &this.site).await?;
-    api.store.delete_link(site, &read_path(&this.path)?).await?;
+    api.store.delete_link(&tenant, site, &read_path(&this.path)?).await?;
     tracing::info!(%tenant, site = this.site, path = this.path, "ended a link");
     Ok(StatusCode::NO_CONTENT)
 }

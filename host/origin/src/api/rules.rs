@@ -75,7 +75,7 @@ pub(crate) async fn list(
     Reader(tenant): Reader,
     Parameters(of): Parameters<OfSite>,
 ) -> Result<Json<Page<Rule>>, Problem> {
-    let rules = api.store.rules(api.site_id(&tenant, &of.site).await?).await?;
+    let rules = api.store.rules(&tenant, api.site_id(&tenant, &of.site).await?).await?;
     Ok(Json(Page::whole(
         rules.into_iter().map(|record| show(&of.site, record)).collect(),
     )))
@@ -95,7 +95,7 @@ pub(crate) async fn create(
     let status = RedirectStatus::from_code(new.status).map_err(refuse("status"))?;
     let rule = DomainRule::new(new.priority, pattern, location, status).map_err(refuse("target"))?;
     let site = api.site_id(&tenant, &new.site).await?;
-    let count = api.store.rules(site).await?.len();
+    let count = api.store.rules(&tenant, site).await?.len();
     if count >= SITE_RULES_MAX {
         let expected = format!("at most {SITE_RULES_MAX} rules for a site");
         return Err(Problem::invalid(
@@ -116,7 +116,7 @@ pub(crate) async fn delete(
     Parameters(this): Parameters<ThisOne>,
 ) -> Result<StatusCode, Problem> {
     api.store
-        .delete_rule(api.site_id(&tenant, &this.site).await?, this.id)
+        .delete_rule(&tenant, api.site_id(&tenant, &this.site).await?, this.id)
         .await?;
     tracing::info!(%tenant, site = this.site, rule = this.id, "ended a rule");
     Ok(StatusCode::NO_CONTENT)

@@ -5,20 +5,14 @@
 //! from the replica when that is new enough; all else comes from the primary. Every operation has an end, and while the
 //! database is away each fails quickly with [`StoreError::Unavailable`]. This file must not know what a request is.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    io,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use sqlx::{
     PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::task::AbortHandle;
-use wayside_decide::site::SiteId;
+use wayside_decide::{path::LinkPath, site::SiteId};
 use wayside_upstream::protocol::{Cursor, Epoch, Position};
 
 use self::{
@@ -27,8 +21,9 @@ use self::{
     primary::{Primary, Reach},
     replica::Replica,
     sequencer::Sequencer,
+    tenants::Tenants,
 };
-use super::{FeedPage, Freshness, StoreError, missing};
+use super::{FeedPage, Freshness, LinkRecord, StoreError, missing};
 
 pub mod connect;
 
@@ -44,6 +39,7 @@ mod replica;
 mod rules;
 mod sequencer;
 mod sites;
+mod tenants;
 mod tokens;
 
 /// Connections beside those that requests use: one numbers changes, one listens for those that others numbered.
@@ -71,8 +67,7 @@ pub struct PostgresStore {
     background: PgPool,
     heads: Arc<Heads>,
     sequencer: Arc<Sequencer>,
-    /// Whose site it is. That never changes, and no number is given twice: what stands here is never wrong.
-    tenants: RwLock<HashMap<SiteId, Arc<str>>>,
+    tenants: Tenants,
     operation_max: Duration,
     tasks: Vec<AbortHandle>,
 }
@@ -146,7 +141,7 @@ impl PostgresStore {
             background,
             heads,
             sequencer,
-            tenants: RwLock::default(),
+            tenants: Tenants::default(),
             operation_max,
             tasks,
         })
@@ -211,24 +206,41 @@ impl PostgresStore {
         }
     }
 
-    /// Whose site it is.
-    async fn tenant_of(&self, site: SiteId) -> Result<Arc<str>, StoreError> {
-        let known = self
-            .tenants
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&site)
-            .cloned();
-        if let Some(tenant) = known {
-            return Ok(tenant);
+    /// A link of a site whose tenant nobody named.
+    async fn link_of(&self, site: SiteId, path: &LinkPath, freshness: Freshness) -> Result<LinkRecord, StoreError> {
+        let hint = match self.tenants.of(site) {
+            Some(tenant) => tenant,
+            None => {
+                let find = |pool: PgPool| async move { sites::tenant(&pool, site).await };
+                let tenant = self.find(find).await?.ok_or_else(|| missing("site", site))?;
+                self.tenants.remember(site, tenant)
+            }
+        };
+        match self.link_of_tenant(&hint, site, path, freshness).await {
+            Err(StoreError::Missing { what: "site", .. }) => self.tenants.forget(site),
+            ended => return ended,
         }
-        let found = self
-            .find(|pool| async move { sites::tenant(&pool, site).await })
-            .await?;
-        let tenant: Arc<str> = found.ok_or_else(|| missing("site", site))?.into();
-        let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-        tenants.insert(site, Arc::clone(&tenant));
-        Ok(tenant)
+        // Another's by now, or nobody's.
+        let tenant = sites::tenant(self.primary()?, site).await?;
+        let tenant = self
+            .tenants
+            .remember(site, tenant.ok_or_else(|| missing("site", site))?);
+        self.link_of_tenant(&tenant, site, path, freshness).await
+    }
+
+    async fn link_of_tenant(
+        &self,
+        tenant: &Arc<str>,
+        site: SiteId,
+        path: &LinkPath,
+        freshness: Freshness,
+    ) -> Result<LinkRecord, StoreError> {
+        let read = |pool: PgPool| {
+            let tenant = Arc::clone(tenant);
+            async move { links::one(&pool, &tenant, site, path).await }
+        };
+        let found = self.near(freshness, read).await?;
+        found.ok_or_else(|| missing("link", path))
     }
 
     /// Runs a change anew when Postgres rolled it back to untie it from another.

@@ -186,7 +186,15 @@ impl Store for SqliteStore {
         sites::delete(self, tenant, name).await
     }
 
-    async fn links(&self, site: SiteId, prefix: &str, after: &str, limit: u32) -> Result<Vec<LinkRecord>, StoreError> {
+    /// A site's number says enough here.
+    async fn links(
+        &self,
+        _: &Name,
+        site: SiteId,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<LinkRecord>, StoreError> {
         links::list(&self.readers, site, prefix, after, limit).await
     }
 
@@ -205,11 +213,11 @@ impl Store for SqliteStore {
         links::write(self, tenant, site, &links, mode).await
     }
 
-    async fn delete_link(&self, site: SiteId, path: &LinkPath) -> Result<(), StoreError> {
+    async fn delete_link(&self, _: &Name, site: SiteId, path: &LinkPath) -> Result<(), StoreError> {
         links::delete(self, site, path).await
     }
 
-    async fn rules(&self, site: SiteId) -> Result<Vec<RuleRecord>, StoreError> {
+    async fn rules(&self, _: &Name, site: SiteId) -> Result<Vec<RuleRecord>, StoreError> {
         rules::list(&self.readers, site).await
     }
 
@@ -217,7 +225,7 @@ impl Store for SqliteStore {
         rules::create(self, tenant, site, rule).await
     }
 
-    async fn delete_rule(&self, site: SiteId, id: u64) -> Result<(), StoreError> {
+    async fn delete_rule(&self, _: &Name, site: SiteId, id: u64) -> Result<(), StoreError> {
         rules::delete(self, site, id).await
     }
 
@@ -233,7 +241,7 @@ impl Store for SqliteStore {
         policies::component(&self.readers, digest).await
     }
 
-    async fn bindings(&self, site: SiteId) -> Result<Vec<Binding>, StoreError> {
+    async fn bindings(&self, _: &Name, site: SiteId) -> Result<Vec<Binding>, StoreError> {
         bindings::list(&self.readers, site).await
     }
 
@@ -241,7 +249,7 @@ impl Store for SqliteStore {
         bindings::bind(self, tenant, site, &binding).await
     }
 
-    async fn unbind(&self, site: SiteId, prefix: &str) -> Result<(), StoreError> {
+    async fn unbind(&self, _: &Name, site: SiteId, prefix: &str) -> Result<(), StoreError> {
         bindings::unbind(self, site, prefix).await
     }
 

@@ -43,7 +43,8 @@ pub(super) async fn list(
     rows.into_iter().map(LinkRow::record).collect()
 }
 
-/// A link, and how far the record had come before it was read: the link is no older.
+/// A link, and how far the record had come before it was read: the link is no older. The site is missing when it is not
+/// this tenant's: who names it may remember a record that is no more.
 pub(super) async fn one(
     pool: &PgPool,
     tenant: &str,
@@ -58,6 +59,11 @@ pub(super) async fn one(
         .bind(signed(site.0))
         .bind(path.as_str());
     let row: Option<LinkRow> = query.fetch_optional(&mut *connection).await?;
+    if row.is_none() {
+        let query = sqlx::query("SELECT 1 FROM sites WHERE tenant = $1 AND id = $2");
+        let site_row = query.bind(tenant).bind(signed(site.0)).fetch_optional(&mut *connection);
+        site_row.await?.ok_or_else(|| missing("site", site))?;
+    }
     Ok(Freshly {
         position,
         value: row.map(LinkRow::record).transpose()?,

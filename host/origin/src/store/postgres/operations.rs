@@ -1,7 +1,5 @@
 //! The store's operations, each for as long as one may take: which of the servers is asked, and when again.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -48,28 +46,24 @@ impl Store for PostgresStore {
         self.within(self.untied(|| sites::delete(self, tenant, name))).await
     }
 
-    async fn links(&self, site: SiteId, prefix: &str, after: &str, limit: u32) -> Result<Vec<LinkRecord>, StoreError> {
-        self.within(async {
-            let tenant = self.tenant_of(site).await?;
-            links::list(self.primary()?, &tenant, site, prefix, after, limit).await
-        })
-        .await
+    async fn links(
+        &self,
+        tenant: &Name,
+        site: SiteId,
+        prefix: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<LinkRecord>, StoreError> {
+        self.within(async { links::list(self.primary()?, tenant.as_str(), site, prefix, after, limit).await })
+            .await
     }
 
     async fn link(&self, site: SiteId, path: &LinkPath, freshness: Freshness) -> Result<LinkRecord, StoreError> {
-        self.within(async {
-            let tenant = match self.tenant_of(site).await {
-                Err(StoreError::Missing { .. }) => return Err(missing("link", path)),
-                tenant => tenant?,
-            };
-            let read = |pool: PgPool| {
-                let tenant = Arc::clone(&tenant);
-                async move { links::one(&pool, &tenant, site, path).await }
-            };
-            let found = self.near(freshness, read).await?;
-            found.ok_or_else(|| missing("link", path))
-        })
-        .await
+        let ended = self.within(self.link_of(site, path, freshness)).await;
+        match ended {
+            Err(StoreError::Missing { .. }) => Err(missing("link", path)),
+            ended => ended,
+        }
     }
 
     async fn write_links(
@@ -83,20 +77,14 @@ impl Store for PostgresStore {
         self.within(self.untied(change)).await
     }
 
-    async fn delete_link(&self, site: SiteId, path: &LinkPath) -> Result<(), StoreError> {
-        self.within(async {
-            let tenant = self.tenant_of(site).await?;
-            self.untied(|| links::delete(self, &tenant, site, path)).await
-        })
-        .await
+    async fn delete_link(&self, tenant: &Name, site: SiteId, path: &LinkPath) -> Result<(), StoreError> {
+        let change = || links::delete(self, tenant.as_str(), site, path);
+        self.within(self.untied(change)).await
     }
 
-    async fn rules(&self, site: SiteId) -> Result<Vec<RuleRecord>, StoreError> {
-        self.within(async {
-            let tenant = self.tenant_of(site).await?;
-            rules::list(self.primary()?, &tenant, site).await
-        })
-        .await
+    async fn rules(&self, tenant: &Name, site: SiteId) -> Result<Vec<RuleRecord>, StoreError> {
+        self.within(async { rules::list(self.primary()?, tenant.as_str(), site).await })
+            .await
     }
 
     async fn create_rule(&self, tenant: &Name, site: SiteId, rule: Rule) -> Result<RuleRecord, StoreError> {
@@ -104,12 +92,9 @@ impl Store for PostgresStore {
         self.within(self.untied(change)).await
     }
 
-    async fn delete_rule(&self, site: SiteId, id: u64) -> Result<(), StoreError> {
-        self.within(async {
-            let tenant = self.tenant_of(site).await?;
-            self.untied(|| rules::delete(self, &tenant, site, id)).await
-        })
-        .await
+    async fn delete_rule(&self, tenant: &Name, site: SiteId, id: u64) -> Result<(), StoreError> {
+        let change = || rules::delete(self, tenant.as_str(), site, id);
+        self.within(self.untied(change)).await
     }
 
     async fn push_policy(&self, tenant: &Name, policy: PolicyRecord, component: Vec<u8>) -> Result<(), StoreError> {
@@ -132,12 +117,9 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn bindings(&self, site: SiteId) -> Result<Vec<Binding>, StoreError> {
-        self.within(async {
-            let tenant = self.tenant_of(site).await?;
-            bindings::list(self.primary()?, &tenant, site).await
-        })
-        .await
+    async fn bindings(&self, tenant: &Name, site: SiteId) -> Result<Vec<Binding>, StoreError> {
+        self.within(async { bindings::list(self.primary()?, tenant.as_str(), site).await })
+            .await
     }
 
     async fn bind(&self, tenant: &Name, site: SiteId, binding: Binding) -> Result<(), StoreError> {
@@ -145,12 +127,9 @@ impl Store for PostgresStore {
         self.within(self.untied(change)).await
     }
 
-    async fn unbind(&self, site: SiteId, prefix: &str) -> Result<(), StoreError> {
-        self.within(async {
-            let tenant = self.tenant_of(site).await?;
-            self.untied(|| bindings::unbind(self, &tenant, site, prefix)).await
-        })
-        .await
+    async fn unbind(&self, tenant: &Name, site: SiteId, prefix: &str) -> Result<(), StoreError> {
+        let change = || bindings::unbind(self, tenant.as_str(), site, prefix);
+        self.within(self.untied(change)).await
     }
 
     async fn roll_back(&self, tenant: &Name, site: SiteId, prefix: &str) -> Result<Binding, StoreError> {

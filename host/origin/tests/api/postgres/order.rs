@@ -175,3 +175,28 @@ async fn a_record_restored_from_a_dump_makes_nodes_begin_anew() {
     let third = Running::on(&settings(server.url("restored"))).await;
     assert_eq!(third.origin.store().head().borrow().epoch, epoch);
 }
+
+/// A record that was set back gives its numbers anew.
+#[tokio::test]
+async fn a_number_that_became_another_tenants_is_read_as_that_ones() {
+    let server = Server::start();
+    let running = origin(&server).await;
+    running
+        .send("PUT", "/v1/links", &link("/a", "https://acme.example/"))
+        .await
+        .success(200);
+    let node = running.node();
+    let site = wayside_decide::site::SiteId(1);
+    let found = node.link(site, "/a", None).await.expect("an answer");
+    assert_eq!(found.expect("a link").target, "https://acme.example/");
+    server.psql(
+        "record",
+        "DELETE FROM sites; INSERT INTO sites VALUES ('globex', 1, 'go', NULL, NULL, 'full', 'x', 0, 0);
+        INSERT INTO links VALUES ('globex', 1, '/a', 'https://globex.example/', 302, false, NULL, NULL, NULL, '[]', '{}', 0, 0)",
+    );
+    assert_eq!(node.link(site, "/none", None).await.expect("an answer"), None);
+    let found = node.link(site, "/a", None).await.expect("an answer");
+    assert_eq!(found.expect("a link").target, "https://globex.example/");
+    server.psql("record", "DELETE FROM sites");
+    assert_eq!(node.link(site, "/a", None).await.expect("an answer"), None);
+}
