@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::Request,
     http::StatusCode,
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
@@ -23,7 +23,6 @@ use utoipa::{
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wayside_decide::limits::COMPONENT_BYTES_MAX;
 use wayside_policy::admission::Admission;
 
 use crate::{store::Store, tail::Following};
@@ -44,16 +43,6 @@ mod tokens;
 mod unreadable;
 
 use problem::Problem;
-
-/// Largest JSON body, in bytes: a full batch of links of ordinary length.
-const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Largest body of any kind, in bytes.
-const BODY_BYTES_MAX: usize = if COMPONENT_BYTES_MAX > JSON_BYTES_MAX {
-    COMPONENT_BYTES_MAX
-} else {
-    JSON_BYTES_MAX
-};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -165,7 +154,6 @@ pub(crate) fn router(
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { Problem::missing_route() })
         .method_not_allowed_fallback(|| async { Problem::wrong_method() })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(finish_writes))
         .with_state(Api {
             following: Arc::new(Following::start(Arc::clone(&store))),

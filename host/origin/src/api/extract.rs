@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Path, Request},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request},
     http::{StatusCode, header, request::Parts},
 };
 use serde::{
@@ -14,12 +14,15 @@ use serde::{
 use utoipa::ToSchema;
 use wayside_decide::{invalid::Invalid, limits::PAGE_ITEMS_MAX, name::Name, site::SiteId};
 
-use super::{Api, BODY_BYTES_MAX, problem::Problem, unreadable};
+use super::{Api, problem::Problem, unreadable};
 
-/// A JSON body.
-pub(crate) struct Body<T>(pub(crate) T);
+/// Largest JSON body, in bytes: a full batch of links of ordinary length.
+const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
+/// A JSON body of at most so many bytes.
+pub(crate) struct Body<T, const BYTES_MAX: usize = JSON_BYTES_MAX>(pub(crate) T);
+
+impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Api> for Body<T, BYTES_MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
@@ -36,7 +39,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Body<T> {
             let detail = format!("content-type: found {kind:?}, expected \"application/json\"");
             return Err(Problem::unreadable(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        let bytes = read_bytes(request, api).await?;
+        let bytes = read_bytes(request, api, BYTES_MAX).await?;
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         let read = serde_path_to_error::deserialize(&mut reader);
         let Object(value) = read.map_err(|error| unreadable::body(&error))?;
@@ -69,11 +72,12 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// The bytes of a body, as far as the limit allows.
-pub(crate) async fn read_bytes(request: Request, api: &Api) -> Result<Bytes, Problem> {
+/// The bytes of a body, when they are at most so many.
+pub(crate) async fn read_bytes(mut request: Request, api: &Api, bytes_max: usize) -> Result<Bytes, Problem> {
+    DefaultBodyLimit::max(bytes_max).apply(&mut request);
     let read = Bytes::from_request(request, api).await;
     read.map_err(|error| match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(BODY_BYTES_MAX),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(bytes_max),
         status => Problem::unreadable(status, error.body_text()),
     })
 }

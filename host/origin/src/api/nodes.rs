@@ -25,6 +25,9 @@ const VALID_FOR_S: u64 = 60 * 60;
 /// How long it may hold, in seconds: a week.
 const VALID_FOR_S_MAX: u64 = 7 * 24 * 60 * 60;
 
+/// Largest enrolment, in bytes: anybody may send one. Its two texts are a hundred together.
+const ENROLMENT_BYTES_MAX: usize = 4 * 1024;
+
 /// A node to invite.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -129,7 +132,7 @@ pub(crate) async fn revoke(
     responses((status = 201), (status = 401, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn enrol(
     State(api): State<Api>,
-    Body(enrolment): Body<NewKey>,
+    Body(enrolment): Body<NewKey, ENROLMENT_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<Enrolled>), Problem> {
     let key = PublicKey::parse(&enrolment.public_key).map_err(|invalid| Problem::invalid("public_key", invalid))?;
     let invitation = Invitation::parse(&enrolment.invitation).ok_or_else(|| {

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use wayside_decide::name::Name;
+use wayside_decide::{limits::COMPONENT_BYTES_MAX, name::Name};
 
 use super::{
     Api,
@@ -61,7 +61,7 @@ pub(crate) async fn push(
     request: Request,
 ) -> Result<(StatusCode, Json<Policy>), Problem> {
     let name = read_name(&name)?;
-    let bytes = read_bytes(request, &api).await?;
+    let bytes = read_bytes(request, &api, COMPONENT_BYTES_MAX).await?;
     let (admission, component) = (api.admission.for_tenant(&tenant), bytes.clone());
     let admitted = tokio::task::spawn_blocking(move || admission.admit(&component)).await;
     let admitted = match admitted.map_err(|error| Problem::internal(&error))? {

@@ -324,6 +324,19 @@ async fn a_body_past_the_limit_is_told_the_limit() {
         refused["detail"].as_str().expect("a detail").contains("25165824 bytes"),
         "{refused}"
     );
+    // JSON has a limit of its own, and what anybody may send without a token a small one.
+    for (path, bytes_max) in [("/v1/links/batch", 16 * 1024 * 1024), ("/v1/edge/nodes", 4 * 1024)] {
+        for (bytes, status) in [(bytes_max, 400), (bytes_max + 1, 413)] {
+            let request = running.bare("POST", path).bearer_auth(&running.acme);
+            let request = request
+                .header("content-type", "application/json")
+                .body(" ".repeat(bytes));
+            let reply = Reply::of(request).await;
+            assert_eq!(reply.status, status, "{path} {bytes}: {reply:?}");
+            let said = reply.body["detail"].as_str().expect("a detail").to_owned();
+            assert_eq!(said.contains(&format!("{bytes_max} bytes")), status == 413, "{said}");
+        }
+    }
 }
 
 async fn what_is_no_policy_is_refused() {
