@@ -41,8 +41,10 @@ mod rules;
 mod sites;
 mod tokens;
 mod unreadable;
+mod welcome;
 
 use problem::Problem;
+use welcome::Welcome;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -52,6 +54,7 @@ pub(crate) struct Api {
     heartbeat: Duration,
     is_draining: watch::Receiver<bool>,
     following: Arc<Following>,
+    welcome: Arc<Welcome>,
 }
 
 #[derive(OpenApi)]
@@ -157,6 +160,7 @@ pub(crate) fn router(
         .layer(middleware::from_fn(finish_writes))
         .with_state(Api {
             following: Arc::new(Following::start(Arc::clone(&store))),
+            welcome: Arc::new(Welcome::new(Arc::clone(&store))),
             store,
             admission,
             heartbeat,

@@ -1,7 +1,7 @@
 //! The newest changes, read once and told to every feed.
 //!
-//! In: the record. Out: lines as nodes read them, kept in memory up to a bound and shared: a thousand feeds cost the
-//! database what one does, and one that keeps up costs no memory for what it is told. A feed that is further behind reads
+//! In: the record. Out: lines as nodes read them, kept in memory up to a bound and shared: a thousand feeds read changes
+//! once, and one that keeps up costs no memory for what it is told. A feed that is further behind reads
 //! the record itself. This file must not know who follows.
 
 use std::{

@@ -9,10 +9,10 @@ use axum::{
 use wayside_decide::{invalid::Invalid, name::Name};
 use wayside_upstream::identity::{self, Assertion, NodeId, PublicKey};
 
-use super::{Api, problem::Problem};
+use super::{Api, problem::Problem, welcome::Welcome};
 use crate::{
     node::{NodeRecord, NodeState},
-    store::{Freshness, Store},
+    store::{Freshness, TokenRecord},
     token::{Grant, Scope, Token, TokenId},
 };
 
@@ -41,7 +41,7 @@ impl FromRequestParts<Api> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let (_, grant) = authenticate(parts, api, Scope::Read, Freshness::Newest).await?;
+        let grant = authenticate(parts, api, Scope::Read).await?;
         tenant_of(parts, grant).map(Self)
     }
 }
@@ -50,7 +50,7 @@ impl FromRequestParts<Api> for Writer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let (_, grant) = authenticate(parts, api, Scope::Write, Freshness::Newest).await?;
+        let grant = authenticate(parts, api, Scope::Write).await?;
         tenant_of(parts, grant).map(Self)
     }
 }
@@ -59,7 +59,7 @@ impl FromRequestParts<Api> for Admin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let (_, grant) = authenticate(parts, api, Scope::Admin, Freshness::Newest).await?;
+        let grant = authenticate(parts, api, Scope::Admin).await?;
         let is_operator = grant.tenant.is_none();
         let tenant = if is_operator && !parts.headers.contains_key(TENANT_HEADER) {
             None
@@ -74,11 +74,7 @@ impl FromRequestParts<Api> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        match authenticate(parts, api, Scope::Admin, Freshness::Newest)
-            .await?
-            .1
-            .tenant
-        {
+        match authenticate(parts, api, Scope::Admin).await?.tenant {
             None => Ok(Self),
             Some(_) => Err(Problem::forbidden(
                 "this needs an operator's token; this one is a tenant's",
@@ -94,15 +90,17 @@ impl FromRequestParts<Api> for Node {
         if let Some(assertion) = credentials(parts, identity::SCHEME) {
             let assertion = Assertion::parse(assertion)
                 .ok_or_else(|| Problem::unauthorized("the assertion has not the form of one: node_….TIME.SIGNATURE"))?;
-            let record = api.store.node(&assertion.node, Freshness::Any).await?;
-            let key = enrolled_key(record.as_ref(), now_s())?;
+            let record = api.welcome.node(&assertion.node).await?;
+            let key = enrolled_key(record.as_deref(), now_s())?;
             let believed = assertion.check(key, now_s());
             believed.map_err(|disbelief| Problem::unauthorized(&disbelief.to_string()))?;
             return Ok(Self::Enrolled(assertion.node));
         }
         // Nodes go on while the primary is away; a revoked token is refused as soon as a replica knows.
-        match authenticate(parts, api, Scope::Read, Freshness::Any).await? {
-            (token, Grant { tenant: None, .. }) => Ok(Self::Lent(token)),
+        let token = bearer(parts)?;
+        let record = api.welcome.token(token.id()).await?;
+        match granted(&token, record.as_deref(), Scope::Read)? {
+            Grant { tenant: None, .. } => Ok(Self::Lent(token.id().clone())),
             _ => Err(Problem::forbidden(
                 "edge nodes need an identity or an operator's token; this one is a tenant's",
             )),
@@ -112,14 +110,14 @@ impl FromRequestParts<Api> for Node {
 
 impl Node {
     /// Whether it may still be told anything. While the record cannot be read, it may: nodes go on without it.
-    pub(crate) async fn is_welcome(&self, store: &dyn Store) -> bool {
+    pub(crate) async fn is_welcome(&self, welcome: &Welcome) -> bool {
         match self {
-            Self::Enrolled(id) => store
-                .node(id, Freshness::Any)
+            Self::Enrolled(id) => welcome
+                .node(id)
                 .await
-                .map_or(true, |record| enrolled_key(record.as_ref(), now_s()).is_ok()),
-            Self::Lent(id) => store
-                .token(id, Freshness::Any)
+                .map_or(true, |record| enrolled_key(record.as_deref(), now_s()).is_ok()),
+            Self::Lent(id) => welcome
+                .token(id)
                 .await
                 .map_or(true, |record| record.is_some_and(|record| record.revoked_at.is_none())),
         }
@@ -150,20 +148,19 @@ pub(crate) fn now_s() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-async fn authenticate(
-    parts: &Parts,
-    api: &Api,
-    scope: Scope,
-    freshness: Freshness,
-) -> Result<(TokenId, Grant), Problem> {
+/// The token that a request shows.
+fn bearer(parts: &Parts) -> Result<Token, Problem> {
     if !parts.headers.contains_key(header::AUTHORIZATION) {
         return Err(Problem::unauthorized("send `Authorization: Bearer TOKEN`"));
     }
     let token = credentials(parts, "bearer").and_then(Token::parse);
-    let token = token.ok_or_else(|| Problem::unauthorized("the token has not the form of one: ws_…"))?;
-    let record = api.store.token(token.id(), freshness).await?;
+    token.ok_or_else(|| Problem::unauthorized("the token has not the form of one: ws_…"))
+}
+
+/// What a token allows, when that reaches as far as `scope`.
+fn granted(token: &Token, record: Option<&TokenRecord>, scope: Scope) -> Result<Grant, Problem> {
     let record = record.filter(|record| token.fits(record));
-    let grant = record
+    let grant = &record
         .ok_or_else(|| Problem::unauthorized("the token is unknown or revoked"))?
         .grant;
     if grant.scope < scope {
@@ -172,7 +169,14 @@ async fn authenticate(
             "the token's scope is `{has}`, and this needs `{needs}`"
         )));
     }
-    Ok((token.id().clone(), grant))
+    Ok(grant.clone())
+}
+
+/// For people and programs, to whom a token that was revoked is revoked at once.
+async fn authenticate(parts: &Parts, api: &Api, scope: Scope) -> Result<Grant, Problem> {
+    let token = bearer(parts)?;
+    let record = api.store.token(token.id(), Freshness::Newest).await?;
+    granted(&token, record.as_ref(), scope)
 }
 
 fn tenant_of(parts: &Parts, grant: Grant) -> Result<Name, Problem> {

@@ -3,11 +3,7 @@
 //! A feed is told in order what the tail knows, and reads the record itself while it is further behind, so it skips
 //! nothing, and a slow reader costs a page of memory and no more.
 
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -23,7 +19,7 @@ use tracing::{Instrument as _, Span};
 use utoipa::IntoParams;
 use wayside_upstream::protocol::{Change, Cursor, EPOCH_HEADER, Epoch, FeedEvent};
 
-use super::{Api, auth::Node, extract::Parameters, problem::Problem};
+use super::{Api, auth::Node, extract::Parameters, problem::Problem, welcome::Welcome};
 use crate::{
     store::{FeedPage, Store},
     tail::{Following, Next, PAGE_CHANGES, Reach, write_line},
@@ -31,8 +27,6 @@ use crate::{
 
 /// How long to wait for a replica that is behind.
 const BEHIND_WAIT: Duration = Duration::from_millis(50);
-/// For how long a node that was welcome still is: one that is revoked is told nothing later than that.
-const WELCOME: Duration = Duration::from_secs(1);
 
 /// Where to begin.
 #[derive(Deserialize, IntoParams)]
@@ -63,7 +57,7 @@ pub(crate) async fn follow(
         reach,
         following: api.following,
         node,
-        checked: Instant::now(),
+        welcome: api.welcome,
         store: api.store,
         heartbeat: api.heartbeat,
         is_draining: api.is_draining,
@@ -92,8 +86,7 @@ pub(crate) async fn follow(
 
 struct Feed {
     node: Node,
-    /// When it was last known to be welcome.
-    checked: Instant,
+    welcome: Arc<Welcome>,
     store: Arc<dyn Store>,
     following: Arc<Following>,
     reach: watch::Receiver<Reach>,
@@ -112,7 +105,8 @@ impl Feed {
     /// The next lines; none when the feed ends, which a node takes as a reason to come again.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if *self.is_draining.borrow() || !self.is_welcome().await {
+            // It may have been revoked since it came.
+            if *self.is_draining.borrow() || !self.node.is_welcome(&self.welcome).await {
                 return None;
             }
             if let Some(page) = self.read.take()
@@ -160,7 +154,7 @@ impl Feed {
                 _ = self.is_draining.wait_for(|draining| *draining) => return None,
             };
             if is_silent {
-                return if self.is_welcome().await {
+                return if self.node.is_welcome(&self.welcome).await {
                     self.say_heartbeat()
                 } else {
                     None
@@ -181,15 +175,6 @@ impl Feed {
             }])?)),
             FeedPage::Resync(_) => None,
         }
-    }
-
-    /// Whether the node may go on: it may have been revoked since it came.
-    async fn is_welcome(&mut self) -> bool {
-        if self.checked.elapsed() < WELCOME {
-            return true;
-        }
-        self.checked = Instant::now();
-        self.node.is_welcome(&*self.store).await
     }
 
     fn say_heartbeat(&mut self) -> Option<Bytes> {

@@ -123,6 +123,7 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let id = NodeId::parse(&this.id).map_err(|invalid| Problem::invalid("id", invalid))?;
     api.store.revoke_node(&id, now_s()).await?;
+    api.welcome.forget_node(&id);
     tracing::info!(node = %id, "revoked a node");
     Ok(StatusCode::NO_CONTENT)
 }

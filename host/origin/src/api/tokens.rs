@@ -116,6 +116,7 @@ pub(crate) async fn revoke(
     let refuse = || Problem::invalid("id", Invalid::text("token id", &this.id, "12 hexadecimal digits"));
     let id = TokenId::parse(&this.id).ok_or_else(refuse)?;
     api.store.revoke_token(admin.tenant.as_ref(), &id).await?;
+    api.welcome.forget_token(&id);
     tracing::info!(token = this.id, "revoked a token");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -15,6 +15,7 @@ use crate::engines::{Case, run_on_postgres};
 pub(crate) mod order;
 mod outages;
 mod replica;
+mod revoked;
 
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;
