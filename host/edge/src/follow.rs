@@ -167,6 +167,9 @@ impl Follower {
                 // What was kept since the last start is there already.
                 self.swap(&wire);
                 self.note_settled(&preparing);
+                if has_read {
+                    self.guests.clean_up(&wire).await;
+                }
             }
             if has_read {
                 self.swap_meanwhile(&mut preparing, self.directory_changed.notified())
@@ -300,10 +303,7 @@ impl Follower {
     async fn read_directory(&self) -> Result<(), OriginError> {
         let read = self.origins.directory(self.place().position()).await;
         self.edge.metrics.count_origin_request("directory", read.is_ok());
-        let wire = Arc::new(read?);
-        self.swap(&wire);
-        self.wire.send_replace(Some(Arc::clone(&wire)));
-        self.guests.clean_up(&wire).await;
+        self.wire.send_replace(Some(Arc::new(read?)));
         Ok(())
     }
 
