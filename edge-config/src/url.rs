@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
-use url::Url;
+use url::{Host, Url};
 
 use crate::text::parsed;
 
@@ -40,6 +40,19 @@ impl ServiceUrl {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether what is said there can be read on the way: plain HTTP to another machine.
+    #[must_use]
+    pub fn is_in_the_open(&self) -> bool {
+        let Ok(url) = Url::parse(&self.0) else { return true };
+        let is_here = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        };
+        url.scheme() == "http" && !is_here
     }
 }
 
@@ -118,6 +131,22 @@ impl JsonSchema for RedisUrl {
 #[cfg(test)]
 mod tests {
     use super::{RedisUrl, ServiceUrl};
+
+    #[test]
+    fn plain_http_to_another_machine_is_in_the_open() {
+        for (text, expected) in [
+            ("http://10.0.0.1:7070", true),
+            ("http://origin.example", true),
+            ("http://[2001:db8::1]", true),
+            ("https://origin.example", false),
+            ("http://127.0.0.1:7070", false),
+            ("http://[::1]:7070", false),
+            ("http://localhost:7070", false),
+        ] {
+            let url = ServiceUrl::new(text).expect(text);
+            assert_eq!(url.is_in_the_open(), expected, "{text}");
+        }
+    }
 
     #[test]
     fn a_service_is_scheme_host_and_port() {

@@ -9,6 +9,12 @@ use crate::{
     outages::{edge_command, start_origin},
 };
 
+fn follows(edge: &Process) {
+    eventually("the origin knows the node", || {
+        edge.metric("wayside_feed_connected") > 0.0
+    });
+}
+
 #[test]
 fn an_edge_enrols_by_its_invitation_and_follows_until_it_is_revoked() {
     let folder = tempfile::tempdir().expect("folder");
@@ -48,9 +54,7 @@ fn an_edge_enrols_by_its_invitation_and_follows_until_it_is_revoked() {
     // The invitation is used up: from now on the key in the node's folder counts.
     assert_eq!(edge.end(), Some(0));
     let edge = Process::run(command(), "admin");
-    eventually("the node is known again", || {
-        edge.metric("wayside_feed_connected") > 0.0
-    });
+    follows(&edge);
     let identity = folder.join("node/identity");
     let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&identity).expect("an identity").permissions());
     assert_eq!(mode & 0o077, 0, "the key is nobody else's to read");
@@ -62,10 +66,18 @@ fn an_edge_enrols_by_its_invitation_and_follows_until_it_is_revoked() {
     let candidate = folder.join("node/identity.candidate");
     fs::write(&candidate, kept["key"].as_str().expect("a key")).expect("write");
     let edge = Process::run(command(), "admin");
-    eventually("the node is known again", || {
-        edge.metric("wayside_feed_connected") > 0.0
-    });
+    follows(&edge);
     assert!(identity.exists() && !candidate.exists());
+    // One that lost its identity goes on serving what it held.
+    assert_eq!(edge.end(), Some(0));
+    let kept = fs::read_to_string(&identity).expect("an identity");
+    fs::write(&identity, &kept[..40]).expect("write");
+    let edge = Process::run(command(), "admin");
+    assert_eq!(leads(&edge, "/x"), there);
+    assert_eq!(edge.end(), Some(0));
+    fs::write(&identity, kept).expect("write");
+    let edge = Process::run(command(), "admin");
+    follows(&edge);
     cli(&["node", "revoke", invited["id"].as_str().expect("an id")]);
     cli(&["link", "add", "go", "/later", "https://later.example/"]);
     eventually("the feed ends", || edge.metric("wayside_feed_connected") < 1.0);

@@ -230,6 +230,23 @@ fn killing_one_of_two_origins_fails_no_request() {
 }
 
 #[test]
+fn an_origin_that_refuses_everybody_costs_no_request() {
+    let origins = Origins::start(1);
+    // Of another record: it knows nobody's token.
+    let stranger = start_origin(&origins.folder(1), "127.0.0.1:0");
+    let urls = [
+        origins.url(0),
+        format!("http://{}", stranger.origin.expect("an origin")),
+    ];
+    let edge = origins.edge(&[("eu", &[&urls[0], &urls[1]])], &[]);
+    assert_eq!(edge.ask_missing(400), 0);
+    let shown = edge.upstream()["regions"]["eu"]["origins"][&urls[1]].clone();
+    let is_avoided = shown["breaker"] != "closed" || shown["failures"].as_u64().is_some_and(|failures| failures > 0);
+    assert!(is_avoided, "{shown}");
+    assert_eq!(edge.process.metric("wayside_feed_connected"), 1.0, "with the other");
+}
+
+#[test]
 fn a_region_that_hangs_is_left_and_gets_its_traffic_back_step_by_step() {
     let origins = Origins::start(2);
     let urls = [origins.url(0), origins.url(1)];

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use wayside_decide::{digest::Digest, limits::COMPONENT_BYTES_MAX, site::SiteId};
 
 use crate::{
-    access::Access,
+    access::{Access, Showing, Shown},
     http,
     protocol::{
         Cursor, DIRECTORY_PATH, EPOCH_HEADER, EdgeDirectory, EdgeLink, Epoch, FEED_PATH, FeedEvent, HEARTBEAT_S,
@@ -102,9 +102,9 @@ impl OriginError {
         )
     }
 
-    /// Whether the origin did its part, and another would say the same: it refused the request in its own words.
+    /// Whether an origin refused the request in its own words.
     #[must_use]
-    pub const fn is_answer(&self) -> bool {
+    pub const fn is_own_refusal(&self) -> bool {
         matches!(
             self,
             Self::Refused {
@@ -114,6 +114,19 @@ impl OriginError {
             }
         )
     }
+
+    /// Whether the origin did its part, and another would say the same. Whom it believes (401, 403) and of which record it
+    /// is (409) may be wrong with this origin alone: by its clock, by a replica that lags, by a database that is another.
+    pub(crate) const fn is_answer(&self) -> bool {
+        self.is_own_refusal()
+            && !matches!(
+                self,
+                Self::Refused {
+                    status: 401 | 403 | 409,
+                    ..
+                }
+            )
+    }
 }
 
 /// Speaks to one origin. Cheap to clone.
@@ -121,7 +134,7 @@ impl OriginError {
 pub struct OriginClient {
     http: reqwest::Client,
     base: String,
-    access: Access,
+    shown: Shown,
 }
 
 impl OriginClient {
@@ -152,7 +165,7 @@ impl OriginClient {
         Ok(Self {
             http,
             base: base.trim_end_matches('/').to_owned(),
-            access: access.clone(),
+            shown: Shown::by(access),
         })
     }
 
@@ -247,28 +260,31 @@ impl OriginClient {
 
     /// Sends a request and shows who asks. Once more, when the origin's clock turns out to be another.
     async fn send(&self, operation: &'static str, request: RequestBuilder) -> Result<Response, OriginError> {
-        let again = request.try_clone();
-        let response = self.send_once(operation, request).await?;
+        let (again, showing) = (request.try_clone(), self.shown.now());
+        let response = send_once(operation, request, &showing).await?;
+        // In its own words: a proxy's clock is none of ours.
+        let is_refused = response.status() == StatusCode::UNAUTHORIZED && is_problem(&response);
         match again {
-            Some(again)
-                if response.status() == StatusCode::UNAUTHORIZED
-                    && self.access.learn_clock(response.headers().get(header::DATE)) =>
-            {
-                self.send_once(operation, again).await
+            Some(again) if is_refused && self.shown.learn_clock(&showing, response.headers().get(header::DATE)) => {
+                send_once(operation, again, &self.shown.now()).await
             }
             _ => Ok(response),
         }
     }
+}
 
-    async fn send_once(&self, operation: &'static str, request: RequestBuilder) -> Result<Response, OriginError> {
-        let request = match self.access.authorization() {
-            Some(field) => request.header(header::AUTHORIZATION, field),
-            None => request,
-        };
-        let sent = tokio::time::timeout(BEGIN_MAX, request.send()).await;
-        let sent = sent.map_err(|_| OriginError::TimedOut(BEGIN_MAX))?;
-        sent.map_err(|source| OriginError::Unreachable { operation, source })
-    }
+async fn send_once(
+    operation: &'static str,
+    request: RequestBuilder,
+    showing: &Showing,
+) -> Result<Response, OriginError> {
+    let request = match &showing.authorization {
+        Some(field) => request.header(header::AUTHORIZATION, field),
+        None => request,
+    };
+    let sent = tokio::time::timeout(BEGIN_MAX, request.send()).await;
+    let sent = sent.map_err(|_| OriginError::TimedOut(BEGIN_MAX))?;
+    sent.map_err(|source| OriginError::Unreachable { operation, source })
 }
 
 /// The change feed of one connection.

@@ -51,7 +51,7 @@ impl Candidate {
     /// key, and the origin says the same.
     ///
     /// # Errors
-    /// [`OriginError`], the last one's, when there is no usable answer. What [is an answer](OriginError::is_answer) is the
+    /// [`OriginError`], the last one's, when there is no usable answer. What [an origin refuses](OriginError::is_own_refusal) is the
     /// origins' last word.
     pub async fn enrol(&self) -> Result<NodeId, OriginError> {
         let nobody = OriginError::Unusable {
@@ -61,7 +61,7 @@ impl Candidate {
         let mut last = Err(nobody);
         for (http, url) in &self.origins {
             last = self.enrol_at(http, url).await;
-            if last.as_ref().map_or_else(OriginError::is_answer, |_| true) {
+            if last.as_ref().map_or_else(OriginError::is_own_refusal, |_| true) {
                 break;
             }
         }

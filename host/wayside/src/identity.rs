@@ -31,9 +31,29 @@ pub(crate) async fn access(config: &Config, globals: &Globals) -> anyhow::Result
     let upstream = &config.upstream;
     let roots = upstream.ca_file.as_deref().map(Roots::read).transpose();
     let roots = roots.context("upstream.ca_file")?.unwrap_or_default();
+    for origin in upstream.all_regions().iter().flat_map(|region| &region.origins) {
+        if origin.is_in_the_open() {
+            let origin = origin.as_str();
+            tracing::warn!(
+                origin,
+                "plain HTTP: who is on the way reads links and secrets of sites; use https"
+            );
+        }
+    }
     let file = config.edge.data.as_deref().map(|data| data.join(FILE));
-    if let Some(identity) = file.as_deref().map(read).transpose()?.flatten() {
-        return Ok(Access::by_identity(identity, roots));
+    match file.as_deref().map(read) {
+        Some(Ok(Some(identity))) => return Ok(Access::by_identity(identity, roots)),
+        // Visitors have done nothing wrong, and what is held is there.
+        Some(Err(error)) => {
+            let error = format!("{error:#}");
+            tracing::error!(
+                error,
+                "this node no longer knows who it is: it serves what it holds and learns of no change. Remove the file, and \
+                 invite the node anew"
+            );
+            return Ok(Access::by_nothing(roots));
+        }
+        Some(Ok(None)) | None => {}
     }
     if let Some(invitation) = settings::invitation(upstream)? {
         let file = file.context("edge.data: expected a folder, in which an invited node keeps its identity")?;
@@ -91,7 +111,7 @@ async fn enrol(upstream: &Upstream, roots: &Roots, invitation: String, key: Node
                 tracing::info!(node = %id, "enrolled");
                 return Ok(candidate.into_identity(id));
             }
-            Err(error) if error.is_answer() => bail!(error),
+            Err(error) if error.is_own_refusal() => bail!(error),
             Err(error) if has_told => tracing::debug!(error = told(&error), "not enrolled yet"),
             Err(error) => {
                 tracing::warn!(error = told(&error), "not enrolled yet; trying again");
