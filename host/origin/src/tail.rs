@@ -18,7 +18,7 @@ use crate::store::{FeedPage, Store, StoreError};
 
 /// Changes read at once.
 pub(crate) const PAGE_CHANGES: u32 = 1_000;
-/// How much is kept in memory, in bytes of lines.
+/// How much is kept in memory, in bytes.
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// While changes come one after another, feeds are woken no more often.
 const WAKE_INTERVAL: Duration = Duration::from_millis(20);
@@ -112,12 +112,12 @@ impl Tail {
     /// Adds changes that follow those before.
     fn add(&self, part: Part, head: Position) {
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
-        recent.bytes += part.lines.len();
+        recent.bytes += part.bytes();
         recent.parts.push_back(part);
         while recent.bytes > KEPT_BYTES_MAX
             && let Some(oldest) = recent.parts.pop_front()
         {
-            recent.bytes -= oldest.lines.len();
+            recent.bytes -= oldest.bytes();
         }
         self.reach.send_replace(Reach::To(head));
     }
@@ -156,9 +156,15 @@ impl Part {
         Ok(Self {
             after,
             last: events.last().map_or(after, |event| event.seq),
-            lines: text.into(),
+            // No larger than what stands in it: what was set aside beyond is counted by nobody.
+            lines: text.into_boxed_slice().into(),
             begins,
         })
+    }
+
+    /// What it takes in memory.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.lines.len() + self.begins.capacity() * size_of::<(Cursor, usize)>()
     }
 
     fn lines_after(&self, cursor: Cursor) -> Bytes {
@@ -312,17 +318,30 @@ mod tests {
         for seq in 1..=count {
             take(&tail, FeedPage::Changes(EPOCH, events(seq..=seq, &path)), &mut end);
         }
-        let kept: usize = tail
-            .recent
-            .read()
-            .expect("no panic")
-            .parts
-            .iter()
-            .map(|part| part.lines.len())
-            .sum();
+        let kept: usize = {
+            let recent = tail.recent.read().expect("no panic");
+            recent.parts.iter().map(|part| part.lines.len()).sum()
+        };
         assert!(kept <= KEPT_BYTES_MAX && kept > KEPT_BYTES_MAX / 2, "{kept}");
         assert_eq!(tail.after(1), Next::InRecord);
         assert_eq!(seqs(&tail.after(count - 1)), [count]);
+    }
+
+    #[test]
+    fn short_changes_that_come_one_by_one_are_counted_with_what_holds_them() {
+        let tail = Tail::new(at(0));
+        let mut end = at(0);
+        let page = || events(1..=1, "/a");
+        let line = Part::of(0, &page()).expect("lines").lines.len();
+        // Behind each line: where it begins, which change it is, and the part, of two more numbers and two pointers at least.
+        let least = line + 6 * size_of::<usize>();
+        let most = KEPT_BYTES_MAX / least;
+        for seq in 1..=most as u64 + 10 {
+            take(&tail, FeedPage::Changes(EPOCH, events(seq..=seq, "/a")), &mut end);
+        }
+        let recent = tail.recent.read().expect("no panic");
+        assert!(recent.parts.len() <= most, "{} of {most}", recent.parts.len());
+        assert_eq!(recent.bytes, recent.parts.iter().map(Part::bytes).sum::<usize>());
     }
 
     #[test]
