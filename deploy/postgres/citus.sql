@@ -13,6 +13,7 @@ ALTER TABLE binding_history DROP CONSTRAINT binding_history_tenant_site_id_fkey;
 
 -- Read with every request and written seldom: a copy on each node.
 SELECT create_reference_table('tokens');
+SELECT create_reference_table('nodes');
 
 -- What is one tenant's stands together, so that a change and its row in the outbox are one shard's transaction, and
 -- references stay within a shard.

@@ -16,6 +16,7 @@ pub(crate) mod order;
 mod outages;
 mod replica;
 mod revoked;
+mod tables;
 
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;
