@@ -39,6 +39,6 @@ impl Secret {
 /// Random bytes of the system's.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Damaged(format!("no randomness: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(StoreError::NoRandomness)?;
     Ok(bytes)
 }

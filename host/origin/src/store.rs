@@ -63,6 +63,9 @@ pub enum StoreError {
     /// The database holds something that this version cannot read.
     #[error("the record is damaged: {0}")]
     Damaged(String),
+    /// The system gives no randomness.
+    #[error("the system gives no randomness: {0}")]
+    NoRandomness(getrandom::Error),
     /// What was asked to go on is of a record that is no longer here: restored, or another one.
     #[error("the record is another one: expected epoch {expected}, found {found}")]
     AnotherRecord {

@@ -219,7 +219,7 @@ impl From<StoreError> for Problem {
                 )
             }
             StoreError::Unavailable(_) => Self::busy(&error),
-            StoreError::Damaged(_) | StoreError::Database(_) => Self::internal(&error),
+            StoreError::Damaged(_) | StoreError::NoRandomness(_) | StoreError::Database(_) => Self::internal(&error),
         }
     }
 }

@@ -321,9 +321,11 @@ impl Store for SqliteStore {
     }
 
     async fn back_up(&self, to: &Path) -> Result<(), StoreError> {
-        let to = to
-            .to_str()
-            .ok_or_else(|| StoreError::Damaged("the backup's path is not UTF-8".to_owned()))?;
+        let to = to.to_str().ok_or_else(|| StoreError::Conflict {
+            what: "backup",
+            name: to.display().to_string(),
+            reason: "has a path that is not UTF-8, which SQLite cannot write to".to_owned(),
+        })?;
         sqlx::query("VACUUM INTO ?").bind(to).execute(&self.readers).await?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The record: what outlives the process, and what is no record.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, os::unix::ffi::OsStrExt as _, path::Path};
 
 use sqlx::{SqlitePool, migrate::Migrator, sqlite::SqliteConnectOptions};
 use wayside_decide::{host::HostPattern, name::Name, site::Privacy};
@@ -134,6 +134,9 @@ async fn a_backup_taken_in_use_is_restored() {
     assert!(matches!(again, BackupError::Exists { .. }), "{again}");
     let other = running.folder.path().join("other.db");
     running.origin.store().back_up(&other).await.expect("a backup");
+    let strange = running.folder.path().join(std::ffi::OsStr::from_bytes(b"\xff.db"));
+    let refused = running.origin.store().back_up(&strange).await.expect_err("no UTF-8");
+    assert!(matches!(refused, StoreError::Conflict { .. }), "{refused}");
     running
         .send("PUT", "/v1/links", &link("/a", "https://after.example/"))
         .await

@@ -4,9 +4,12 @@ use sqlx::{Executor, Sqlite, SqlitePool};
 use wayside_decide::{host::HostPattern, name::Name, site::SiteId, target::Target};
 
 use super::{SqliteStore, Write, changes};
-use crate::store::{
-    SiteContent, SiteRecord, StoreError, backwards, missing, now_s,
-    rows::{SiteRow, json, signed, unsigned},
+use crate::{
+    secret::random,
+    store::{
+        SiteContent, SiteRecord, StoreError, backwards, missing, now_s,
+        rows::{SiteRow, json, signed, unsigned},
+    },
 };
 
 const COLUMNS: &str =
@@ -22,8 +25,7 @@ pub(super) async fn create(
     name: &Name,
     content: SiteContent,
 ) -> Result<SiteRecord, StoreError> {
-    let mut key = [0_u8; 32];
-    getrandom::fill(&mut key).map_err(|error| StoreError::Damaged(format!("no randomness for a key: {error}")))?;
+    let key = random::<32>()?;
     let mut write = store.writer.begin().await?;
     let insert = "INSERT INTO sites (tenant, name, not_found, max_age_s, privacy, bucket_key, created_at, updated_at)
         VALUES (?, ?, ?, ?, ?, ?, ?7, ?7) ON CONFLICT DO NOTHING RETURNING id";
