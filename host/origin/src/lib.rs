@@ -14,5 +14,6 @@ pub mod token;
     reason = "utoipa's macros name the types of their parameters by path"
 )]
 mod api;
+mod clock;
 mod secret;
 mod tail;

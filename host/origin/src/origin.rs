@@ -1,11 +1,6 @@
 //! The origin: its record, its admission of policies, and its server.
 
-use std::{
-    future::Future,
-    path::Path,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, sync::watch};
 use wayside_decide::name::Name;
@@ -15,6 +10,7 @@ use wayside_upstream::protocol::HEARTBEAT_S;
 
 use crate::{
     api,
+    clock::now_s,
     store::{
         Freshness, Store, StoreError,
         postgres::{
@@ -87,10 +83,7 @@ impl Origin {
     /// # Errors
     /// [`StoreError`] when it cannot be recorded.
     pub async fn mint_token(&self, tenant: Option<Name>, scope: Scope, name: &str) -> Result<Token, StoreError> {
-        let now_s = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let (token, record) = Token::mint(Grant { tenant, scope }, name, now_s)?;
+        let (token, record) = Token::mint(Grant { tenant, scope }, name, now_s())?;
         self.store.create_token(record).await?;
         Ok(token)
     }

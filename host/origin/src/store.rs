@@ -4,8 +4,6 @@
 //! change for the feed: when it returns, the change is durable and will be told. Stores know domain types only; what
 //! is given to them has been checked.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use async_trait::async_trait;
 use tokio::sync::watch;
 use wayside_decide::{
@@ -25,6 +23,7 @@ use wayside_upstream::{
 };
 
 use crate::{
+    clock,
     node::NodeRecord,
     token::{Grant, TokenId},
 };
@@ -116,11 +115,9 @@ fn passes(code: &str) -> bool {
     code.len() == 5 && (classes.iter().any(|class| code.starts_with(class)) || codes.contains(&code))
 }
 
+/// The time as it is recorded: each operation reads it itself.
 fn now_s() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    i64::try_from(since).unwrap_or(i64::MAX)
+    rows::signed(clock::now_s())
 }
 
 fn missing(what: &'static str, name: impl ToString) -> StoreError {
@@ -324,14 +321,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a node that was invited.
     async fn invite_node(&self, node: NodeRecord) -> Result<(), StoreError>;
-    /// Takes the key of a node that was invited, at `now_s`: once, and in time. The same key again changes nothing.
-    async fn enrol_node(&self, id: &NodeId, key: &PublicKey, now_s: u64) -> Result<(), StoreError>;
+    /// Takes the key of a node that was invited: once, and in time. The same key again changes nothing.
+    async fn enrol_node(&self, id: &NodeId, key: &PublicKey) -> Result<(), StoreError>;
     /// One node.
     async fn node(&self, id: &NodeId, freshness: Freshness) -> Result<Option<NodeRecord>, StoreError>;
     /// All nodes, the latest invited first.
     async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError>;
-    /// Ends a node, at `now_s`.
-    async fn revoke_node(&self, id: &NodeId, now_s: u64) -> Result<(), StoreError>;
+    /// Ends a node.
+    async fn revoke_node(&self, id: &NodeId) -> Result<(), StoreError>;
 
     /// Everything small about every site, as of one position of the feed.
     async fn directory(&self, freshness: Freshness) -> Result<EdgeDirectory, StoreError>;

@@ -1,7 +1,5 @@
 //! Who asks: from a bearer token to a tenant and a scope.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
@@ -11,6 +9,7 @@ use wayside_upstream::identity::{self, Assertion, NodeId, PublicKey};
 
 use super::{Api, problem::Problem, welcome::Welcome};
 use crate::{
+    clock::now_s,
     node::{NodeRecord, NodeState},
     store::{Freshness, TokenRecord},
     token::{Grant, Scope, Token, TokenId},
@@ -139,13 +138,6 @@ fn credentials<'p>(parts: &'p Parts, scheme: &str) -> Option<&'p str> {
     let field = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (named, rest) = field.split_once(' ')?;
     named.eq_ignore_ascii_case(scheme).then(|| rest.trim())
-}
-
-/// The time, in seconds since 1970 UTC.
-pub(crate) fn now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }
 
 /// The token that a request shows.

@@ -11,11 +11,12 @@ use wayside_upstream::{
 
 use super::{
     Api,
-    auth::{Operator, now_s},
+    auth::Operator,
     extract::{Body, Page, Parameters},
     problem::Problem,
 };
 use crate::{
+    clock::now_s,
     node::{Invitation, NodeRecord},
     store::Freshness,
 };
@@ -122,7 +123,7 @@ pub(crate) async fn revoke(
     Parameters(this): Parameters<ThisOne>,
 ) -> Result<StatusCode, Problem> {
     let id = NodeId::parse(&this.id).map_err(|invalid| Problem::invalid("id", invalid))?;
-    api.store.revoke_node(&id, now_s()).await?;
+    api.store.revoke_node(&id).await?;
     api.welcome.forget_node(&id);
     tracing::info!(node = %id, "revoked a node");
     Ok(StatusCode::NO_CONTENT)
@@ -145,7 +146,7 @@ pub(crate) async fn enrol(
     if !record.is_some_and(|record| invitation.fits(&record)) {
         return Err(Problem::unauthorized("the invitation is unknown"));
     }
-    api.store.enrol_node(invitation.node(), &key, now_s()).await?;
+    api.store.enrol_node(invitation.node(), &key).await?;
     let node = invitation.node().to_string();
     tracing::info!(node, "a node has enrolled");
     Ok((StatusCode::CREATED, Json(Enrolled { node })))

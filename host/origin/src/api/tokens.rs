@@ -7,11 +7,12 @@ use wayside_decide::{invalid::Invalid, name::Name};
 
 use super::{
     Api,
-    auth::{Admin, now_s},
+    auth::Admin,
     extract::{Body, Page, Parameters},
     problem::Problem,
 };
 use crate::{
+    clock::now_s,
     store::TokenRecord,
     token::{Grant, Scope, Token as DomainToken, TokenId},
 };

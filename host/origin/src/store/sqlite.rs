@@ -277,8 +277,8 @@ impl Store for SqliteStore {
         nodes::invite(&self.writer, &node).await
     }
 
-    async fn enrol_node(&self, id: &NodeId, key: &PublicKey, now_s: u64) -> Result<(), StoreError> {
-        nodes::enrol(&self.writer, id, key, now_s).await
+    async fn enrol_node(&self, id: &NodeId, key: &PublicKey) -> Result<(), StoreError> {
+        nodes::enrol(&self.writer, id, key).await
     }
 
     async fn node(&self, id: &NodeId, _: Freshness) -> Result<Option<NodeRecord>, StoreError> {
@@ -289,8 +289,8 @@ impl Store for SqliteStore {
         nodes::list(&self.readers).await
     }
 
-    async fn revoke_node(&self, id: &NodeId, now_s: u64) -> Result<(), StoreError> {
-        nodes::revoke(&self.writer, id, now_s).await
+    async fn revoke_node(&self, id: &NodeId) -> Result<(), StoreError> {
+        nodes::revoke(&self.writer, id).await
     }
 
     async fn directory(&self, _: Freshness) -> Result<EdgeDirectory, StoreError> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use wayside_decide::name::Name;
 use wayside_origin::{node::Invitation, token::Scope};
 use wayside_upstream::{
     access::Access,
@@ -93,13 +94,9 @@ async fn an_invitation_serves_once_and_in_time() {
     let newcomer = || candidate(&running, invitation.clone());
     newcomer().enrol().await.expect("enrolled");
     assert_eq!(status(newcomer().enrol().await.expect_err("used")), 409);
-    let node = json!({"name": "late", "valid_for_s": 1});
-    let late = running
-        .send_as(&running.operator, "POST", "/v1/nodes", &node)
-        .await
-        .success(201);
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
-    let late = candidate(&running, text(&late, "invitation"));
+    let (late, record) = Invitation::mint(Name::parse("name", "late").expect("a name"), 1, 1).expect("randomness");
+    running.origin.store().invite_node(record).await.expect("recorded");
+    let late = candidate(&running, late.expose());
     assert_eq!(status(late.enrol().await.expect_err("expired")), 409);
     let invited = invite(&running).await;
     let path = format!("/v1/nodes?id={}", text(&invited, "id"));

@@ -4,10 +4,12 @@ use sqlx::{AssertSqlSafe, PgPool};
 use wayside_upstream::identity::{NodeId, PublicKey};
 
 use crate::{
+    clock,
     node::NodeRecord,
     store::{
         StoreError, missing,
         nodes::not_enrolled,
+        now_s,
         rows::{NodeRow, signed},
     },
 };
@@ -29,19 +31,20 @@ pub(super) async fn invite(pool: &PgPool, node: &NodeRecord) -> Result<(), Store
 }
 
 /// One statement, so that of two who bring a key at once only one is enrolled.
-pub(super) async fn enrol(pool: &PgPool, id: &NodeId, key: &PublicKey, now_s: u64) -> Result<(), StoreError> {
+pub(super) async fn enrol(pool: &PgPool, id: &NodeId, key: &PublicKey) -> Result<(), StoreError> {
+    let now = now_s();
     let update = "UPDATE nodes SET public_key = $1, enrolled_at = $2 WHERE id = $3 AND public_key IS NULL
         AND revoked_at IS NULL AND expires_at > $4";
     let update = sqlx::query(update)
         .bind(&key.as_bytes()[..])
-        .bind(signed(now_s))
+        .bind(now)
         .bind(id.as_str())
-        .bind(signed(now_s));
+        .bind(now);
     if update.execute(pool).await?.rows_affected() > 0 {
         return Ok(());
     }
     match one(pool, id).await? {
-        Some(node) => not_enrolled(&node, key, now_s),
+        Some(node) => not_enrolled(&node, key, clock::now_s()),
         None => Err(missing("node", id)),
     }
 }
@@ -58,9 +61,9 @@ pub(super) async fn list(pool: &PgPool) -> Result<Vec<NodeRecord>, StoreError> {
     rows.into_iter().map(NodeRow::record).collect()
 }
 
-pub(super) async fn revoke(pool: &PgPool, id: &NodeId, now_s: u64) -> Result<(), StoreError> {
+pub(super) async fn revoke(pool: &PgPool, id: &NodeId) -> Result<(), StoreError> {
     let update = "UPDATE nodes SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL";
-    let update = sqlx::query(update).bind(signed(now_s)).bind(id.as_str());
+    let update = sqlx::query(update).bind(now_s()).bind(id.as_str());
     if update.execute(pool).await?.rows_affected() == 0 {
         Err(missing("node", id))
     } else {

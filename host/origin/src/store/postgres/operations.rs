@@ -165,8 +165,8 @@ impl Store for PostgresStore {
         self.within(async { nodes::invite(self.primary()?, &node).await }).await
     }
 
-    async fn enrol_node(&self, id: &NodeId, key: &PublicKey, now_s: u64) -> Result<(), StoreError> {
-        self.within(async { nodes::enrol(self.primary()?, id, key, now_s).await })
+    async fn enrol_node(&self, id: &NodeId, key: &PublicKey) -> Result<(), StoreError> {
+        self.within(async { nodes::enrol(self.primary()?, id, key).await })
             .await
     }
 
@@ -189,9 +189,8 @@ impl Store for PostgresStore {
         self.within(async { nodes::list(self.primary()?).await }).await
     }
 
-    async fn revoke_node(&self, id: &NodeId, now_s: u64) -> Result<(), StoreError> {
-        self.within(async { nodes::revoke(self.primary()?, id, now_s).await })
-            .await
+    async fn revoke_node(&self, id: &NodeId) -> Result<(), StoreError> {
+        self.within(async { nodes::revoke(self.primary()?, id).await }).await
     }
 
     async fn directory(&self, freshness: Freshness) -> Result<EdgeDirectory, StoreError> {
