@@ -32,7 +32,6 @@ pub mod postgres;
 pub mod sqlite;
 
 mod directory;
-mod nodes;
 mod rows;
 mod snapshot;
 

@@ -31,7 +31,6 @@ mod bindings;
 mod changes;
 mod heads;
 mod links;
-mod nodes;
 mod operations;
 mod policies;
 mod primary;
@@ -40,6 +39,13 @@ mod rules;
 mod sequencer;
 mod sites;
 mod tenants;
+
+// What both engines write alike, for the pools of this one.
+#[path = "nodes.rs"]
+#[allow(clippy::duplicate_mod, reason = "each engine has its own pools")]
+mod nodes;
+#[path = "tokens.rs"]
+#[allow(clippy::duplicate_mod, reason = "each engine has its own pools")]
 mod tokens;
 
 /// Connections beside those that requests use: one numbers changes, one listens for those that others numbered.
@@ -51,6 +57,7 @@ const ATTEMPTS: u32 = 4;
 /// Reads that belong together are all of one instant.
 const ONE_INSTANT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
+type Pool = PgPool;
 type Write<'c> = Transaction<'c, Postgres>;
 type Read<'c> = Transaction<'c, Postgres>;
 

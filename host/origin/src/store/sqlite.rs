@@ -32,10 +32,14 @@ use crate::{node::NodeRecord, token::TokenId};
 mod bindings;
 mod changes;
 mod links;
-mod nodes;
 mod policies;
 mod rules;
 mod sites;
+
+// What both engines write alike, for the pools of this one.
+#[path = "nodes.rs"]
+mod nodes;
+#[path = "tokens.rs"]
 mod tokens;
 
 /// How many connections read.
@@ -79,6 +83,7 @@ pub struct SqliteStore {
     _lock: std::fs::File,
 }
 
+type Pool = SqlitePool;
 type Write<'c> = Transaction<'c, Sqlite>;
 type Read<'c> = Transaction<'c, Sqlite>;
 
