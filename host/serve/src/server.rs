@@ -22,6 +22,9 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// Requests at the same time on one HTTP/2 connection: a node asks for many links at once when it starts.
 const HTTP2_STREAMS_MAX: u32 = 1_000;
+/// Requests of one HTTP/2 connection that were given up before their turn. One more ends the connection, and all on it with
+/// it, so it is as many as there may be at the same time: a busy server's nodes give up many loads at once.
+const HTTP2_GIVEN_UP_MAX: usize = HTTP2_STREAMS_MAX as usize;
 /// Largest list of header fields in HTTP/2, in bytes.
 const HTTP2_FIELDS_BYTES_MAX: u32 = 32 * 1024;
 /// How often an HTTP/2 connection is probed, and how long an answer may take: who is gone without a word holds a
@@ -107,6 +110,7 @@ fn builder() -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_pending_accept_reset_streams(HTTP2_GIVEN_UP_MAX)
         .max_header_list_size(HTTP2_FIELDS_BYTES_MAX)
         .keep_alive_interval(HTTP2_PROBE)
         .keep_alive_timeout(HTTP2_PROBE);

@@ -197,3 +197,51 @@ async fn what_has_begun_is_finished_when_the_server_stops() {
     timeout(SOON, running.task).await.expect("in time").expect("no panic");
     assert!(TcpStream::connect(running.address).await.is_err());
 }
+
+/// Frames of HTTP/2 (RFC 9113 §6) by hand: no client gives up requests before the server has seen them on purpose.
+mod frames {
+    pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    pub(crate) const HEADERS: u8 = 1;
+    pub(crate) const RST_STREAM: u8 = 3;
+    pub(crate) const SETTINGS: u8 = 4;
+    pub(crate) const GOAWAY: u8 = 7;
+    /// The end of the stream and of its head.
+    pub(crate) const WHOLE: u8 = 5;
+    pub(crate) const CANCEL: &[u8] = &[0, 0, 0, 8];
+    /// `GET http://a/`: three of HPACK's static fields, and the authority.
+    pub(crate) const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
+
+    pub(crate) fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(content.len()).expect("a short frame").to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), content].concat()
+    }
+}
+
+#[tokio::test]
+async fn who_gives_up_many_requests_at_once_keeps_the_connection() {
+    let running = start(None).await;
+    let mut stream = TcpStream::connect(running.address).await.expect("connect");
+    let mut sent = frames::PREFACE.to_vec();
+    sent.extend(frames::frame(frames::SETTINGS, 0, 0, &[]));
+    let last = 401;
+    for given_up in (1..last).step_by(2) {
+        sent.extend(frames::frame(frames::HEADERS, frames::WHOLE, given_up, frames::GET));
+        sent.extend(frames::frame(frames::RST_STREAM, 0, given_up, frames::CANCEL));
+    }
+    sent.extend(frames::frame(frames::HEADERS, frames::WHOLE, last, frames::GET));
+    stream.write_all(&sent).await.expect("write");
+    let answered = async {
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.expect("a frame");
+            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            stream.read_exact(&mut vec![0; length]).await.expect("its content");
+            let on = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            assert_ne!(head[3], frames::GOAWAY, "the connection ends");
+            if (head[3], on) == (frames::HEADERS, last) {
+                return;
+            }
+        }
+    };
+    timeout(SOON, answered).await.expect("an answer");
+}
