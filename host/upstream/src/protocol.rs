@@ -39,8 +39,9 @@ pub const EPOCH_HEADER: &str = "wayside-epoch";
 pub const SNAPSHOT_LINKS_MAX: u32 = 10_000;
 /// `POST` an [`Enrolment`]: a new node brings its key. Answers [`Enrolled`].
 pub const ENROL_PATH: &str = "/v1/edge/nodes";
-/// How often an idle feed says that it lives, in seconds. A node takes three missed heartbeats for a dead origin.
-pub const HEARTBEAT_S: u64 = 5;
+/// How often an idle feed says that it lives, in seconds. A node takes three missed heartbeats for a dead origin: what
+/// changes meanwhile it learns of that much later.
+pub const HEARTBEAT_S: u64 = 1;
 
 /// The position of a change in the origin's record: changes up to and including it have been seen.
 pub type Cursor = u64;

@@ -27,6 +27,9 @@ use crate::{
 
 /// How long to wait for a replica that is behind.
 const BEHIND_WAIT: Duration = Duration::from_millis(50);
+/// Heartbeats in a row of which one asks whether the node is still welcome: they tell nothing, and thousands of idle feeds
+/// are to cost the record little.
+const HEARTBEATS_PER_CHECK: u32 = 5;
 
 /// Where to begin.
 #[derive(Deserialize, IntoParams)]
@@ -65,6 +68,7 @@ pub(crate) async fn follow(
         cursor: from.cursor,
         read: Some(page),
         is_greeted: false,
+        heartbeats: 0,
     };
     // The body is written after the handler has returned, and is of the same request.
     let span = Span::current();
@@ -99,14 +103,25 @@ struct Feed {
     read: Option<FeedPage>,
     /// Whether anything was said yet: the first word comes at once, so that a node knows that it is heard.
     is_greeted: bool,
+    /// How many were said since a change was told.
+    heartbeats: u32,
 }
 
 impl Feed {
     /// The next lines; none when the feed ends, which a node takes as a reason to come again.
     async fn next(&mut self) -> Option<Bytes> {
+        let lines = self.lines().await?;
+        // It may have been revoked since it came.
+        let is_due = self.heartbeats.is_multiple_of(HEARTBEATS_PER_CHECK);
+        if is_due && !self.node.is_welcome(&self.welcome).await {
+            return None;
+        }
+        Some(lines)
+    }
+
+    async fn lines(&mut self) -> Option<Bytes> {
         loop {
-            // It may have been revoked since it came.
-            if *self.is_draining.borrow() || !self.node.is_welcome(&self.welcome).await {
+            if *self.is_draining.borrow() {
                 return None;
             }
             if let Some(page) = self.read.take()
@@ -127,7 +142,7 @@ impl Feed {
             match self.following.tail().after(self.cursor) {
                 Next::Lines(lines, last) => {
                     self.cursor = last;
-                    self.is_greeted = true;
+                    (self.is_greeted, self.heartbeats) = (true, 0);
                     return Some(lines);
                 }
                 Next::InRecord => {
@@ -154,11 +169,7 @@ impl Feed {
                 _ = self.is_draining.wait_for(|draining| *draining) => return None,
             };
             if is_silent {
-                return if self.node.is_welcome(&self.welcome).await {
-                    self.say_heartbeat()
-                } else {
-                    None
-                };
+                return self.say_heartbeat();
             }
         }
     }
@@ -178,10 +189,13 @@ impl Feed {
     }
 
     fn say_heartbeat(&mut self) -> Option<Bytes> {
-        self.say(&[FeedEvent {
+        let heartbeats = self.heartbeats.wrapping_add(1);
+        let said = self.say(&[FeedEvent {
             seq: self.cursor,
             change: Change::Heartbeat,
-        }])
+        }]);
+        self.heartbeats = heartbeats;
+        said
     }
 
     fn say(&mut self, events: &[FeedEvent]) -> Option<Bytes> {
@@ -190,7 +204,7 @@ impl Feed {
             write_line(&mut lines, event).ok()?;
             self.cursor = event.seq;
         }
-        self.is_greeted = true;
+        (self.is_greeted, self.heartbeats) = (true, 0);
         Some(lines.into())
     }
 }
