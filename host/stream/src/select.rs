@@ -41,8 +41,9 @@ pub mod target;
 const HASH_BOUND: f64 = 1.05;
 /// All weights on a ring together: 160 points of 16 bytes for each unit, 640 KiB at most.
 const RING_WEIGHT: u64 = 256;
-/// Scores that differ by less are equal, and the cost decides: 32 steps from 0 to 1.
-const SCORE_STEPS: f64 = 32.0;
+/// Scores that differ by less are equal, and the cost decides. With coarser steps targets of one step would fill by
+/// chance: a step of 1/512 is 2 % of the sessions of a target that has as many as is usual.
+const SCORE_STEPS: f64 = 512.0;
 
 /// How one is picked from a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -105,8 +105,8 @@ const PLACE_MASK: u64 = 0xff;
 fn key(rank: u64, pool: &Pool, live: &Live, target: TargetIndex) -> u64 {
     let place = target.place();
     let steps = (live.score(place) * SCORE_STEPS).floor();
-    // Both from 0: a score is 1 at most, a cost's share below 1.
+    // Both from 0, and below 2¹⁶: a score is 1 at most, a cost's share below 1.
     let behind = (SCORE_STEPS - steps) as u64;
     let cost = (pool.cost_share(place) * 65_536.0) as u64;
-    rank << 32 | behind << 24 | cost << 8 | place as u64
+    rank << 40 | behind << 24 | cost << 8 | place as u64
 }

@@ -75,7 +75,7 @@ fn mixed(states: &[(u8, u8, bool, u32, u8)]) -> Scene {
 
 proptest! {
     // Each case plays thousands of sessions.
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn load_is_spread_within_a_twentieth_of_the_weights(
