@@ -94,7 +94,6 @@ pub struct Position {
 
 /// What a new node sends.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Enrolment {
     /// The invitation that its operator was given. Secret.
     pub invitation: String,

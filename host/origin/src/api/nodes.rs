@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use wayside_decide::{invalid::Invalid, name::Name};
 use wayside_upstream::{
     identity::{NodeId, PublicKey},
-    protocol::Enrolled,
+    protocol::{Enrolled, Enrolment},
 };
 
 use super::{
@@ -71,16 +71,6 @@ pub(crate) struct ThisOne {
     id: String,
 }
 
-/// What a new node sends.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NewKey {
-    /// The invitation that its operator was given.
-    invitation: String,
-    /// Its public key: Ed25519, 32 bytes in base64url.
-    public_key: String,
-}
-
 /// All nodes, the latest first.
 #[utoipa::path(get, path = "/v1/nodes", responses((status = 200, body = Page<Node>)))]
 pub(crate) async fn list(State(api): State<Api>, _: Operator) -> Result<Json<Page<Node>>, Problem> {
@@ -130,11 +120,12 @@ pub(crate) async fn revoke(
 }
 
 /// Takes a new node's key. The invitation is what it shows; sent again with the same key, the answer is the same.
-#[utoipa::path(post, path = "/v1/edge/nodes", request_body = NewKey, security(()),
+#[utoipa::path(post, path = "/v1/edge/nodes", security(()),
+    request_body(content = serde_json::Value, description = "`invitation`, and `public_key`: Ed25519, 32 bytes in base64url"),
     responses((status = 201), (status = 401, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn enrol(
     State(api): State<Api>,
-    Body(enrolment): Body<NewKey, ENROLMENT_BYTES_MAX>,
+    Body(enrolment): Body<Enrolment, ENROLMENT_BYTES_MAX>,
 ) -> Result<(StatusCode, Json<Enrolled>), Problem> {
     let key = PublicKey::parse(&enrolment.public_key).map_err(|invalid| Problem::invalid("public_key", invalid))?;
     let invitation = Invitation::parse(&enrolment.invitation).ok_or_else(|| {

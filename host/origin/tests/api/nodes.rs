@@ -126,7 +126,7 @@ async fn nobody_enrols_or_asks_under_anothers_name() {
         let client = client(&running, Identity::new(node, key()));
         assert_eq!(status(client.directory(None).await.expect_err("another key")), 401);
     }
-    let key = json!({"invitation": text(&invited, "invitation"), "public_key": "AAAA"});
+    let key = json!({"invitation": text(&invited, "invitation"), "public_key": "AAAA", "of-a-newer-node": 1});
     let short = running.bare("POST", "/v1/edge/nodes").json(&key);
     crate::harness::Reply::of(short).await.invalid("public_key");
 }
