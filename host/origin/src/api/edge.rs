@@ -3,13 +3,13 @@
 use axum::{
     Json,
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::header,
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 use wayside_decide::{digest::Digest, invalid::Invalid, path::LinkPath, site::SiteId};
-use wayside_upstream::protocol::{Cursor, EdgeLink, Epoch, Position, SNAPSHOT_LINKS_MAX, SnapshotPage};
+use wayside_upstream::protocol::{Cursor, EdgeDirectory, EdgeLink, Epoch, Position, SNAPSHOT_LINKS_MAX, SnapshotPage};
 
 use super::{
     Api,
@@ -70,29 +70,14 @@ fn position(epoch: Option<Epoch>, cursor: Option<Cursor>) -> Option<Position> {
 }
 
 /// Every site with its rules and bindings, as of one position of the feed.
-#[utoipa::path(get, path = "/v1/edge/directory", params(Known), responses((status = 200), (status = 304)))]
+#[utoipa::path(get, path = "/v1/edge/directory", params(Known), responses((status = 200)))]
 pub(crate) async fn directory(
     State(api): State<Api>,
     _: Node,
     Parameters(known): Parameters<Known>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Json<EdgeDirectory>, Problem> {
     let known = position(known.epoch, known.cursor);
-    let directory = api.store.directory(known.into()).await?;
-    let epoch = directory.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
-    let tag = format!("\"{epoch}-{}\"", directory.cursor);
-    let is_known = headers
-        .get(header::IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == tag.as_bytes());
-    let mut response = if is_known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        Json(directory).into_response()
-    };
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
-    }
-    Ok(response)
+    Ok(Json(api.store.directory(known.into()).await?))
 }
 
 /// One link.
