@@ -1,4 +1,5 @@
-//! What a steering manifest costs beside a choice, what its query costs to read, and what splicing a playlist costs.
+//! What a steering manifest costs beside a choice, what its query costs to read, and what splicing a
+//! playlist costs once and for each session.
 
 #![allow(
     missing_docs,
@@ -13,7 +14,7 @@ use wayside_decide::{name::Name, target::Target};
 use wayside_stream::{
     base::BaseUrl,
     cmcd,
-    hls::multivariant::{self, Steering},
+    hls::multivariant,
     pathway::{Pathway, Proof, Source},
     sign::{Signing, akamai::Akamai, secret::Secret, validity::Validity},
     splice::Existing,
@@ -69,10 +70,6 @@ fn steering(criterion: &mut Criterion) {
     let folder = BaseUrl::parse("https://origin.example/live/event").expect("a folder");
     let url = Target::parse("https://origin.example/live/event/main.m3u8").expect("a URL");
     let source = Source::new(&url, &folder).expect("below");
-    let steering = Steering {
-        server: &reload,
-        existing: Existing::Replace,
-    };
     let mut group = criterion.benchmark_group("splice/hls");
     for variants in [8, 1_000] {
         let mut playlist = String::from("#EXTM3U\n#EXT-X-VERSION:7\n");
@@ -83,7 +80,19 @@ fn steering(criterion: &mut Criterion) {
         }
         group.throughput(Throughput::Bytes(playlist.len() as u64));
         group.bench_function(format!("{variants}-variants-to-2"), |bench| {
-            bench.iter(|| multivariant::splice(black_box(playlist.as_bytes()), &source, &pathways[..2], &steering));
+            bench.iter(|| {
+                multivariant::prepare(
+                    black_box(playlist.as_bytes()),
+                    &source,
+                    &pathways[..2],
+                    Existing::Replace,
+                )
+            });
+        });
+        let prepared = multivariant::prepare(playlist.as_bytes(), &source, &pathways[..2], Existing::Replace);
+        let prepared = prepared.expect("spliced");
+        group.bench_function(format!("{variants}-variants-for-a-session"), |bench| {
+            bench.iter(|| prepared.steered(black_box(&reload), &names[1]));
         });
     }
 }

@@ -9,15 +9,19 @@
 
 use std::ops::Range;
 
-use wayside_decide::{invalid::quote, target::Target};
+use wayside_decide::{invalid::quote, name::Name, target::Target};
 
 use self::outline::{Element, Outline};
 use crate::{
-    pathway::{NoUrl, Pathway, Place, Proof, Source, check_pathways},
-    splice::{Edits, Error, Existing},
+    pathway::{NoUrl, Pathway, Place, Proof, Source, check_first, check_pathways},
+    splice::{Edits, Error, Existing, Template},
 };
 
 mod outline;
+
+/// The holes in which steering and the MPD's own location stand.
+const STEERING: usize = 0;
+const LOCATION: usize = 1;
 
 /// What is spliced in.
 #[derive(Debug, Clone, Copy)]
@@ -28,22 +32,42 @@ pub struct Steering<'a> {
     pub mpd: &'a Target,
     /// Whether players ask for a steering manifest before they begin.
     pub has_query_before_start: bool,
-    /// What becomes of other steering.
-    pub existing: Existing,
 }
 
-/// Splices steering and pathways into an MPD. Players begin on the first pathway.
+/// An MPD into which pathways are spliced, but for who steers a session. That is the same for all sessions, so that it is
+/// worked out once and kept.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    template: Template,
+    prefix: String,
+    pathways: Vec<Name>,
+}
+
+impl Prepared {
+    /// The MPD of a session that begins on `first`.
+    ///
+    /// # Errors
+    /// [`Error::Pathways`] when the MPD has no such pathway.
+    pub fn steered(&self, steering: &Steering<'_>, first: &Name) -> Result<Vec<u8>, Error> {
+        check_first(&self.pathways, first)?;
+        let prefix = &self.prefix;
+        let before_start = steering.has_query_before_start;
+        let element = format!(
+            r#"<{prefix}ContentSteering defaultServiceLocation="{first}" queryBeforeStart="{before_start}" clientRequirement="true">{}</{prefix}ContentSteering>"#,
+            escaped(steering.server)
+        );
+        let location = format!("<{prefix}Location>{}</{prefix}Location>", escaped(steering.mpd));
+        Ok(self.template.fill(&[element, location]))
+    }
+}
+
+/// Splices pathways into an MPD.
 ///
 /// # Errors
 /// [`Error`] when the MPD is broken, too large, has several base URLs of its own, or has its segments elsewhere than on
 /// the targets; and for a token in the query.
-pub fn splice(
-    mpd: &[u8],
-    source: &Source,
-    pathways: &[Pathway<'_>],
-    steering: &Steering<'_>,
-) -> Result<Vec<u8>, Error> {
-    let first = check_pathways(pathways)?;
+pub fn prepare(mpd: &[u8], source: &Source, pathways: &[Pathway<'_>], existing: Existing) -> Result<Prepared, Error> {
+    let pathway_names = check_pathways(pathways)?;
     let mut edits = Edits::new(mpd)?;
     let outline = outline::read(mpd)?;
     check_inner(&outline, source)?;
@@ -61,35 +85,38 @@ pub fn splice(
             escaped(&url)
         ));
     }
-    let before_start = steering.has_query_before_start;
-    let element = format!(
-        r#"<{prefix}ContentSteering defaultServiceLocation="{}" queryBeforeStart="{before_start}" clientRequirement="true">{}</{prefix}ContentSteering>"#,
-        first.id,
-        escaped(steering.server)
-    );
-    let steered = steered(&outline, steering.existing)?;
-    if steered.is_none() {
-        added.push(element.clone());
-    }
     let (at, space) = place(mpd, &outline);
     let added = added.join(space);
-    match own {
-        Some(own) => edits.replace(own.range.clone(), added)?,
-        None => edits.insert(at, format!("{added}{space}"))?,
+    // Where ours begin, and where what follows them stands.
+    let (range, behind) = own.map_or((at..at, space), |own| (own.range.clone(), ""));
+    let end = range.end;
+    edits.replace(range, added)?;
+    match steered(&outline, existing)? {
+        Some(range) => {
+            edits.insert(end, behind.to_owned())?;
+            edits.leave(range, STEERING);
+        }
+        None => {
+            edits.insert(end, space.to_owned())?;
+            edits.leave(end..end, STEERING);
+            edits.insert(end, behind.to_owned())?;
+        }
     }
-    // Behind what is inserted at the same place.
-    if let Some(range) = steered {
-        edits.replace(range, element)?;
-    }
-    let location = format!("<{prefix}Location>{}</{prefix}Location>", escaped(steering.mpd));
     for (place, own) in outline.children("Location").enumerate() {
-        let with = if place == 0 { location.clone() } else { String::new() };
-        edits.replace(own.range.clone(), with)?;
+        if place == 0 {
+            edits.leave(own.range.clone(), LOCATION);
+        } else {
+            edits.replace(own.range.clone(), String::new())?;
+        }
     }
     for patches in outline.children("PatchLocation") {
         edits.replace(patches.range.clone(), String::new())?;
     }
-    Ok(edits.apply())
+    Ok(Prepared {
+        template: edits.template(),
+        prefix: prefix.to_owned(),
+        pathways: pathway_names,
+    })
 }
 
 /// What follows the asset's folder in the URL against which the MPD's segments are resolved.

@@ -57,20 +57,32 @@ impl Pathway<'_> {
     }
 }
 
-/// The first of the pathways to be spliced in.
+/// The names of the pathways to be spliced in.
 ///
 /// # Errors
 /// [`Error::Pathways`] when there is none, or one twice.
-pub(crate) fn check_pathways<'a>(pathways: &'a [Pathway<'a>]) -> Result<&'a Pathway<'a>, Error> {
+pub(crate) fn check_pathways(pathways: &[Pathway<'_>]) -> Result<Vec<Name>, Error> {
     let twice = pathways
         .iter()
         .enumerate()
         .find(|(place, one)| pathways[..*place].iter().any(|other| other.id == one.id));
     let found = match (pathways.first(), twice) {
-        (Some(first), None) => return Ok(first),
+        (Some(_), None) => return Ok(pathways.iter().map(|pathway| pathway.id.clone()).collect()),
         (None, _) => "none".to_owned(),
         (_, Some((_, twice))) => format!("{} twice", twice.id),
     };
+    Err(Error::Pathways { found })
+}
+
+/// Whether a session can begin on `first`.
+///
+/// # Errors
+/// [`Error::Pathways`] when it is none of the playlist's.
+pub(crate) fn check_first(pathways: &[Name], first: &Name) -> Result<(), Error> {
+    if pathways.contains(first) {
+        return Ok(());
+    }
+    let found = format!("{first} to begin on");
     Err(Error::Pathways { found })
 }
 

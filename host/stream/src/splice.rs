@@ -56,8 +56,8 @@ pub enum Error {
         /// Why.
         error: sign::Error,
     },
-    /// The pathways to be spliced in are none, or two of one name.
-    #[error("pathways: found {found}, expected one or more, each with a name of its own")]
+    /// The pathways to be spliced in are none, or two of one name, or not those of the playlist.
+    #[error("pathways: found {found}, expected one or more, each with a name of its own, to begin on one of them")]
     Pathways {
         /// What they are.
         found: String,
@@ -79,8 +79,16 @@ impl Error {
 #[derive(Debug)]
 pub(crate) struct Edits<'a> {
     text: &'a [u8],
-    edits: Vec<(Range<usize>, String)>,
+    edits: Vec<(Range<usize>, With)>,
     added: usize,
+}
+
+/// What takes the place of a range.
+#[derive(Debug)]
+enum With {
+    Text(String),
+    /// Something that is not known yet, by its number.
+    Hole(usize),
 }
 
 impl<'a> Edits<'a> {
@@ -110,7 +118,7 @@ impl<'a> Edits<'a> {
     pub(crate) fn replace(&mut self, range: Range<usize>, with: String) -> Result<(), Error> {
         self.check_room(with.len())?;
         self.added += with.len();
-        self.edits.push((range, with));
+        self.edits.push((range, With::Text(with)));
         Ok(())
     }
 
@@ -134,19 +142,56 @@ impl<'a> Edits<'a> {
         self.replace(at..at, what)
     }
 
-    /// The text with its changes.
-    pub(crate) fn apply(mut self) -> Vec<u8> {
+    /// Leaves a hole in place of `range`, to be filled by its number.
+    pub(crate) fn leave(&mut self, range: Range<usize>, hole: usize) {
+        self.edits.push((range, With::Hole(hole)));
+    }
+
+    /// The text with its changes, when there is no hole in it.
+    pub(crate) fn apply(self) -> Vec<u8> {
+        self.template().fill(&[])
+    }
+
+    /// The text with its changes, around its holes.
+    pub(crate) fn template(mut self) -> Template {
         self.edits.sort_by_key(|(range, _)| range.start);
-        let mut spliced = Vec::with_capacity(self.text.len() + self.added);
+        let mut template = Template::default();
+        let mut part = Vec::with_capacity(self.text.len() + self.added);
         let mut done = 0;
         for (range, with) in &self.edits {
             // What overlaps was a mistake of ours; what is done is not written twice for it.
-            spliced.extend_from_slice(self.text.get(done..range.start).unwrap_or_default());
-            spliced.extend_from_slice(with.as_bytes());
+            part.extend_from_slice(self.text.get(done..range.start).unwrap_or_default());
             done = done.max(range.end);
+            match with {
+                With::Text(text) => part.extend_from_slice(text.as_bytes()),
+                With::Hole(hole) => template.before_holes.push((std::mem::take(&mut part), *hole)),
+            }
         }
-        spliced.extend_from_slice(self.text.get(done..).unwrap_or_default());
-        spliced
+        part.extend_from_slice(self.text.get(done..).unwrap_or_default());
+        template.end = part;
+        template
+    }
+}
+
+/// A text with holes: what is the same for all sessions is worked out once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Template {
+    before_holes: Vec<(Vec<u8>, usize)>,
+    end: Vec<u8>,
+}
+
+impl Template {
+    /// The text with `with` in its holes, by their numbers.
+    pub(crate) fn fill(&self, with: &[String]) -> Vec<u8> {
+        let parts: usize = self.before_holes.iter().map(|(part, _)| part.len()).sum();
+        let added: usize = with.iter().map(String::len).sum();
+        let mut filled = Vec::with_capacity(parts + added + self.end.len());
+        for (part, hole) in &self.before_holes {
+            filled.extend_from_slice(part);
+            filled.extend_from_slice(with.get(*hole).map_or(b"", |text| text.as_bytes()));
+        }
+        filled.extend_from_slice(&self.end);
+        filled
     }
 }
 
@@ -161,6 +206,17 @@ mod tests {
         edits.insert(0, "<".to_owned()).expect("short");
         edits.insert(14, ">".to_owned()).expect("short");
         assert_eq!(edits.apply(), b"<one 2\xff three>");
+    }
+
+    #[test]
+    fn holes_are_filled_by_their_numbers() {
+        let mut edits = Edits::new(b"one two three").expect("short");
+        edits.leave(4..7, 1);
+        edits.insert(13, "!".to_owned()).expect("short");
+        edits.leave(13..13, 0);
+        let template = edits.template();
+        assert_eq!(template.fill(&["<".to_owned(), "2".to_owned()]), b"one 2 three!<");
+        assert_eq!(template.fill(&["<".to_owned()]), b"one  three!<");
     }
 
     #[test]

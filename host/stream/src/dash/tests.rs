@@ -4,7 +4,7 @@ use proptest::prelude::{any, prop_assert_eq, proptest};
 use quick_xml::{Reader, events::Event};
 use wayside_decide::{name::Name, target::Target};
 
-use super::{Steering, splice};
+use super::{Steering, prepare};
 use crate::{
     base::BaseUrl,
     pathway::{Pathway, Proof, Source},
@@ -33,9 +33,8 @@ fn with(mpd: &[u8], ids: &[&str], existing: Existing, proof: Proof<'_>) -> Resul
         server: &Target::parse("https://edge.example/steer?a=1&b=2").expect("a URL"),
         mpd: &Target::parse("https://edge.example/film/main.mpd").expect("a URL"),
         has_query_before_start: false,
-        existing,
     };
-    splice(mpd, &source, &pathways, &steering)
+    prepare(mpd, &source, &pathways, existing)?.steered(&steering, &named[0].0)
 }
 
 fn text(mpd: &str, ids: &[&str]) -> String {
@@ -263,7 +262,7 @@ fn sizes_and_depths_are_bounded() {
     ));
 }
 
-/// Takes out what [`splice`] put in, by another way: from the text alone.
+/// Takes out what [`prepare`] put in, by another way: from the text alone.
 fn removed(found: &str) -> String {
     let start = found
         .find("<BaseURL serviceLocation=\"a\">")

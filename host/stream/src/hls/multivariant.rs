@@ -11,40 +11,54 @@ use super::{
     lines::{self, Kind, Line},
 };
 use crate::{
-    pathway::{NoUrl, Pathway, Place, Source, check_pathways},
-    splice::{Edits, Error, Existing},
+    pathway::{NoUrl, Pathway, Place, Source, check_first, check_pathways},
+    splice::{Edits, Error, Existing, Template},
 };
 
 const STEERING: &str = "#EXT-X-CONTENT-STEERING";
 const STREAM: &str = "#EXT-X-STREAM-INF";
 const I_FRAMES: &str = "#EXT-X-I-FRAME-STREAM-INF";
 const MEDIA: &str = "#EXT-X-MEDIA";
+/// The hole in which the tag of steering stands.
+const TAG: usize = 0;
 /// Tags that only media playlists have.
 const OF_MEDIA_PLAYLISTS: [&str; 3] = ["#EXTINF", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE"];
 /// Attributes of variants that name a group of renditions.
 const GROUPS: [&str; 4] = ["AUDIO", "VIDEO", "SUBTITLES", "CLOSED-CAPTIONS"];
 
-/// What is spliced in.
-#[derive(Debug, Clone, Copy)]
-pub struct Steering<'a> {
-    /// Where players ask for steering manifests: absolute, for not all players resolve it alike.
-    pub server: &'a Target,
-    /// What becomes of other steering.
-    pub existing: Existing,
+/// A playlist into which pathways are spliced, but for who steers a session. That is the same for all sessions, so that it
+/// is worked out once and kept.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    template: Template,
+    pathways: Vec<Name>,
 }
 
-/// Splices steering and pathways into a multivariant playlist. Players begin on the first pathway.
+impl Prepared {
+    /// The playlist of a session that begins on `first` and asks `server` for steering manifests: an absolute URL, for
+    /// not all players resolve it alike.
+    ///
+    /// # Errors
+    /// [`Error::Pathways`] when the playlist has no such pathway.
+    pub fn steered(&self, server: &Target, first: &Name) -> Result<Vec<u8>, Error> {
+        check_first(&self.pathways, first)?;
+        let tag = format!(r#"{STEERING}:SERVER-URI="{server}",PATHWAY-ID="{first}""#);
+        Ok(self.template.fill(&[tag]))
+    }
+}
+
+/// Splices pathways into a multivariant playlist.
 ///
 /// # Errors
 /// [`Error`] when the playlist is broken, too large, of media, has several pathways of its own, or names what is not on
 /// the targets.
-pub fn splice(
+pub fn prepare(
     playlist: &[u8],
     source: &Source,
     pathways: &[Pathway<'_>],
-    steering: &Steering<'_>,
-) -> Result<Vec<u8>, Error> {
-    let first = check_pathways(pathways)?;
+    existing: Existing,
+) -> Result<Prepared, Error> {
+    let pathway_names = check_pathways(pathways)?;
     let mut splicer = Splicer {
         source,
         pathways,
@@ -52,10 +66,6 @@ pub fn splice(
         own_pathway: None,
         variants: 0,
     };
-    let tag = format!(
-        r#"{STEERING}:SERVER-URI="{}",PATHWAY-ID="{}""#,
-        steering.server, first.id
-    );
     let (header, mut lines) = lines::playlist(playlist)?;
     // What is put behind the last line needs an end before it.
     let ending = if header.ending.is_empty() { "\n" } else { header.ending };
@@ -66,7 +76,7 @@ pub fn splice(
             STEERING if steered_at.is_some() => {
                 return Err(Error::line(line.number, format!("{STEERING} again"), "one at most"));
             }
-            STEERING if steering.existing == Existing::Refuse => {
+            STEERING if existing == Existing::Refuse => {
                 return Err(Error::line(
                     line.number,
                     quote(line.text),
@@ -75,7 +85,7 @@ pub fn splice(
             }
             STEERING => {
                 steered_at = Some(line.number);
-                splicer.edits.replace(line.range, tag.clone())?;
+                splicer.edits.leave(line.range, TAG);
             }
             STREAM => {
                 let uri = uri_of(&line, &mut lines)?;
@@ -100,9 +110,14 @@ pub fn splice(
         ));
     }
     if steered_at.is_none() {
-        splicer.edits.insert(header.range.end, format!("{ending}{tag}"))?;
+        let behind = header.range.end;
+        splicer.edits.insert(behind, ending.to_owned())?;
+        splicer.edits.leave(behind..behind, TAG);
     }
-    Ok(splicer.edits.apply())
+    Ok(Prepared {
+        template: splicer.edits.template(),
+        pathways: pathway_names,
+    })
 }
 
 /// The line of the URI that belongs to a variant. Comments between are tolerated, as players do.

@@ -215,9 +215,15 @@ fn near_targets_come_first_and_then_any_that_is_healthy() {
         near: scene.pool.of_region(&name("eu")),
         ..visitor(b"s")
     };
-    assert_eq!(scene.taken(&mut selector, &european), ("a".to_owned(), Why::Picked));
+    for _ in 0..3 {
+        assert_eq!(scene.taken(&mut selector, &european), ("a".to_owned(), Why::Picked));
+    }
     scene.fail("a");
-    assert_eq!(scene.taken(&mut selector, &european).0, "b");
+    assert_eq!(
+        [0; 3].map(|_| scene.taken(&mut selector, &european).0).concat(),
+        "bcb",
+        "the far ones are alike"
+    );
     // A plan's region is stronger than the visitor's.
     let plan = PlanSpec {
         preferred_region: Some("us".to_owned()),
@@ -692,6 +698,27 @@ fn the_weights_of_a_score_can_be_set() {
     let mut selector = Selector::new(&pool, Plan::of_all(&pool), Balancer::Adaptive);
     let taken = selector.pick(&pool, &live, &visitor(b"s"), Moment::default(), &mut Random::new(1));
     assert_eq!(taken.map(|choice| choice.target), Some(a));
+}
+
+#[test]
+fn a_load_that_the_operator_reports_counts_when_it_is_more_than_what_is_counted() {
+    let mut scene = Scene::weighted(&[1, 1]);
+    let mut selector = scene.selector(Balancer::Adaptive);
+    let target = scene.at("t0");
+    let report = Report {
+        load: Some(0.9),
+        ..Report::default()
+    };
+    scene.live.report(&scene.pool, target, report).expect("a report");
+    for _ in 0..20 {
+        assert_eq!(scene.taken(&mut selector, &visitor(b"s")).0, "t1");
+    }
+    let other = scene.at("t1");
+    for _ in 0..100 {
+        scene.live.begin_session(&scene.pool, other);
+    }
+    let told = selector.explain(&scene.pool, &scene.live, &visitor(b"s"), scene.now, &scene.random);
+    assert!((told.targets[0].score.load - 0.9).abs() < 1e-9 && told.targets[1].score.load > 0.5);
 }
 
 mod properties;

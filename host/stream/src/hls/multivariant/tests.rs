@@ -3,7 +3,7 @@
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
 use wayside_decide::{name::Name, target::Target};
 
-use super::{Steering, splice};
+use super::prepare;
 use crate::{
     base::BaseUrl,
     pathway::{Pathway, Proof, Source},
@@ -38,15 +38,8 @@ fn spliced(playlist: &[u8], ids: &[&str], existing: Existing) -> Result<Vec<u8>,
         })
         .collect();
     let server = Target::parse(SERVER).expect("a URL");
-    splice(
-        playlist,
-        &source,
-        &pathways,
-        &Steering {
-            server: &server,
-            existing,
-        },
-    )
+    let prepared = prepare(playlist, &source, &pathways, existing)?;
+    prepared.steered(&server, &named[0].0)
 }
 
 fn text(playlist: &str, ids: &[&str]) -> String {
@@ -167,10 +160,6 @@ fn signed_targets_have_a_token_in_every_url() {
         BaseUrl::parse("https://a.example/x").expect("a folder"),
     );
     let server = Target::parse(SERVER).expect("a URL");
-    let steering = Steering {
-        server: &server,
-        existing: Existing::Refuse,
-    };
     let playlist = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv1.m3u8?q\n";
     for (placement, start) in [
         (Placement::Path, "https://a.example/77_2_"),
@@ -182,7 +171,8 @@ fn signed_targets_have_a_token_in_every_url() {
             base: &base,
             proof: Proof::Token(&token),
         };
-        let found = splice(playlist, &source, &[pathway], &steering).expect("spliced");
+        let prepared = prepare(playlist, &source, &[pathway], Existing::Refuse).expect("spliced");
+        let found = prepared.steered(&server, &id).expect("steered");
         let found = String::from_utf8(found).expect("text");
         let line = found.lines().nth(3).expect("a URL");
         assert!(line.starts_with(start), "{line}");
@@ -194,12 +184,45 @@ fn signed_targets_have_a_token_in_every_url() {
         proof: Proof::Each(&signing, &window),
     };
     let taken = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv1.m3u8?wayside-token=1\n";
-    let text = splice(taken, &source, &[pathway], &steering)
+    let text = prepare(taken, &source, &[pathway], Existing::Refuse)
         .expect_err("a parameter of that name")
         .to_string();
     assert!(
         text.starts_with("line 3: query of https://a.example/x/v1.m3u8"),
         "{text}"
+    );
+}
+
+#[test]
+fn sessions_begin_on_pathways_of_their_own() {
+    let folder = BaseUrl::parse("https://origin.example/").expect("a folder");
+    let url = Target::parse("https://origin.example/main.m3u8").expect("a URL");
+    let source = Source::new(&url, &folder).expect("below");
+    let names = ["a", "b", "c"].map(|id| Name::parse("id", id).expect("a name"));
+    let base = BaseUrl::parse("https://a.example/x").expect("a folder");
+    let pathways = [0, 1].map(|place| Pathway {
+        id: &names[place],
+        base: &base,
+        proof: Proof::Open,
+    });
+    let playlist = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv1.m3u8\n";
+    let prepared = prepare(playlist, &source, &pathways, Existing::Refuse).expect("spliced");
+    let steered = |server: &str, first: &Name| {
+        let found = prepared.steered(&Target::parse(server).expect("a URL"), first);
+        found.map(|found| String::from_utf8(found).expect("text"))
+    };
+    let one = steered("https://edge.example/1", &names[0]).expect("steered");
+    let other = steered("https://edge.example/22", &names[1]).expect("steered");
+    let tag = r#"#EXT-X-CONTENT-STEERING:SERVER-URI="https://edge.example/22",PATHWAY-ID="b""#;
+    assert_eq!(other.lines().nth(1), Some(tag));
+    let rest = |text: &str| text.lines().skip(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rest(&one), rest(&other));
+    let text = steered("https://edge.example/", &names[2])
+        .expect_err("no such pathway")
+        .to_string();
+    assert_eq!(
+        text,
+        "pathways: found c to begin on, expected one or more, each with a name of its own, to begin on one of them"
     );
 }
 
@@ -262,11 +285,11 @@ fn broken_playlists_are_named_by_their_line() {
     let one = "#EXTM3U\n#EXT-X-STREAM-INF:A=1\nv";
     assert_eq!(
         refused(one, &[]),
-        "pathways: found none, expected one or more, each with a name of its own"
+        "pathways: found none, expected one or more, each with a name of its own, to begin on one of them"
     );
     assert_eq!(
         refused(one, &["a", "b", "a"]),
-        "pathways: found a twice, expected one or more, each with a name of its own"
+        "pathways: found a twice, expected one or more, each with a name of its own, to begin on one of them"
     );
 }
 
@@ -302,7 +325,7 @@ fn a_line_as_long_as_a_playlist_may_be_is_not_copied_without_end() {
     }
 }
 
-/// Takes out what [`splice`] put in for pathways `a` and `b`, by another way: line by line, from the text alone.
+/// Takes out what [`prepare`] put in for pathways `a` and `b`, by another way: line by line, from the text alone.
 fn removed(found: &str, ending: &str) -> String {
     let mut kept: Vec<String> = Vec::new();
     let mut lines = found.split(ending);
