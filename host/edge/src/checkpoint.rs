@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use wayside_cache::{
-    clock::{Kept, NodeClock},
-    disk::Disk,
-};
+use wayside_cache::{clock::NodeClock, disk::Disk};
 use wayside_upstream::protocol::EdgeDirectory;
 
 use crate::{
@@ -50,6 +47,8 @@ pub(crate) struct Done {
     popular: Option<Instant>,
     faded: Option<Instant>,
     has_told: bool,
+    /// Whether the feed was followed since the start.
+    has_heard: bool,
 }
 
 impl Checkpoint {
@@ -74,6 +73,7 @@ impl Checkpoint {
 
     fn write(&self, is_last: bool) {
         let mut done = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        done.has_heard |= self.edge.metrics.feed_is_connected();
         let written = self
             .write_directory(&mut done)
             .and_then(|()| self.write_position(&mut done, is_last))
@@ -119,10 +119,7 @@ impl Checkpoint {
         }
         self.disk.as_ref().map_or(Ok(()), |disk| disk.flush())?;
         let now = Instant::now();
-        let clock = Kept {
-            node_s: self.clock.seconds(now),
-            wall_s: unix_s(),
-        };
+        let clock = self.clock.kept(now, unix_s(), done.has_heard);
         self.snapshot.keep_position(&Position::new(place.clone(), clock))?;
         done.position = Some((place, now));
         Ok(())

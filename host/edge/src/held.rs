@@ -56,6 +56,15 @@ impl Held {
             (None, None, None)
         });
         let clock = NodeClock::resume(position.as_ref().map(Position::clock), unix_s(), Instant::now());
+        let served_s = (settings.cache.ttl + settings.cache.stale_max).as_secs();
+        if clock.off_s() > served_s {
+            tracing::warn!(
+                off_s = clock.off_s(),
+                served_s,
+                "by the calendar the node was off for longer than links are served without an origin; was the calendar \
+                 ahead, set it and start the node again"
+            );
+        }
         Self {
             snapshot,
             position,

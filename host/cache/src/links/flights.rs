@@ -112,13 +112,17 @@ impl LinkCache {
             may_be_on_disk: flight.why == Why::Refresh,
         };
         let mut reading = pin!(self.ask_slow_disk(&key));
+        let mut has_read = false;
         if flight.why == (Why::Missing { asks_disk: true }) {
             match tokio::time::timeout(DISK_WAIT_MAX, reading.as_mut()).await {
-                Ok(Some(held)) => match guard.land_from_disk(held) {
-                    Some(back) => guard = back,
-                    None => return,
-                },
-                Ok(None) => {}
+                Ok(on_disk) => {
+                    has_read = true;
+                    guard.may_be_on_disk = on_disk.is_some();
+                    match guard.land_from_disk(on_disk) {
+                        Some(back) => guard = back,
+                        None => return,
+                    }
+                }
                 Err(_) => guard.may_be_on_disk = true,
             }
         }
@@ -142,10 +146,11 @@ impl LinkCache {
         // Nobody further away has it either: then a slow disk is worth waiting for, if anybody waits.
         if loaded.is_err()
             && guard.may_be_on_disk
+            && !has_read
             && flight.result.receiver_count() > 0
-            && let Ok(Some(held)) = tokio::time::timeout(load_timeout, reading).await
+            && let Ok(on_disk) = tokio::time::timeout(load_timeout, reading).await
         {
-            match guard.land_from_disk(held) {
+            match guard.land_from_disk(on_disk) {
                 Some(back) => guard = back,
                 None => return,
             }
@@ -173,29 +178,24 @@ impl LinkCache {
 
     /// What the disk has that is of use, however long it takes to say so. Readers that wait for it are bounded: a disk that
     /// hangs costs a few threads.
-    async fn ask_slow_disk(&self, key: &Key) -> Option<Held> {
+    async fn ask_slow_disk(&self, key: &Key) -> Option<OnDisk> {
         let turn = Arc::clone(&self.shared.disk_turns).acquire_owned().await.ok()?;
         let (cache, wanted) = (self.clone(), key.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             cache.shared.disk.as_ref()?.read(wanted.view())
         });
-        let on_disk = reading.await.ok()??;
-        self.revived(key.view(), on_disk, Instant::now())
+        reading.await.ok()?
     }
 
-    /// What was kept on disk, as an entry; none when it is too old.
+    /// What was kept on disk, as an entry; none when it is too old. Then it stays on disk all the same: by the calendar of the
+    /// next start it may not be.
     pub(super) fn revived(&self, key: KeyRef<'_>, on_disk: OnDisk, now: Instant) -> Option<Held> {
         let shared = &self.shared;
         let age = shared.clock.seconds(now).saturating_sub(on_disk.loaded_s);
         let lifetime = shared.lifetime(key, true);
         let age = Duration::from_secs(age);
-        let Some(held) = Held::aged(Some(on_disk.link), lifetime, age, on_disk.epoch, now) else {
-            if let Some(disk) = &shared.disk {
-                disk.remove(key.to_key());
-            }
-            return None;
-        };
+        let held = Held::aged(Some(on_disk.link), lifetime, age, on_disk.epoch, now)?;
         Some(held.with_hits(on_disk.hits.into()))
     }
 }
@@ -248,11 +248,15 @@ impl Boarded<'_> {
         self.flight.result.send_replace(Some(landed));
     }
 
-    /// What the disk had has come. Gives itself back when that does not count any more.
-    fn land_from_disk(self, held: Held) -> Option<Self> {
+    /// What the disk had has come. Gives itself back when that is nothing, too old, or does not count any more.
+    fn land_from_disk(self, on_disk: Option<OnDisk>) -> Option<Self> {
         let shared = &self.cache.shared;
+        let now = Instant::now();
+        let Some(held) = on_disk.and_then(|on_disk| self.cache.revived(self.key.view(), on_disk, now)) else {
+            return Some(self);
+        };
         let held = Arc::new(held);
-        let is_stale = held.fresh_until <= Instant::now();
+        let is_stale = held.fresh_until <= now;
         let flights = shared.flights.lock();
         if held.epoch < shared.epochs.floor() {
             drop(flights);

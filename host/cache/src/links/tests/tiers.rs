@@ -127,6 +127,43 @@ async fn what_was_loaded_is_served_after_a_restart_without_the_origin_whatever_t
 }
 
 #[tokio::test]
+async fn a_calendar_that_is_days_ahead_at_one_start_costs_nothing_at_the_next() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = loader(Ok(Some(link("https://a.example/"))));
+    let (day, begin) = (86_400, 100 * 86_400);
+    let (cache, disk) = start(folder.path(), &origin, None, begin).await;
+    assert!(loaded(&cache, "/a").await.is_some());
+    assert!(loaded(&cache, "/gone").await.is_some());
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    answer(&origin, away());
+    let mut kept = Kept {
+        node_s: begin,
+        wall_s: begin,
+    };
+    for (what, wall_s, is_served) in [
+        ("two days ahead", begin + 2 * day, false),
+        ("right again", begin + 60, true),
+    ] {
+        let (cache, disk) = start(folder.path(), &origin, Some(kept), wall_s).await;
+        assert_eq!(loaded(&cache, "/a").await.is_some(), is_served, "{what}");
+        disk.flush().expect("flush");
+        kept = NodeClock::resume(Some(kept), wall_s, Instant::now()).kept(Instant::now(), wall_s, false);
+        drop((cache, disk));
+    }
+    // Was it too old and has the origin no such link, nothing is kept for it any more.
+    answer(&origin, Ok(None));
+    let (cache, disk) = start(folder.path(), &origin, Some(kept), begin + 2 * day).await;
+    assert_eq!(loaded(&cache, "/gone").await, None);
+    disk.flush().expect("flush");
+    drop((cache, disk));
+    answer(&origin, away());
+    let (cache, _disk) = start(folder.path(), &origin, Some(kept), begin + 60).await;
+    assert_eq!(loaded(&cache, "/gone").await, None);
+    assert!(loaded(&cache, "/a").await.is_some());
+}
+
+#[tokio::test]
 async fn a_change_is_forgotten_on_disk_and_absence_is_never_kept_there() {
     let folder = tempfile::tempdir().expect("folder");
     let origin = loader(Ok(None));
