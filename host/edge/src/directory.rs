@@ -230,6 +230,7 @@ mod tests {
             epoch: None,
             cursor: 1,
             sites,
+            tag: None,
         };
         Directory::build(&wire, previous, &Accounts::new(1 << 20), |_| GuestState::Pending)
     }

@@ -32,6 +32,7 @@ mod bindings;
 mod edge;
 mod extract;
 mod feed;
+mod large;
 mod links;
 mod nodes;
 mod policies;
@@ -43,6 +44,7 @@ mod tokens;
 mod unreadable;
 mod welcome;
 
+use large::Large;
 use problem::Problem;
 use welcome::Welcome;
 
@@ -54,6 +56,7 @@ pub(crate) struct Api {
     heartbeat: Duration,
     is_draining: watch::Receiver<bool>,
     following: Arc<Following>,
+    large: Arc<Large>,
     welcome: Arc<Welcome>,
 }
 
@@ -160,6 +163,7 @@ pub(crate) fn router(
         .layer(middleware::from_fn(finish_writes))
         .with_state(Api {
             following: Arc::new(Following::start(Arc::clone(&store))),
+            large: Arc::new(Large::new(Arc::clone(&store))),
             welcome: Arc::new(Welcome::new(Arc::clone(&store))),
             store,
             admission,

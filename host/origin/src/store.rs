@@ -341,6 +341,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<SnapshotPage, StoreError>;
     /// The changes after `cursor`, at most `limit`. Without `epoch`, the cursor is taken for one of this record.
     async fn changes(&self, epoch: Option<Epoch>, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError>;
+    /// How many reads may be under way at the same time.
+    fn readers(&self) -> u32;
     /// The newest position of the feed; changes when it does.
     fn head(&self) -> watch::Receiver<Position>;
 

@@ -35,6 +35,8 @@ const DIRECTORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 const LINK_BYTES_MAX: usize = 64 * 1024;
 /// Largest part of a snapshot, in bytes.
 const SNAPSHOT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What is attempted, as a verb phrase.
+const READ_DIRECTORY: &str = "read the directory";
 /// How much of a refusal's text an error repeats, in bytes.
 const REFUSAL_BYTES_MAX: usize = 4 * 1024;
 
@@ -96,6 +98,19 @@ impl OriginError {
             self,
             Self::Refused {
                 status: 409,
+                is_own: true,
+                ..
+            }
+        )
+    }
+
+    /// Whether the origin serves others first: it is to be asked again a little later.
+    #[must_use]
+    pub const fn is_crowded(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                status: 429,
                 is_own: true,
                 ..
             }
@@ -174,9 +189,26 @@ impl OriginClient {
     /// # Errors
     /// [`OriginError`] when there is no usable answer.
     pub async fn directory(&self, known: Option<Position>) -> Result<EdgeDirectory, OriginError> {
-        let operation = "read the directory";
-        let response = self.send(operation, self.get(DIRECTORY_PATH).query(&known)).await?;
-        read_json(operation, accept(operation, response).await?, DIRECTORY_BYTES_MAX).await
+        let request = self.get(DIRECTORY_PATH).query(&known);
+        read_directory(self.send(READ_DIRECTORY, request).await?).await
+    }
+
+    /// As [`Self::directory`], for who holds one with this tag; none when that is still what it would be.
+    ///
+    /// # Errors
+    /// [`OriginError`] when there is no usable answer.
+    pub async fn changed_directory(
+        &self,
+        known: Option<Position>,
+        tag: &str,
+    ) -> Result<Option<EdgeDirectory>, OriginError> {
+        let request = self.get(DIRECTORY_PATH).query(&known);
+        let request = request.header(header::IF_NONE_MATCH, tag);
+        let response = self.send(READ_DIRECTORY, request).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        read_directory(response).await.map(Some)
     }
 
     /// The link at `path` (in normal form) of `site`, as of `known` or later; none when the origin is sure that there is
@@ -325,6 +357,14 @@ impl Feed {
             }
         }
     }
+}
+
+async fn read_directory(response: Response) -> Result<EdgeDirectory, OriginError> {
+    let tag = response.headers().get(header::ETAG);
+    let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let response = accept(READ_DIRECTORY, response).await?;
+    let directory = read_json(READ_DIRECTORY, response, DIRECTORY_BYTES_MAX).await?;
+    Ok(EdgeDirectory { tag, ..directory })
 }
 
 fn is_problem(response: &Response) -> bool {

@@ -172,6 +172,23 @@ impl Origins {
             .await
     }
 
+    /// As [`OriginClient::changed_directory`].
+    ///
+    /// # Errors
+    /// As [`Self::directory`].
+    pub async fn changed_directory(
+        &self,
+        known: Option<Position>,
+        tag: &str,
+    ) -> Result<Option<EdgeDirectory>, OriginError> {
+        let tag: Arc<str> = tag.into();
+        let ask = move |origin: OriginClient| {
+            let tag = Arc::clone(&tag);
+            async move { origin.changed_directory(known, &tag).await }
+        };
+        self.read(Read::Large, ask).await
+    }
+
     /// As [`OriginClient::link`].
     ///
     /// # Errors

@@ -118,6 +118,9 @@ pub struct EdgeDirectory {
     pub cursor: Cursor,
     /// All sites of all tenants.
     pub sites: Vec<EdgeSite>,
+    /// Names this content: who asks with it is told nothing that it holds. The response's `ETag`; nodes keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 /// One site.

@@ -3,13 +3,13 @@
 use axum::{
     Json,
     extract::State,
-    http::header,
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
 use wayside_decide::{digest::Digest, invalid::Invalid, path::LinkPath, site::SiteId};
-use wayside_upstream::protocol::{Cursor, EdgeDirectory, EdgeLink, Epoch, Position, SNAPSHOT_LINKS_MAX, SnapshotPage};
+use wayside_upstream::protocol::{Cursor, EdgeLink, Epoch, Position, SNAPSHOT_LINKS_MAX, SnapshotPage};
 
 use super::{
     Api,
@@ -70,14 +70,21 @@ fn position(epoch: Option<Epoch>, cursor: Option<Cursor>) -> Option<Position> {
 }
 
 /// Every site with its rules and bindings, as of one position of the feed.
-#[utoipa::path(get, path = "/v1/edge/directory", params(Known), responses((status = 200)))]
+#[utoipa::path(get, path = "/v1/edge/directory", params(Known), responses((status = 200), (status = 304)))]
 pub(crate) async fn directory(
     State(api): State<Api>,
     _: Node,
     Parameters(known): Parameters<Known>,
-) -> Result<Json<EdgeDirectory>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let known = position(known.epoch, known.cursor);
-    Ok(Json(api.store.directory(known.into()).await?))
+    let directory = api.large.directory(known).await?;
+    let tag = [(header::ETAG, directory.tag.clone())];
+    if headers.get(header::IF_NONE_MATCH) == Some(&directory.tag) {
+        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+    }
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    Ok((tag, kind, directory.body.clone()).into_response())
 }
 
 /// One link.
@@ -100,7 +107,8 @@ pub(crate) async fn link(
 
 /// A part of all links.
 #[utoipa::path(get, path = "/v1/edge/snapshot", params(WhichPart),
-    responses((status = 200), (status = 409, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200), (status = 409, body = Problem), (status = 422, body = Problem),
+        (status = 429, body = Problem)))]
 pub(crate) async fn snapshot(
     State(api): State<Api>,
     _: Node,
@@ -117,7 +125,8 @@ pub(crate) async fn snapshot(
     };
     let after = which.after.as_deref().map(read).transpose()?;
     let first = position(which.epoch, which.cursor);
-    Ok(Json(api.store.snapshot(after.as_ref(), limit, first).await?))
+    let read = api.store.snapshot(after.as_ref(), limit, first);
+    Ok(Json(api.large.part(read).await?))
 }
 
 /// The bytes of one policy version.

@@ -163,6 +163,21 @@ impl Problem {
         Self::not_now()
     }
 
+    /// Too many ask for what costs much. Not 503: nodes are to hold nothing against this origin, and not to ask another.
+    pub(crate) fn crowded() -> Self {
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "crowded",
+            "Others are served first",
+            "many nodes ask for this at once; try again shortly",
+        )
+    }
+
+    /// Whether it is this origin that is at fault.
+    pub(crate) const fn is_failure(&self) -> bool {
+        self.status >= 500
+    }
+
     fn not_now() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -235,7 +250,7 @@ impl IntoResponse for Problem {
         }
         if matches!(
             status,
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE | StatusCode::TOO_MANY_REQUESTS
         ) {
             let wait = HeaderValue::from_static(RETRY_AFTER_S);
             response.headers_mut().insert(header::RETRY_AFTER, wait);

@@ -70,6 +70,7 @@ impl Tables {
             epoch: Some(position.epoch),
             cursor: position.cursor,
             sites,
+            tag: None,
         })
     }
 }

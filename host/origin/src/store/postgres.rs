@@ -75,6 +75,7 @@ pub struct PostgresStore {
     heads: Arc<Heads>,
     sequencer: Arc<Sequencer>,
     tenants: Tenants,
+    connections: u32,
     operation_max: Duration,
     tasks: Vec<AbortHandle>,
 }
@@ -149,6 +150,7 @@ impl PostgresStore {
             heads,
             sequencer,
             tenants: Tenants::default(),
+            connections: settings.connections,
             operation_max,
             tasks,
         })

@@ -315,6 +315,10 @@ impl Store for SqliteStore {
         changes::after(&self.readers, epoch, cursor, limit).await
     }
 
+    fn readers(&self) -> u32 {
+        READERS
+    }
+
     fn head(&self) -> watch::Receiver<Position> {
         self.head.subscribe()
     }

@@ -72,6 +72,24 @@ async fn a_node_reads_directory_links_and_policies() {
     );
 }
 
+async fn a_directory_that_is_held_is_told_again_only_when_it_changed() {
+    let running = Running::with_site().await;
+    let node = running.node();
+    let held = node.directory(None).await.expect("a directory");
+    let tag = held.tag.as_deref().expect("a tag");
+    running
+        .send("POST", "/v1/links", &link("/a", "https://a.example/"))
+        .await
+        .success(201);
+    assert_eq!(node.changed_directory(None, tag).await.expect("an answer"), None);
+    let site = serde_json::json!({"hosts": ["go.example.com", "other.example.com"]});
+    running.send("PUT", "/v1/sites/go", &site).await.success(200);
+    let changed = node.changed_directory(None, tag).await.expect("an answer");
+    let changed = changed.expect("a directory");
+    assert_eq!(changed.sites[0].hosts.len(), 2);
+    assert!(changed.tag.is_some_and(|changed| changed != tag));
+}
+
 async fn a_link_that_is_written_as_it_was_is_no_change() {
     let running = Running::with_site().await;
     let mut feed = running.node().feed(1, None).await.expect("a feed");
@@ -263,6 +281,7 @@ async fn feeds_end_when_the_origin_stops() {
 }
 
 crate::on_both_engines! {
+    a_directory_that_is_held_is_told_again_only_when_it_changed,
     a_link_that_is_written_as_it_was_is_no_change,
     a_node_reads_directory_links_and_policies,
     a_feed_tells_changes_in_order_and_goes_on_from_a_cursor,

@@ -234,6 +234,10 @@ impl Store for PostgresStore {
         self.within(self.page(epoch, cursor, limit)).await
     }
 
+    fn readers(&self) -> u32 {
+        self.connections
+    }
+
     fn head(&self) -> watch::Receiver<Position> {
         self.heads.subscribe()
     }
