@@ -180,7 +180,7 @@ async fn hanging_way(port: u16) -> (u16, watch::Sender<bool>) {
 }
 
 /// So many reads that a test does not come to its end in which each waits for a replica that says nothing.
-const IMPATIENT: u32 = 150;
+const IMPATIENT: u32 = 300;
 
 /// Changes are told, and what is read is new, although the replica says nothing.
 async fn told_and_read_from_the_primary(writer: &Running, near: &Running) {
