@@ -329,6 +329,14 @@ impl Config {
     }
 }
 
+impl Origin {
+    /// Whether other machines may reach the API, and who is on the way reads what they say.
+    #[must_use]
+    pub fn is_in_the_open(&self) -> bool {
+        self.certificate_file.is_none() && !self.listen.0.ip().to_canonical().is_loopback()
+    }
+}
+
 impl Upstream {
     /// The regions to ask: those listed, else one with the one origin.
     #[must_use]

@@ -98,7 +98,8 @@ impl Config {
             });
         }
         self.degradation.check()?;
-        regions::check(&self.upstream)
+        regions::check(&self.upstream)?;
+        unused::check(self)
     }
 }
 
@@ -136,6 +137,7 @@ fn try_out(section: &str, key: &str, value: Value) -> Result<(), String> {
 
 mod degradation;
 mod regions;
+mod unused;
 
 #[cfg(test)]
 mod tests;

@@ -427,7 +427,7 @@ fn a_slow_origin_is_hedged_and_not_more_often_than_the_budget_allows() {
     let (first, second) = (format!("http://{}", slow.address), origins.url(1));
     let hedged = [
         ("WAYSIDE__UPSTREAM__HEDGE", "true"),
-        ("WAYSIDE__UPSTREAM__TIMEOUT_MS", "5000"),
+        ("WAYSIDE__UPSTREAM__TIMEOUT_MS", "4900"),
     ];
     let edge = origins.edge(&[("eu", &[&first]), ("us", &[&second])], &hedged);
     assert_eq!(edge.ask_missing(200), 0);

@@ -47,6 +47,8 @@ fn the_example_names_every_key_with_its_commented_values_valid() {
         .lines()
         .filter(|line| !excluded.iter().any(|start| line.starts_with(start)));
     let text = lines.map(uncommented).collect::<Vec<_>>().join("\n");
+    // Whoever logs in somewhere says where.
+    let text = text.replace("urls = []", "urls = [\"redis://10.0.0.5:6379\"]");
     let config = parse("wayside.toml", &text).expect("example with everything set");
     let schema = Config::schema();
     let printed = serde_json::to_value(&config).expect("JSON");
@@ -242,6 +244,60 @@ fn a_database_has_one_password_and_a_replica_something_it_is_one_of() {
         "[origin]\nreplica = \"postgres://u@h/d\"\n",
         "origin.replica is set without origin.store, expected both",
     );
+}
+
+#[test]
+fn what_would_have_no_effect_is_refused() {
+    for (text, expected) in [
+        (
+            "[upstream]\ntimeout_ms = 500\nregions = [{ name = \"eu\", origins = [\"http://a.example\", \
+             \"http://b.example\"] }]\n[cache]\nload_timeout_ms = 500\n",
+            "upstream.timeout_ms: 500, expected less than cache.load_timeout_ms, which is 500: no time would be left to \
+             ask another origin",
+        ),
+        (
+            "[origin]\nstore = \"postgres://u:hunter2@h/d\"\nreplica = \"postgres://u:hunter2@h/d\"\n",
+            "origin.replica: found the URL of origin.store, expected that of a replica of it, or none",
+        ),
+        (
+            "[shared_cache]\nurls = [\"redis://a.example\", \"redis://b.example\"]\n",
+            "shared_cache.urls: found 2 servers, expected one, or `cluster = true`",
+        ),
+        (
+            "[shared_cache]\ncluster = true\n",
+            "shared_cache.cluster is set without shared_cache.urls, expected both",
+        ),
+        (
+            "[shared_cache]\npassword = \"hunter2\"\n",
+            "shared_cache.password is set without shared_cache.urls, expected both",
+        ),
+    ] {
+        refuses(text, expected);
+    }
+    for text in [
+        // One origin: there is no other to ask.
+        "[cache]\nload_timeout_ms = 500\n",
+        "[shared_cache]\nurls = [\"redis://a.example\", \"redis://b.example\"]\ncluster = true\nuser = \"u\"\n",
+    ] {
+        assert!(parse("w.toml", text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn an_origin_that_other_machines_reach_without_a_certificate_is_in_the_open() {
+    for (text, expected) in [
+        ("", false),
+        ("listen = \"[::ffff:127.0.0.1]:7070\"", false),
+        ("listen = \"0.0.0.0:7070\"", true),
+        ("listen = \"[::]:7070\"", true),
+        (
+            "listen = \"0.0.0.0:7070\"\ncertificate_file = \"a\"\nkey_file = \"b\"",
+            false,
+        ),
+    ] {
+        let config = parse("w.toml", &format!("[origin]\n{text}\n")).expect(text);
+        assert_eq!(config.origin.is_in_the_open(), expected, "{text}");
+    }
 }
 
 #[test]

@@ -159,6 +159,13 @@ fn serve(arguments: &Serve) -> anyhow::Result<()> {
         first_token::keep(&origin, &config.origin.data.join(TOKEN), Scope::Admin, "first").await?;
         let socket = listen(config.origin.listen.0).await?;
         let tls = certificate(&config.origin)?;
+        if config.origin.is_in_the_open() {
+            tracing::warn!(
+                listen = %config.origin.listen.0,
+                "plain HTTP: who is on the way reads tokens and secrets of sites; name a certificate \
+                 (origin.certificate_file), or let only a proxy with one reach this address"
+            );
+        }
         let scheme = if tls.is_some() { "https" } else { "http" };
         output::line(&format!(
             "origin  {scheme}://{}",
