@@ -68,6 +68,35 @@ fn edges_and_commands_speak_to_an_origin_whose_authority_they_believe() {
 }
 
 #[test]
+fn a_certificate_that_is_not_believed_is_told_once_however_often_it_is_met() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let (_origin, url) = start_origin(folder);
+    let mut command = edge_command(folder, &url);
+    let log = folder.join("edge.log");
+    command
+        .env_remove("RUST_LOG")
+        .stderr(fs::File::create(&log).expect("a log"));
+    let edge = Process::run(command, "admin");
+    let said = || fs::read_to_string(&log).expect("the log");
+    // The directory is read again and again, each time after a longer wait.
+    eventually("it was tried some times", || {
+        edge.metric("wayside_upstream_requests_total{kind=\"first\"}") >= 4.0
+    });
+    eventually("our own line", || said().contains("certificate"));
+    let dependencies = said()
+        .lines()
+        .filter(|line| line.contains("rustls_platform_verifier"))
+        .count();
+    assert_eq!(dependencies, 0, "{}", said());
+    let own = said()
+        .lines()
+        .filter(|line| line.contains("the directory stays as it is"))
+        .count();
+    assert_eq!(own, 1, "{}", said());
+}
+
+#[test]
 fn an_edge_follows_an_origin_over_tls() {
     let folder = tempfile::tempdir().expect("folder");
     let folder = folder.path();
