@@ -7,8 +7,8 @@
 //! - What is read is what was written last for that key, or nothing. Checksums see to damage, the queue to order.
 //! - An invalidation holds as soon as `Disk::remove` returns, and on the disk itself once a [`Disk::flush`] that
 //!   began after it has returned without an error: only then may a place in the feed behind it be kept.
-//! - A full or broken disk costs nothing but what would have been kept there. It is said once. What was not kept for
-//!   want of room or time is remembered, so that it can be put again.
+//! - A full or broken disk costs nothing but what would have been kept there. It is said once, and again after all was
+//!   well in between. What was not kept for want of room or time is remembered, so that it can be put again.
 //!
 //! The files keep themselves good: every bucket stands alone and the header stands twice, so there is no moment at
 //! which a crash could leave them unusable, and no second copy of the whole is needed.

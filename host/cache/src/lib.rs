@@ -16,3 +16,4 @@ pub mod shared;
 mod codec;
 mod epochs;
 mod key;
+mod trouble;

@@ -14,10 +14,7 @@
 //! Values are checked; what is damaged, of another version or of another type is counted and loaded elsewhere.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -41,6 +38,7 @@ use crate::{
     counts::{Counters, Counts},
     key::KeyRef,
     load::Seen,
+    trouble::Trouble,
 };
 
 /// The version of keys and values.
@@ -97,7 +95,7 @@ pub struct SharedCache {
     started: Instant,
     writes: Arc<Semaphore>,
     counters: Counters,
-    has_told_refusal: AtomicBool,
+    refusals: Mutex<Trouble>,
     runtime: Handle,
 }
 
@@ -130,7 +128,7 @@ impl SharedCache {
             started: Instant::now(),
             writes: Arc::new(Semaphore::new(WRITES_MAX)),
             counters: Counters::default(),
-            has_told_refusal: AtomicBool::new(false),
+            refusals: Mutex::default(),
             runtime,
         })
     }
@@ -209,13 +207,16 @@ impl SharedCache {
         match asked {
             Ok(Ok(answer)) => {
                 self.succeed(permit);
+                if self.refusals().went_well(Instant::now()) {
+                    tracing::info!("the shared cache refuses nothing any more");
+                }
                 Some(answer)
             }
             Ok(Err(error)) if is_refusal(&error) => {
                 // It answers, but not this: another type under the key, no memory left.
                 self.succeed(permit);
                 self.counters.errors.add(1);
-                if !self.has_told_refusal.swap(true, Ordering::Relaxed) {
+                if self.refusals().happened(Instant::now()) {
                     tracing::warn!(%error, "the shared cache refuses; what it refuses is loaded elsewhere");
                 }
                 None
@@ -272,6 +273,10 @@ impl SharedCache {
 
     fn breaker(&self) -> MutexGuard<'_, (Breaker, Random)> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Trouble> {
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Moment {

@@ -35,7 +35,7 @@ impl Store {
             has_new_epochs: AtomicBool::new(false),
             was_there,
             counters: Counters::default(),
-            has_told_reading: AtomicBool::new(false),
+            reading: Mutex::default(),
             has_lost: AtomicBool::new(false),
         })
     }

@@ -6,6 +6,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use wayside_decide::link::Link;
@@ -21,6 +22,7 @@ use crate::{
     counts::Counters,
     epochs::Epochs,
     key::{Key, KeyRef},
+    trouble::Trouble,
 };
 
 /// The size of a usual bucket: what the kernel reads at once anyway.
@@ -41,7 +43,7 @@ pub(super) struct Store {
     pub(super) has_new_epochs: AtomicBool,
     pub(super) was_there: bool,
     pub(super) counters: Counters,
-    pub(super) has_told_reading: AtomicBool,
+    pub(super) reading: Mutex<Trouble>,
     /// Whether something was not kept that should have been.
     pub(super) has_lost: AtomicBool,
 }
@@ -100,16 +102,25 @@ impl Store {
             }
             Ok(Found::Nothing)
         };
-        match read() {
+        let found = read();
+        self.note_read(found.as_ref().err());
+        match found {
             Ok(Found::Link(link)) => Some(link),
-            Ok(Found::Nothing | Found::Unknown) => None,
-            Err(error) => {
-                self.counters.errors.add(1);
-                if !self.has_told_reading.swap(true, Ordering::Relaxed) {
-                    tracing::error!(%error, "read links from disk; what cannot be read is loaded anew");
-                }
-                None
+            Ok(Found::Nothing | Found::Unknown) | Err(_) => None,
+        }
+    }
+
+    fn note_read(&self, error: Option<&io::Error>) {
+        let mut trouble = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(error) = error else {
+            if trouble.went_well(Instant::now()) {
+                tracing::info!("links are read from disk again");
             }
+            return;
+        };
+        self.counters.errors.add(1);
+        if trouble.happened(Instant::now()) {
+            tracing::error!(%error, "read links from disk; what cannot be read is loaded anew");
         }
     }
 

@@ -14,41 +14,12 @@ use super::{
     pending::{Op, Step},
     store::Store,
 };
+use crate::trouble::Trouble;
 
 /// How long the writer rests after the disk has refused a removal.
 const REST: Duration = Duration::from_millis(100);
 /// How long nothing is put after the disk has refused something.
 const PUT_REST: Duration = Duration::from_secs(1);
-/// How long the disk must have worked to be called well again.
-const WELL_AFTER: Duration = Duration::from_secs(30);
-
-/// What the writer remembers of failures.
-#[derive(Default)]
-struct Trouble {
-    last: Option<Instant>,
-    is_told: bool,
-}
-
-impl Trouble {
-    fn is_within(&self, time: Duration) -> bool {
-        self.last.is_some_and(|last| last.elapsed() < time)
-    }
-
-    fn happened(&mut self, error: &io::Error) {
-        self.last = Some(Instant::now());
-        if !self.is_told {
-            tracing::error!(%error, "write links to disk; going on without, until that works again");
-        }
-        self.is_told = true;
-    }
-
-    fn wrote(&mut self) {
-        if self.is_told && !self.is_within(WELL_AFTER) {
-            tracing::info!("links are written to disk again");
-            self.is_told = false;
-        }
-    }
-}
 
 impl Store {
     /// Writes until the queue is closed and empty.
@@ -62,7 +33,7 @@ impl Store {
                 }
                 Step::Epochs => {
                     if let Err(error) = self.keep_epochs() {
-                        trouble.happened(&error);
+                        note(&mut trouble, &error);
                         self.wait_to_keep_epochs(&error);
                     }
                 }
@@ -113,17 +84,17 @@ impl Store {
     /// Whether nothing older than `op` is left on the disk.
     fn write_or_remove(&self, key: &crate::key::Key, op: Op, trouble: &mut Trouble) -> bool {
         let is_put = matches!(op, Op::Put(_));
-        if !is_put || !trouble.is_within(PUT_REST) {
+        if !is_put || !trouble.is_within(PUT_REST, Instant::now()) {
             match self.write(key, &op) {
                 Ok(written) => {
-                    if written > 0 {
-                        trouble.wrote();
+                    if written > 0 && trouble.went_well(Instant::now()) {
+                        tracing::info!("links are written to disk again");
                     }
                     return true;
                 }
                 Err(error) => {
                     self.counters.errors.add(1);
-                    trouble.happened(&error);
+                    note(trouble, &error);
                 }
             }
         }
@@ -142,5 +113,11 @@ impl Store {
             ));
         }
         Ok(())
+    }
+}
+
+fn note(trouble: &mut Trouble, error: &io::Error) {
+    if trouble.happened(Instant::now()) {
+        tracing::error!(%error, "write links to disk; going on without, until that works again");
     }
 }
