@@ -49,16 +49,38 @@ enum Part {
 
 impl Part {
     fn placeholder(name: &str) -> Option<Self> {
-        Some(match name {
-            "path" => Self::Path,
-            "?query" => Self::Query,
-            "host" => Self::Host,
-            "country" => Self::Country,
-            "splat" => Self::Splat,
-            "link.key" => Self::LinkKey,
-            "link.target" => Self::LinkTarget,
-            _ => return None,
+        let all = [
+            Self::Path,
+            Self::Query,
+            Self::Host,
+            Self::Country,
+            Self::Splat,
+            Self::LinkKey,
+            Self::LinkTarget,
+        ];
+        all.into_iter().find(|part| part.name() == Some(name))
+    }
+
+    /// What stands between the braces; none for text.
+    const fn name(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Text(_) => return None,
+            Self::Path => "path",
+            Self::Query => "?query",
+            Self::Host => "host",
+            Self::Country => "country",
+            Self::Splat => "splat",
+            Self::LinkKey => "link.key",
+            Self::LinkTarget => "link.target",
         })
+    }
+
+    /// How long it is in the template's source.
+    fn source_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            place => place.name().map_or(0, |name| "{}".len() + name.len()),
+        }
     }
 
     /// What stands in for the placeholder while the template's shape is checked.
@@ -113,6 +135,52 @@ impl Template {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.source
+    }
+
+    /// Scheme and authority as they were written; nothing where the whole is the link's own target.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let mut end = 0;
+        let mut is_in_authority = false;
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => {
+                    let scheme = text.find("://").filter(|_| !is_in_authority);
+                    let from = scheme.map_or(0, |at| at + "://".len());
+                    is_in_authority |= scheme.is_some();
+                    let over = text[from..].find(['/', '?', '#']).filter(|_| is_in_authority);
+                    if let Some(over) = over {
+                        end += from + over;
+                        break;
+                    }
+                }
+                Part::Host | Part::Country => {}
+                Part::Path | Part::Query | Part::Splat | Part::LinkKey | Part::LinkTarget => break,
+            }
+            end += part.source_bytes();
+        }
+        &self.source[..end]
+    }
+
+    /// Whether nothing is written behind the host but places to be filled, and slashes.
+    #[must_use]
+    pub fn is_open_behind_host(&self) -> bool {
+        let host = self.host().len();
+        let mut begin = 0;
+        self.parts.iter().all(|part| {
+            let within_host = host.saturating_sub(begin);
+            begin += part.source_bytes();
+            match part {
+                Part::Text(text) => text.bytes().skip(within_host).all(|byte| byte == b'/'),
+                Part::Path
+                | Part::Query
+                | Part::Host
+                | Part::Country
+                | Part::Splat
+                | Part::LinkKey
+                | Part::LinkTarget => true,
+            }
+        })
     }
 
     /// Whether the template passes on what a rule's `*` matched.
@@ -344,6 +412,36 @@ mod tests {
                 Ok(expected),
                 "{template}"
             );
+        }
+    }
+
+    #[test]
+    fn the_host_of_a_template_ends_where_a_visitors_words_may_begin() {
+        for (template, host, is_open) in [
+            ("https://a.example/x", "https://a.example", false),
+            ("https://a.example", "https://a.example", true),
+            ("https://a.example/", "https://a.example", true),
+            ("https://a.example?q=1", "https://a.example", false),
+            ("https://a.example#f", "https://a.example", false),
+            ("https://a.example{path}{?query}", "https://a.example", true),
+            ("https://a.example{path}?x=1", "https://a.example", false),
+            ("https://a.example{?query}", "https://a.example", true),
+            ("https://a.example{link.key}", "https://a.example", true),
+            ("https://a.example/{splat}", "https://a.example", true),
+            ("https://a.example/in/{splat}", "https://a.example", false),
+            ("https://{country}.{host}/{path}", "https://{country}.{host}", true),
+            (
+                "https://{country}.example.com/x://y",
+                "https://{country}.example.com",
+                false,
+            ),
+            ("https://{host}:8443/x", "https://{host}:8443", false),
+            ("{link.target}", "", true),
+            ("{link.target}{?query}", "", true),
+        ] {
+            let parsed = Template::parse(template).expect(template);
+            assert_eq!(parsed.host(), host, "{template}");
+            assert_eq!(parsed.is_open_behind_host(), is_open, "{template}");
         }
     }
 

@@ -60,48 +60,14 @@ impl<'a> Hidden<'a> {
     pub(crate) fn decision(&self, decision: &Decision) -> String {
         match decision {
             Decision::Redirect { status, location } if self.has_secret => {
-                let location = location.as_str();
-                let (host, behind) = location.split_at(end_of_host(location));
-                let rest = if is_open(behind) { behind } else { REST };
+                let host = location.host();
+                let behind = &location.as_str()[host.len()..];
+                let rest = if location.is_open_behind_host() { behind } else { REST };
                 format!("{status} {}{rest}", self.text(host.to_owned()))
             }
             Decision::Redirect { .. } | Decision::Proceed | Decision::Deny(_) => self.text(decision.to_string()),
         }
     }
-}
-
-/// Placeholders that end the host of a template: see [`wayside_decide::template::Template`].
-const BEHIND_HOST: [&str; 4] = ["{path}", "{?query}", "{splat}", "{link.key}"];
-
-/// Where the host of a template ends.
-fn end_of_host(location: &str) -> usize {
-    let Some(scheme) = location.find("://") else {
-        // The link's own target, and what is open behind it.
-        return 0;
-    };
-    let host = scheme + "://".len();
-    let rest = &location[host..];
-    let ends = |(at, _): &(usize, char)| {
-        let rest = &rest[*at..];
-        rest.starts_with(['/', '?', '#']) || BEHIND_HOST.iter().any(|place| rest.starts_with(place))
-    };
-    rest.char_indices()
-        .find(ends)
-        .map_or(location.len(), |(at, _)| host + at)
-}
-
-/// Whether the policy wrote nothing here but places to be filled in, and slashes.
-fn is_open(behind: &str) -> bool {
-    let mut depth = 0_u32;
-    behind.chars().all(|character| {
-        match character {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            '/' => {}
-            _ => return depth > 0,
-        }
-        true
-    })
 }
 
 /// Whether the answer is as the visitor sent it.
