@@ -185,6 +185,57 @@ fn nobody_is_moved_when_all_targets_are_as_bad() {
 }
 
 #[test]
+fn the_worst_that_a_session_reports_in_an_interval_is_its_voice() {
+    let mut scene = Scene::new();
+    for session in 0..6 {
+        scene.report(session, 0, &STALLED);
+        scene.report(session, 0, &WELL);
+        scene.report(session, 1, &WELL);
+    }
+    scene.look();
+    assert_eq!(scene.verdict(0), Verdict::Bad(0.0));
+}
+
+#[test]
+fn a_bad_target_is_good_again_above_a_higher_bound_only() {
+    let at = |throughput| Sample {
+        throughput_kbit_s: Some(throughput),
+        bitrate_kbit_s: Some(1_000),
+        ..WELL
+    };
+    // 1,050 kbit/s are a value of 0.7: between the bounds.
+    for (first, expected) in [(0, true), (1_500, false)] {
+        let mut scene = Scene::new();
+        for round in 0..40 {
+            for session in 0..20 {
+                scene.report(session, 0, &at(if round < 3 { first } else { 1_050 }));
+                scene.report(session, 1, &WELL);
+            }
+            scene.look();
+        }
+        assert_eq!(matches!(scene.verdict(0), Verdict::Bad(_)), expected);
+    }
+}
+
+#[test]
+fn a_little_worse_than_the_others_is_not_bad() {
+    let mut scene = Scene::new();
+    let at = |throughput| Sample {
+        throughput_kbit_s: Some(throughput),
+        bitrate_kbit_s: Some(1_000),
+        ..WELL
+    };
+    for _ in 0..9 {
+        for session in 0..20 {
+            scene.report(session, 0, &at(600));
+            scene.report(session, 1, &at(750));
+        }
+        scene.look();
+        assert!(matches!(scene.verdict(0), Verdict::Good(_)) && scene.share(0) == 1.0);
+    }
+}
+
+#[test]
 fn a_stall_right_after_a_switch_is_the_fault_of_who_was_left() {
     let mut scene = Scene::new();
     let late = Settings::default().blame;

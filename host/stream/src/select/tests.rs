@@ -419,133 +419,6 @@ fn a_target_serves_only_the_countries_that_it_may() {
 }
 
 #[test]
-fn a_session_stays_until_its_target_is_worse_and_goes_back_when_a_nearer_one_returns() {
-    let mut scene = Scene::new(vec![spec("a", "eu"), spec("b", "us"), spec("c", "us")]);
-    let mut selector = scene.selector(Balancer::RoundRobin);
-    let on = |scene: &Scene, current: &str| Visitor {
-        near: scene.pool.of_region(&name("eu")),
-        current: Some(scene.at(current)),
-        ..visitor(b"session")
-    };
-    let at_a = on(&scene, "a");
-    assert_eq!(scene.taken(&mut selector, &at_a), ("a".to_owned(), Why::Kept));
-    let target = scene.at("a");
-    scene.live.set_degraded(&scene.pool, target, true);
-    assert_eq!(
-        scene.taken(&mut selector, &at_a).1,
-        Why::Kept,
-        "who moves sessions away does so a few at a time"
-    );
-    scene.live.set_degraded(&scene.pool, target, false);
-    scene.fail("a");
-    assert_eq!(scene.taken(&mut selector, &at_a), ("b".to_owned(), Why::Picked));
-    let at_b = on(&scene, "b");
-    assert_eq!(scene.taken(&mut selector, &at_b).1, Why::Kept);
-    scene.serve("b", Service::Draining);
-    assert_eq!(
-        scene.taken(&mut selector, &at_b),
-        ("c".to_owned(), Why::Picked),
-        "an operator drains it"
-    );
-    // The near one comes back step by step; at the end this session is there again.
-    let at_c = on(&scene, "c");
-    let mut was = Why::Kept;
-    for _ in 0..20 {
-        scene.now = scene.now + STEP;
-        scene.probe("a", QUICK);
-        was = scene.taken(&mut selector, &at_c).1;
-    }
-    assert_eq!((scene.live.share_percent(target), was), (100, Why::Picked));
-}
-
-#[test]
-fn a_session_leaves_what_it_avoids_while_there_are_others() {
-    let mut scene = Scene::weighted(&[1, 1]);
-    let mut selector = scene.selector(Balancer::RoundRobin);
-    let mut avoided = TargetSet::EMPTY;
-    avoided.set(scene.at("t0"), true);
-    let visitor = Visitor {
-        current: Some(scene.at("t0")),
-        avoided,
-        ..visitor(b"s")
-    };
-    for _ in 0..3 {
-        assert_eq!(scene.taken(&mut selector, &visitor), ("t1".to_owned(), Why::Picked));
-    }
-    let order = selector.order(&scene.pool, &scene.live, &visitor, 9, scene.now, &mut scene.random);
-    assert_eq!(order.iter().map(TargetIndex::place).collect::<Vec<_>>(), [1, 0]);
-    let told = selector.explain(&scene.pool, &scene.live, &visitor, scene.now, &scene.random);
-    assert!(told.targets[0].to_string().ends_with(", avoided for its quality"));
-    scene.fail("t1");
-    assert_eq!(scene.taken(&mut selector, &visitor), ("t0".to_owned(), Why::Kept));
-}
-
-#[test]
-fn two_failed_probes_take_a_target_out_and_it_comes_back_in_steps() {
-    let mut scene = Scene::weighted(&[1, 1]);
-    let target = scene.at("t0");
-    assert!(!scene.probe("t0", Probe::Failed), "one is chance");
-    assert_eq!(scene.live.health(target), Health::Healthy);
-    assert!(scene.probe("t0", Probe::Failed));
-    assert_eq!(scene.live.health(target), Health::Down);
-    let mut selector = scene.selector(Balancer::LeastConnections);
-    let mut shares = Vec::new();
-    while scene.live.share_percent(target) < 100 {
-        scene.now = scene.now + STEP;
-        scene.probe("t0", QUICK);
-        let percent = scene.live.share_percent(target);
-        let mut of_step = Vec::new();
-        for session in 0..2_000_u32 {
-            if scene.taken(&mut selector, &visitor(&session.to_be_bytes())).0 == "t0" {
-                of_step.push(session);
-            }
-        }
-        // Of two equals it gets the half of what it is let have.
-        let expected = 1_000 * usize::from(percent) / 100;
-        assert!(
-            of_step.len().abs_diff(expected) <= 150,
-            "{} at {percent} %",
-            of_step.len()
-        );
-        shares.push(percent);
-    }
-    shares.dedup();
-    assert_eq!(shares, [10, 25, 50, 75, 100]);
-}
-
-#[test]
-fn what_is_known_of_targets_outlives_a_change_of_the_pool() {
-    let mut scene = Scene::new(vec![spec("a", "r"), spec("b", "r"), spec("c", "r")]);
-    scene.fail("b");
-    scene.serve("c", Service::Draining);
-    for called in ["a", "c", "c"] {
-        let target = scene.at(called);
-        scene.live.begin_session(&scene.pool, target);
-    }
-    let to = Pool::new(vec![spec("c", "r"), spec("new", "r"), spec("b", "r")]).expect("a pool");
-    let moved = scene.live.moved(&scene.pool, &to, scene.now);
-    let known: Vec<_> = to
-        .all()
-        .iter()
-        .map(|target| (moved.health(target), moved.sessions(target)))
-        .collect();
-    assert_eq!(known, [(Health::Draining, 2), (Health::Healthy, 0), (Health::Down, 0)]);
-    // Whoever is left with what is known of another pool gets some answer.
-    for balancer in [
-        Balancer::ConsistentHash,
-        Balancer::LeastConnections,
-        Balancer::Nearest,
-        Balancer::Adaptive,
-    ] {
-        let one = Pool::new(vec![spec("a", "r")]).expect("a pool");
-        let live = Live::new(&one, Adaptive::default(), STEP, scene.now);
-        let mut selector = scene.selector(balancer);
-        let taken = selector.pick(&scene.pool, &live, &visitor(b"s"), scene.now, &mut scene.random);
-        assert!(taken.is_some(), "{balancer:?}");
-    }
-}
-
-#[test]
 fn when_all_are_down_the_least_bad_is_taken_and_two_are_listed() {
     let mut scene = Scene::weighted(&[1, 1, 1]);
     for (called, failed) in [("t0", 5), ("t1", 2), ("t2", 9)] {
@@ -576,6 +449,28 @@ fn when_all_are_down_the_least_bad_is_taken_and_two_are_listed() {
         draining.taken(&mut selector, &visitor(b"s")),
         ("t1".to_owned(), Why::Panic)
     );
+}
+
+#[test]
+fn who_is_down_or_draining_is_listed_only_to_make_two() {
+    let mut scene = Scene::weighted(&[1, 1, 1, 1]);
+    scene.fail("t0");
+    scene.serve("t1", Service::Draining);
+    let mut selector = scene.selector(Balancer::RoundRobin);
+    let listed = |scene: &mut Scene, selector: &mut Selector| {
+        let order = selector.order(
+            &scene.pool,
+            &scene.live,
+            &visitor(b"s"),
+            9,
+            scene.now,
+            &mut scene.random,
+        );
+        order.iter().map(TargetIndex::place).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&mut scene, &mut selector), [2, 3]);
+    scene.serve("t2", Service::Out);
+    assert_eq!(listed(&mut scene, &mut selector), [3, 1]);
 }
 
 #[test]
@@ -722,3 +617,4 @@ fn a_load_that_the_operator_reports_counts_when_it_is_more_than_what_is_counted(
 }
 
 mod properties;
+mod sessions;

@@ -530,6 +530,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn every_control_character_is_escaped() {
+        let id: String = ('\u{0}'..='\u{20}').collect();
+        let clone = simple("a", "b").with_variant(&id, url("https://b.example/v"));
+        let json = made(9, &["a"], vec![clone]).expect("a manifest").to_json();
+        assert!(!json.contains(char::is_control) && json.contains("\\u001f "), "{json}");
+    }
+
     proptest! {
         #[test]
         fn any_text_comes_through_json(id in any::<String>()) {
