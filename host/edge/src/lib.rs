@@ -37,7 +37,6 @@ mod request_id;
 mod request_log;
 mod respond;
 mod snapshot;
-mod upstream_metrics;
 mod visit;
 mod warnings;
 mod witness;

@@ -29,10 +29,10 @@ use crate::{
     account::Accounts,
     degradation::{Degradation, metrics::DegradationMetrics},
     refusal::Refusal,
-    upstream_metrics::UpstreamMetrics,
 };
 
 mod tiers;
+mod upstream;
 
 /// Status codes the edge answers with.
 const STATUSES: [u16; 20] = [
@@ -162,7 +162,7 @@ impl Metrics {
             feed_connected: Gauge::default(),
             wide_questions: Family::default(),
         };
-        let upstream = UpstreamMetrics(origins.clone());
+        let upstream = upstream::UpstreamMetrics(origins.clone());
         metrics.registry.register_collector(Box::new(upstream));
         let degradation = DegradationMetrics(Arc::clone(degradation));
         metrics.registry.register_collector(Box::new(degradation));

@@ -29,7 +29,7 @@ use wayside_decide::{digest::Digest, site::SiteId};
 
 use self::{
     feed::Feed,
-    told::{Told, Transitions},
+    told::Transitions,
 };
 use crate::{
     access::Access,
@@ -335,11 +335,7 @@ impl Shared {
             self.changed.notify_waiters();
         }
         for transition in &changed {
-            Told {
-                shared: self,
-                transition,
-            }
-            .log();
+            told::log(self, transition);
         }
         done
     }

@@ -1,10 +1,6 @@
 //! What changed among origins: told once each time, and counted.
 
-use wayside_balance::{
-    breaker::State,
-    failback::STEPS,
-    fleet::{OriginIndex, attempt::Transition},
-};
+use wayside_balance::{breaker::State, failback::STEPS, fleet::attempt::Transition};
 
 use super::Shared;
 
@@ -65,53 +61,42 @@ fn share_place(percent: u8) -> usize {
         .map_or(0, |place| place + 1)
 }
 
-/// Something that changed, for the log.
-pub(super) struct Told<'t> {
-    pub(super) shared: &'t Shared,
-    pub(super) transition: &'t Transition,
-}
-
-impl Told<'_> {
-    /// Writes a line. That a probe failed is no news of an origin that failed before.
-    pub(super) fn log(&self) {
-        match *self.transition {
-            Transition::Breaker { origin, from, to, wait } => {
-                let (region, origin) = (self.region_of(origin), self.shared.url(origin));
-                let wait_s = wait.unwrap_or_default().as_secs_f64();
-                match (from, to) {
-                    (State::Closed, State::Open) => {
-                        tracing::warn!(
-                            origin,
-                            region,
-                            wait_s,
-                            "an origin failed again and again; it is not asked for a while"
-                        );
-                    }
-                    (_, State::Open) => tracing::debug!(origin, region, wait_s, "an origin still fails"),
-                    (_, State::HalfOpen) => tracing::debug!(origin, region, "probing an origin"),
-                    (_, State::Closed) => tracing::info!(origin, region, "an origin answers again"),
+/// Writes a line about something that changed. That a probe failed is no news of an origin that failed before.
+pub(super) fn log(shared: &Shared, transition: &Transition) {
+    match *transition {
+        Transition::Breaker { origin, from, to, wait } => {
+            let region = shared.region_of(origin).map_or("", |region| &region.name);
+            let origin = shared.url(origin);
+            let wait_s = wait.unwrap_or_default().as_secs_f64();
+            match (from, to) {
+                (State::Closed, State::Open) => {
+                    tracing::warn!(
+                        origin,
+                        region,
+                        wait_s,
+                        "an origin failed again and again; it is not asked for a while"
+                    );
                 }
-            }
-            Transition::Share { region, change } => {
-                let region = &*self.shared.regions[region.0].name;
-                let (from, to) = (change.from, change.to);
-                match to {
-                    0 if from == 100 => tracing::warn!(region, "left a region: most of its origins fail"),
-                    0 => tracing::warn!(region, from, "left a region again on its way back"),
-                    100 => tracing::info!(region, "a region has all of its traffic again"),
-                    _ => tracing::info!(region, from, to, "a region gets traffic back, in percent"),
-                }
-            }
-            Transition::Panic { is_on: true } => {
-                tracing::error!("most origins of every region fail; asking all of them alike");
-            }
-            Transition::Panic { is_on: false } => {
-                tracing::info!("some origins answer again; asking only those that do")
+                (_, State::Open) => tracing::debug!(origin, region, wait_s, "an origin still fails"),
+                (_, State::HalfOpen) => tracing::debug!(origin, region, "probing an origin"),
+                (_, State::Closed) => tracing::info!(origin, region, "an origin answers again"),
             }
         }
-    }
-
-    fn region_of(&self, origin: OriginIndex) -> &str {
-        self.shared.region_of(origin).map_or("", |region| &region.name)
+        Transition::Share { region, change } => {
+            let region = &*shared.regions[region.0].name;
+            let (from, to) = (change.from, change.to);
+            match to {
+                0 if from == 100 => tracing::warn!(region, "left a region: most of its origins fail"),
+                0 => tracing::warn!(region, from, "left a region again on its way back"),
+                100 => tracing::info!(region, "a region has all of its traffic again"),
+                _ => tracing::info!(region, from, to, "a region gets traffic back, in percent"),
+            }
+        }
+        Transition::Panic { is_on: true } => {
+            tracing::error!("most origins of every region fail; asking all of them alike");
+        }
+        Transition::Panic { is_on: false } => {
+            tracing::info!("some origins answer again; asking only those that do")
+        }
     }
 }

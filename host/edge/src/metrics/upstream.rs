@@ -12,11 +12,8 @@ use wayside_upstream::origins::{
     shown::{OriginShown, RegionShown, Shown},
 };
 
-/// States of a breaker: those that it is not in are 0, so that each is a series from the start.
-const BREAKERS: [&str; 3] = ["closed", "open", "half-open"];
-
 /// Asks the origins' client when somebody reads.
-pub(crate) struct UpstreamMetrics(pub(crate) Origins);
+pub(super) struct UpstreamMetrics(pub(super) Origins);
 
 impl fmt::Debug for UpstreamMetrics {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,9 +99,10 @@ fn origins(encoder: &mut DescriptorEncoder<'_>, shown: &Shown) -> Result<(), fmt
     let kind = ConstGauge::new(0_u64).metric_type();
     let mut family = encoder.encode_descriptor("wayside_upstream_breaker", help, None, kind)?;
     for (labels, origin) in each_origin(shown) {
-        for state in BREAKERS {
-            let labels = [labels[0].clone(), labels[1].clone(), ("state", state.to_owned())];
-            ConstGauge::new(u64::from(origin.breaker == state)).encode(family.encode_family(&labels)?)?;
+        // Those that it is not in are 0, so that each is a series from the start.
+        for (state, _) in &origin.became {
+            let labels = [labels[0].clone(), labels[1].clone(), ("state", (*state).to_owned())];
+            ConstGauge::new(u64::from(origin.breaker == *state)).encode(family.encode_family(&labels)?)?;
         }
     }
     let help = "How often an origin's breaker entered a state";
