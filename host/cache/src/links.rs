@@ -130,7 +130,7 @@ struct Shared {
     started: Instant,
     refreshes: AtomicUsize,
     /// What is left undone.
-    level: AtomicLevel,
+    level: Arc<AtomicLevel>,
     /// No refresh at all before this, in milliseconds since the cache was made.
     refreshes_after_ms: AtomicU64,
 }
@@ -170,8 +170,18 @@ impl Shared {
 impl LinkCache {
     /// An empty cache before `tiers`. It loads through `loader` on `runtime`, so that a visitor who hangs up does not end
     /// a load that others wait for.
+    ///
+    /// It leaves undone what `level` leaves undone: from [`Level::Reduced`] on nothing is renewed ahead of its time, from
+    /// [`Level::CoreOnly`] on nothing is loaded, and at [`Level::Emergency`] memory alone is asked. Invalidations are
+    /// never left undone.
     #[must_use]
-    pub fn new(settings: Settings, tiers: Tiers, loader: Arc<dyn LoadLink>, runtime: Handle) -> Self {
+    pub fn new(
+        settings: Settings,
+        tiers: Tiers,
+        level: Arc<AtomicLevel>,
+        loader: Arc<dyn LoadLink>,
+        runtime: Handle,
+    ) -> Self {
         let Tiers { clock, disk, pop } = tiers;
         let memory = Cache::with(
             usize::try_from(settings.bytes_max / TYPICAL_ENTRY_BYTES).unwrap_or(usize::MAX),
@@ -199,7 +209,7 @@ impl LinkCache {
             jitter: RandomState::default(),
             started: Instant::now(),
             refreshes: AtomicUsize::new(0),
-            level: AtomicLevel::default(),
+            level,
             refreshes_after_ms: AtomicU64::new(0),
         };
         Self {
@@ -244,13 +254,6 @@ impl LinkCache {
             .await
             .map_err(|_| LoadError::Aborted)?;
         landed.clone().unwrap_or(Err(LoadError::Aborted))
-    }
-
-    /// Leaves undone what `level` leaves undone: from [`Level::Reduced`] on nothing is renewed ahead of its time, from
-    /// [`Level::CoreOnly`] on nothing is loaded, and at [`Level::Emergency`] memory alone is asked. Invalidations are
-    /// never left undone.
-    pub fn set_level(&self, level: Level) {
-        self.shared.level.set(level);
     }
 
     /// Loads under way, and how many may be.

@@ -40,7 +40,7 @@ pub enum LoadError {
         /// How long the cache waited, in milliseconds.
         timeout_ms: u128,
     },
-    /// The node leaves loads undone now; see [`crate::links::LinkCache::set_level`].
+    /// The node leaves loads undone now; see [`crate::links::LinkCache::new`].
     #[error("load the link: the node loads nothing now")]
     Shed,
     /// As many loads are under way as may be.

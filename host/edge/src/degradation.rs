@@ -39,7 +39,8 @@ pub struct Settings {
 
 /// The node's level and why it is that.
 pub(crate) struct Degradation {
-    level: AtomicLevel,
+    /// Whoever leaves something undone by it has it.
+    level: Arc<AtomicLevel>,
     memory_bytes_max: Option<u64>,
     started: Instant,
     pulses: Mutex<Vec<Weak<Pulse>>>,
@@ -56,7 +57,7 @@ struct State {
 impl Degradation {
     pub(crate) fn new(settings: Settings) -> Self {
         let ladder = Ladder::new(settings.ladder, Moment::default());
-        let level = AtomicLevel::default();
+        let level = Arc::new(AtomicLevel::default());
         level.set(ladder.level());
         Self {
             level,
@@ -70,6 +71,11 @@ impl Degradation {
                 transitions: BTreeMap::new(),
             }),
         }
+    }
+
+    /// The level, for those who leave something undone by it.
+    pub(crate) fn shared_level(&self) -> Arc<AtomicLevel> {
+        Arc::clone(&self.level)
     }
 
     /// The level now: one relaxed load.
@@ -99,6 +105,7 @@ impl Degradation {
         let change = state.ladder.look(&signals, self.now())?;
         let key = (change.from, change.to, change.cause);
         *state.transitions.entry(key).or_default() += 1;
+        self.level.set(change.to);
         Some(change)
     }
 
@@ -110,13 +117,6 @@ impl Degradation {
         // What is behind this lock is whole between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Tells all who leave something undone which level holds.
-pub(crate) fn apply(edge: &Edge, origins: &Origins, level: Level) {
-    edge.degradation.level.set(level);
-    edge.links.set_level(level);
-    origins.set_level(level);
 }
 
 /// Looks at the signals from time to time, and has the level follow them. Ends never.
@@ -134,7 +134,6 @@ pub(crate) async fn watch(edge: Arc<Edge>, origins: Origins) {
             origins_fail: origins.all_fail(),
         };
         if let Some(change) = edge.degradation.take_in(signals, memory) {
-            apply(&edge, &origins, change.to);
             tell(&change, &signals);
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::runtime::Handle;
-use wayside_balance::level::Level;
+use wayside_balance::level::{AtomicLevel, Level};
 use wayside_cache::{
     clock::NodeClock,
     disk::{self, Disk},
@@ -74,14 +74,20 @@ impl Held {
     }
 
     /// The cache in which it is, and what is shared with the nodes beside it. To be called on the runtime that loads.
-    pub(crate) fn links(&self, settings: &Settings, loader: Arc<dyn LoadLink>) -> Result<LinkCache, SharedCacheError> {
+    pub(crate) fn links(
+        &self,
+        settings: &Settings,
+        level: Arc<AtomicLevel>,
+        loader: Arc<dyn LoadLink>,
+    ) -> Result<LinkCache, SharedCacheError> {
         let pop = settings.shared_cache.as_ref().map(SharedCache::connect).transpose()?;
         let tiers = Tiers {
             clock: self.clock,
             disk: self.disk.clone(),
             pop: pop.map(Arc::new),
         };
-        Ok(LinkCache::new(settings.cache.clone(), tiers, loader, Handle::current()))
+        let runtime = Handle::current();
+        Ok(LinkCache::new(settings.cache.clone(), tiers, level, loader, runtime))
     }
 
     /// Serves what was kept, and keeps it from now on.

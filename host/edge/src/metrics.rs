@@ -423,7 +423,7 @@ mod tests {
             origins: vec!["http://127.0.0.1:7070".to_owned()],
         };
         let access = Access::by_token("ws_1_2", Roots::System).expect("a token");
-        let origins = Origins::new(&[region], &access, Settings::default()).expect("a client");
+        let origins = Origins::new(&[region], &access, Settings::default(), Arc::default()).expect("a client");
         let degradation = Arc::new(Degradation::new(Levels::default()));
         let metrics = Metrics::new(&origins, &degradation, super::Accounts::new(1 << 20));
         let (one, other) = (metrics.shard(), metrics.shard());

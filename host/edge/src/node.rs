@@ -144,11 +144,12 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let stamp = settings.geo.stamp();
         let geo = settings.geo.open()?;
-        let origins = Origins::new(&settings.regions, &settings.origin_access, settings.upstream)?;
+        let degradation = Arc::new(Degradation::new(settings.degradation));
+        let level = degradation.shared_level();
+        let origins = Origins::new(&settings.regions, &settings.origin_access, settings.upstream, level)?;
         let admin_socket = listen_admin(settings.admin).await?;
         let admin_address = admin_socket.local_addr().unwrap_or(settings.admin);
         let engine = Engine::new(&settings.engine)?;
-        let degradation = Arc::new(Degradation::new(settings.degradation));
         let accounts = Accounts::new(settings.remembered_bytes_max);
         let metrics = Arc::new(Metrics::new(&origins, &degradation, accounts));
         let loader = OriginLoader {
@@ -158,7 +159,7 @@ impl Node {
         let held = Held::open(&settings).await;
         let edge = Arc::new(Edge {
             directory: ArcSwap::from_pointee(Directory::default()),
-            links: held.links(&settings, Arc::new(loader))?,
+            links: held.links(&settings, degradation.shared_level(), Arc::new(loader))?,
             policies: Pool::new(&settings.pool).map_err(StartError::Pool)?,
             geo: ArcSwap::from_pointee(geo),
             place: Arc::new(settings.place.clone()),
@@ -169,7 +170,6 @@ impl Node {
             policy_log: PolicyLog::default(),
             degradation,
         });
-        degradation::apply(&edge, &origins, edge.degradation.level());
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
         let admission = Admission::new(engine, settings.compiler);
         let metrics = Arc::clone(&edge.metrics);

@@ -27,10 +27,7 @@ use wayside_balance::{
 };
 use wayside_decide::{digest::Digest, site::SiteId};
 
-use self::{
-    feed::Feed,
-    told::Transitions,
-};
+use self::{feed::Feed, told::Transitions};
 use crate::{
     access::Access,
     client::{OriginClient, OriginError},
@@ -93,7 +90,7 @@ struct Shared {
     clients: Vec<OriginClient>,
     timeout: Duration,
     /// What the node leaves undone.
-    level: AtomicLevel,
+    level: Arc<AtomicLevel>,
     started: Instant,
     state: Mutex<State>,
     /// Wakes whoever follows an origin when something changed.
@@ -111,11 +108,17 @@ struct State {
 }
 
 impl Origins {
-    /// A client for the origins of `regions`, to which the node shows who it is by `access`.
+    /// A client for the origins of `regions`, to which the node shows who it is by `access`. It leaves undone what `level`
+    /// leaves undone: from [`Level::Reduced`] on no origin is asked beside another.
     ///
     /// # Errors
     /// [`OriginError::Unusable`] when a URL or the certificates to believe cannot be used, or there is no origin.
-    pub fn new(regions: &[Region], access: &Access, settings: Settings) -> Result<Self, OriginError> {
+    pub fn new(
+        regions: &[Region],
+        access: &Access,
+        settings: Settings,
+        level: Arc<AtomicLevel>,
+    ) -> Result<Self, OriginError> {
         let urls = regions.iter().flat_map(|region| &region.origins);
         let clients = urls
             .map(|url| OriginClient::new(url, access))
@@ -139,7 +142,7 @@ impl Origins {
             regions: regions.to_vec(),
             clients,
             timeout: settings.timeout,
-            level: AtomicLevel::default(),
+            level,
             started: Instant::now(),
             changed: Notify::new(),
             state: Mutex::new(State {
@@ -150,11 +153,6 @@ impl Origins {
                 left: None,
             }),
         })))
-    }
-
-    /// Leaves undone what `level` leaves undone: from [`Level::Reduced`] on no origin is asked beside another.
-    pub fn set_level(&self, level: Level) {
-        self.0.level.set(level);
     }
 
     /// Whether most origins of every region fail.

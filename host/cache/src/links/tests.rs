@@ -90,7 +90,7 @@ fn setup_with(answer: Loaded, permits: usize, ttl: Duration, load_timeout: Durat
         disk: None,
         pop: None,
     };
-    let cache = LinkCache::new(settings, tiers, shared, Handle::current());
+    let cache = LinkCache::new(settings, tiers, Arc::default(), shared, Handle::current());
     (cache, loader)
 }
 

@@ -31,7 +31,7 @@ async fn a_reduced_cache_renews_nothing_ahead_of_its_time_and_everything_after_i
     let folder = tempfile::tempdir().expect("folder");
     let origin = loader(Ok(Some(link(OLD))));
     let (cache, _disk) = start(folder.path(), &origin, None, 0).await;
-    cache.set_level(Level::Reduced);
+    cache.shared.level.set(Level::Reduced);
     let now = Instant::now();
     assert_eq!(
         loaded(&cache, "/hot").await.as_deref(),
@@ -67,7 +67,7 @@ async fn at_core_only_the_node_itself_answers_and_nobody_is_asked() {
     let (cache, disk) = start(folder.path(), &origin, None, 0).await;
     assert!(loaded(&cache, "/memory").await.is_some());
     let loads = origin.loads.load(Ordering::SeqCst);
-    cache.set_level(Level::CoreOnly);
+    cache.shared.level.set(Level::CoreOnly);
     assert_eq!(loaded(&cache, "/disk").await.as_deref(), Some(OLD));
     let stale = Instant::now() + Duration::from_secs(1_000);
     assert_eq!(
@@ -92,7 +92,7 @@ async fn at_core_only_the_node_itself_answers_and_nobody_is_asked() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert_eq!(origin.loads.load(Ordering::SeqCst), loads);
     // Back again, and none the worse.
-    cache.set_level(Level::Full);
+    cache.shared.level.set(Level::Full);
     answer(&origin, Ok(Some(link(NEW))));
     for path in ["/changed", "/memory", "/missing"] {
         assert_eq!(loaded(&cache, path).await.as_deref(), Some(NEW), "{path}");
@@ -112,7 +112,7 @@ async fn in_an_emergency_memory_alone_is_asked() {
     drop((cache, disk));
     let (cache, disk) = start(folder.path(), &origin, None, 0).await;
     assert!(loaded(&cache, "/memory").await.is_some());
-    cache.set_level(Level::Emergency);
+    cache.shared.level.set(Level::Emergency);
     let asked = disk.counts();
     assert_eq!(
         held_target(cache.look_up(SITE, "/memory", Instant::now())).as_deref(),
@@ -121,7 +121,7 @@ async fn in_an_emergency_memory_alone_is_asked() {
     assert_eq!(cache.load(SITE, "/disk").await.expect_err("shed"), LoadError::Shed);
     assert_eq!(disk.counts(), asked);
     cache.invalidate(SITE, "/disk", 7);
-    cache.set_level(Level::CoreOnly);
+    cache.shared.level.set(Level::CoreOnly);
     assert_eq!(
         cache.load(SITE, "/disk").await.expect_err("shed"),
         LoadError::Shed,

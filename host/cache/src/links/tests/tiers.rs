@@ -68,7 +68,13 @@ pub(super) async fn start(
     let clock = NodeClock::resume(kept, wall_s, Instant::now());
     let disk = open(folder).await;
     let shared: Arc<dyn LoadLink> = Arc::clone(loader) as Arc<dyn LoadLink>;
-    let cache = LinkCache::new(settings(), tiers(clock, Arc::clone(&disk)), shared, Handle::current());
+    let cache = LinkCache::new(
+        settings(),
+        tiers(clock, Arc::clone(&disk)),
+        Arc::default(),
+        shared,
+        Handle::current(),
+    );
     (cache, disk)
 }
 
@@ -270,7 +276,13 @@ async fn what_comes_faster_than_the_disk_takes_it_is_kept_all_the_same() {
         ..settings()
     };
     let shared = Arc::clone(&origin) as Arc<dyn LoadLink>;
-    let cache = LinkCache::new(settings, tiers(clock, Arc::clone(&disk)), shared, Handle::current());
+    let cache = LinkCache::new(
+        settings,
+        tiers(clock, Arc::clone(&disk)),
+        Arc::default(),
+        shared,
+        Handle::current(),
+    );
     // A write that takes its time, as while the disk is busy.
     let write = disk.hold_up();
     let loads: Vec<_> = (0..LINKS)
@@ -516,6 +528,7 @@ async fn nobody_gets_anything_older_than_the_last_change_that_was_pushed() {
     let cache = LinkCache::new(
         settings,
         tiers(clock, open(folder.path()).await),
+        Arc::default(),
         shared,
         Handle::current(),
     );
