@@ -347,7 +347,7 @@ fn a_feed_that_says_nothing_is_left_for_another_origins_and_no_change_is_missed(
 
 /// It opens each time, says where it stands, and is cut.
 #[test]
-fn a_feed_that_is_cut_again_and_again_is_told_once_and_skips_no_change() {
+fn a_feed_that_is_cut_again_and_again_is_told_once_skips_no_change_and_costs_no_directory() {
     let origins = Origins::start(1);
     let cut = CutPath::to(origins.address(0), Duration::from_millis(300));
     let url = format!("http://{}", cut.address);
@@ -372,6 +372,11 @@ fn a_feed_that_is_cut_again_and_again_is_told_once_and_skips_no_change() {
         (edge.told("the feed broke"), edge.told("following the changes of")),
         (1, 1)
     );
+    let directories = |outcome: &str| {
+        let name = format!("wayside_origin_requests_total{{kind=\"directory\",outcome=\"{outcome}\"}}");
+        edge.process.metric(&name)
+    };
+    assert!(directories("unchanged") > 0.5 && directories("ok") < 1.5);
     let seconds = began.elapsed().as_secs_f64();
     assert!(
         opened() < 6.0 + seconds,

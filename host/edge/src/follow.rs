@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use wayside_decide::site::SiteId;
@@ -32,6 +33,8 @@ mod retry;
 /// While policies come one after another, the directory is swapped in no more often: with ten thousand sites that takes a
 /// while.
 const SWAP_INTERVAL: Duration = Duration::from_millis(100);
+/// Over how long nodes spread their reading of a directory that changed.
+const DIRECTORY_SPREAD: Duration = Duration::from_millis(100);
 /// How long a feed must go on to be one that works: one that breaks off at once, again and again, does not.
 const STEADY_AFTER: Duration = Duration::from_secs(10);
 
@@ -172,8 +175,7 @@ impl Follower {
                 }
             }
             if has_read {
-                self.swap_meanwhile(&mut preparing, self.directory_changed.notified())
-                    .await;
+                self.swap_meanwhile(&mut preparing, self.directory_change()).await;
             } else {
                 self.swap_meanwhile(&mut preparing, retry.rest()).await;
             }
@@ -300,10 +302,28 @@ impl Follower {
         Ok(Ended::ByOrigin)
     }
 
+    /// Resolves a little after something changed in the directory, and everything with it that changed meanwhile.
+    async fn directory_change(&self) {
+        self.directory_changed.notified().await;
+        retry::anywhere_within(DIRECTORY_SPREAD).await;
+        let _ = self.directory_changed.notified().now_or_never();
+    }
+
     async fn read_directory(&self) -> Result<(), OriginError> {
-        let read = self.origins.directory(self.place().position()).await;
+        let known = self.place().position();
+        let held = self.wire();
+        let read = match held.as_ref().and_then(|held| held.tag.as_deref()) {
+            Some(tag) => self.origins.changed_directory(known, tag).await,
+            None => self.origins.directory(known).await.map(Some),
+        };
+        if matches!(read, Ok(None)) {
+            self.edge.metrics.count_unchanged_directory();
+            return Ok(());
+        }
         self.edge.metrics.count_origin_request("directory", read.is_ok());
-        self.wire.send_replace(Some(Arc::new(read?)));
+        if let Some(wire) = read? {
+            self.wire.send_replace(Some(Arc::new(wire)));
+        }
         Ok(())
     }
 

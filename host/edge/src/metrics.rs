@@ -263,6 +263,15 @@ impl Metrics {
         self.origin_requests.get_or_create(&Request { kind, outcome }).inc();
     }
 
+    /// A request for the directory of which the answer is that the one that is held is still right.
+    pub(crate) fn count_unchanged_directory(&self) {
+        let request = Request {
+            kind: "directory",
+            outcome: "unchanged",
+        };
+        self.origin_requests.get_or_create(&request).inc();
+    }
+
     pub(crate) fn show_links(&self, entries: u64, bytes: u64) {
         self.links_cached.set(i64::try_from(entries).unwrap_or(i64::MAX));
         self.links_cached_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -34,6 +34,9 @@ impl Follower {
         let Some(mut progress) = self.place().resync else {
             return Ok(());
         };
+        if progress.after.is_none() {
+            retry.spread().await;
+        }
         let mut links = 0;
         loop {
             let page = self.read_part(&mut progress).await?;
