@@ -55,6 +55,34 @@ impl Setting {
     fn kept(&self) -> std::path::PathBuf {
         self.folder.path().join("node")
     }
+
+    /// Lets a node load everything, and waits until all of it is on its disk.
+    fn warm(&self, edge: &Process) {
+        eventually("the edge has every link", || held(edge) == LINKS);
+        // A place that lies behind all loads is kept only once all that was loaded is on the disk itself.
+        let cursor = || {
+            let status: Value = serde_json::from_str(&edge.admin("/status").body).expect("JSON");
+            status["feed_cursor"].as_u64()
+        };
+        let before = cursor();
+        let path = format!("/behind/{}", edge.id());
+        cli(
+            self.folder.path(),
+            &self.url,
+            &["link", "add", "apart", &path, "https://behind.example/"],
+        );
+        eventually("the node is told", || cursor() > before);
+        let kept = self.kept().join("position");
+        eventually("the node's place in the feed is kept", || {
+            fs::read_to_string(&kept).is_ok_and(|text| {
+                let place = text
+                    .lines()
+                    .nth(1)
+                    .and_then(|line| serde_json::from_str::<Value>(line).ok());
+                place.is_some_and(|place| place["cursor"].as_u64() == cursor())
+            })
+        });
+    }
 }
 
 fn get(edge: &Process, number: usize) -> Option<String> {
@@ -69,19 +97,11 @@ fn held(edge: &Process) -> usize {
         .count()
 }
 
-/// Lets a node load everything, and waits until all of it is on its disk.
-fn warm(edge: &Process, kept: &Path) {
-    eventually("the edge has every link", || held(edge) == LINKS);
-    eventually("the node's place in the feed is kept", || {
-        kept.join("position").exists()
-    });
-}
-
 #[test]
 fn a_node_that_was_killed_serves_all_it_held_without_its_origin() {
     let mut setting = Setting::new();
     let edge = setting.edge();
-    warm(&edge, &setting.kept());
+    setting.warm(&edge);
     setting.kill_origin();
     edge.kill();
     for _ in 0..3 {
@@ -97,7 +117,7 @@ fn a_node_that_was_killed_serves_all_it_held_without_its_origin() {
 fn what_changed_while_the_node_was_away_is_not_served_once_it_follows_again() {
     let setting = Setting::new();
     let edge = setting.edge();
-    warm(&edge, &setting.kept());
+    setting.warm(&edge);
     edge.kill();
     let (folder, url) = (setting.folder.path(), &setting.url);
     cli(
@@ -121,7 +141,7 @@ fn a_restored_record_is_checked_against_while_visitors_are_served() {
     let mut setting = Setting::new();
     let (folder, url) = (setting.folder.path().to_owned(), setting.url.clone());
     let edge = setting.edge();
-    warm(&edge, &setting.kept());
+    setting.warm(&edge);
     let record = |verb: &str| {
         let mut command = std::process::Command::new(crate::harness::BINARY);
         command.args(["origin", verb]).arg(folder.join("backup"));
@@ -162,7 +182,7 @@ fn a_restored_record_is_checked_against_while_visitors_are_served() {
 fn a_node_that_lost_its_place_checks_what_it_holds() {
     let setting = Setting::new();
     let edge = setting.edge();
-    warm(&edge, &setting.kept());
+    setting.warm(&edge);
     edge.kill();
     for file in ["position", "position.previous"] {
         fs::remove_file(setting.kept().join(file)).expect("remove");
@@ -184,7 +204,7 @@ fn a_node_that_lost_its_place_checks_what_it_holds() {
 fn damaged_files_cost_links_and_nothing_else() {
     let mut setting = Setting::new();
     let edge = setting.edge();
-    warm(&edge, &setting.kept());
+    setting.warm(&edge);
     assert_eq!(edge.end(), Some(0));
     setting.kill_origin();
     let good = setting.kept();
@@ -296,7 +316,7 @@ fn a_node_that_is_killed_while_it_checks_what_it_holds_forgets_nothing_and_serve
 fn a_calendar_that_was_set_by_an_hour_while_the_node_was_down_costs_no_redirect() {
     let mut setting = Setting::new();
     let edge = setting.edge();
-    warm(&edge, &setting.kept());
+    setting.warm(&edge);
     assert_eq!(edge.end(), Some(0));
     setting.kill_origin();
     let hour = 3_600;

@@ -7,12 +7,15 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use wayside_test_postgres::Server;
 
 use crate::harness::{BINARY, Process, eventually, request, text};
+
+/// How long two of its links may take an origin.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start_origin(folder: &Path, store: &str) -> Process {
     let data = folder.join("origin");
@@ -53,6 +56,8 @@ fn what_a_killed_origin_acknowledged_reaches_the_nodes_of_another() {
     for round in 0..4 {
         let killed = start_origin(folder, &store);
         is_over.store(false, Ordering::Relaxed);
+        let count = || acknowledged.lock().expect("no panic").len();
+        let before = count();
         std::thread::scope(|scope| {
             for writer in 0..2 {
                 let (killed, acknowledged, is_over) = (&killed, &acknowledged, &is_over);
@@ -73,14 +78,20 @@ fn what_a_killed_origin_acknowledged_reaches_the_nodes_of_another() {
                     }
                 });
             }
-            std::thread::sleep(Duration::from_millis(400 + 130 * round));
+            // No panic in here, in which the writers would not end.
+            let give_up = Instant::now() + PATIENCE;
+            while count() < before + 2 && Instant::now() < give_up {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // Each time at another moment of what is under way.
+            std::thread::sleep(Duration::from_millis(15 * round));
             let kill = Command::new("kill").args(["-KILL", &killed.id().to_string()]).status();
             assert!(kill.expect("kill").success());
             is_over.store(true, Ordering::Relaxed);
         });
+        assert!(count() >= before + 2, "round {round}: {} acknowledged", count());
     }
     let acknowledged = acknowledged.into_inner().expect("no panic");
-    assert!(acknowledged.len() > 4, "{}", acknowledged.len());
     for path in &acknowledged {
         assert_eq!(leads_to(path), Some(format!("https://a.example{path}")), "{path}");
     }

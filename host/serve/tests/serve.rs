@@ -2,7 +2,14 @@
 
 #![allow(clippy::expect_used, reason = "a test says what it expects by failing")]
 
-use std::{fs, net::SocketAddr, path::Path, process::Command, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{Router, routing::get};
 use tempfile::TempDir;
@@ -81,6 +88,34 @@ async fn ask(url: String) -> reqwest::Result<String> {
     client.get(url).send().await?.text().await
 }
 
+/// What this thread logs from now on.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn of_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let lines = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || lines.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn has(&self, words: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock().expect("no panic")).contains(words)
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -118,6 +153,7 @@ async fn http2_goes_over_tls_to_those_who_believe_the_authority() {
 
 #[tokio::test]
 async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
+    let (log, _guard) = Log::of_this_thread();
     let (old, new) = (Authority::new(), Authority::new());
     let folder = tempfile::tempdir().expect("a folder");
     let files = old.issue(folder.path());
@@ -125,7 +161,11 @@ async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
     let running = start(Some(tls)).await;
     let url = format!("https://{}/", running.address);
     fs::write(&files.certificate, "no certificate").expect("write");
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let give_up = Instant::now() + SOON;
+    while !log.has("kept the certificate") {
+        assert!(Instant::now() < give_up, "the bad one is not looked at");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert!(
         old.client().get(&url).send().await.is_ok(),
         "the old one is still there"
