@@ -9,7 +9,7 @@ use std::{
 use crate::{
     harness::{BINARY, Process, dev_arguments, eventually, request, text},
     logs::Logged,
-    outages::{cli, edge_command, start_edge, start_origin},
+    origins::{cli, copy, edge_command, start_edge, start_origin},
 };
 
 const FOLDER_MIB: u32 = 4;
@@ -49,15 +49,6 @@ fn fill(folder: &Path) -> PathBuf {
     let full = std::fs::write(&filler, vec![0; 8 << 20]).expect_err("a full disk");
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     filler
-}
-
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp")
-        .args(["-r", "--sparse=always"])
-        .arg(from.join("."))
-        .arg(to)
-        .status();
-    assert!(copied.expect("cp").success());
 }
 
 struct Origin<'p> {
@@ -200,7 +191,6 @@ fn a_node_without_room_serves_on_says_so_once_and_keeps_what_it_holds_when_there
     wait("all that the node holds is on its disk", || {
         let copied = kept.path().join("node");
         let _ = std::fs::remove_dir_all(&copied);
-        std::fs::create_dir(&copied).expect("folder");
         copy(&data, &copied);
         copy_token(folder, kept.path());
         let restarted = start_edge(kept.path(), &url);

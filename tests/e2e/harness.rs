@@ -117,10 +117,16 @@ impl Process {
         sample.unwrap_or(0.0)
     }
 
+    /// Sends a signal, such as `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.expect("kill").success());
+    }
+
     /// Sends SIGTERM and waits; the exit code.
     pub(crate) fn end(mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").arg(&id).status().expect("kill").success());
+        self.signal("-TERM");
         self.child.wait().expect("wait").code()
     }
 

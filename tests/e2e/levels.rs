@@ -14,7 +14,7 @@ use wayside_upstream::http::{Roots, client};
 
 use crate::{
     harness::{Process, Response, raw, repository, request},
-    outages::{cli, edge_command, start_origin},
+    origins::{cli, edge_command, start_origin},
 };
 
 /// How long a change of the level may take on a busy machine.
@@ -602,7 +602,7 @@ fn loads_that_pile_up_reduce_the_node_and_have_a_bound() {
     let edge = setup.edge(&[&QUICK, &NEVER_LATE, &few]);
     assert_leads(&edge.get("/held"), "https://old.example/held");
     let origin = setup.origin.take().expect("an origin");
-    signal(&origin, "-STOP");
+    origin.signal("-STOP");
     std::thread::scope(|scope| {
         for number in 0..8 {
             let edge = &edge;
@@ -613,17 +613,10 @@ fn loads_that_pile_up_reduce_the_node_and_have_a_bound() {
         assert_shed(&edge.get("/none/more"));
         assert_leads(&edge.get("/held"), "https://old.example/held");
         assert_eq!(edge.level(), "reduced");
-        signal(&origin, "-CONT");
+        origin.signal("-CONT");
     });
     edge.soon("full", || edge.level() == "full");
     assert_eq!(edge.get("/none/more").status, 404);
-}
-
-fn signal(process: &Process, signal: &str) {
-    let sent = std::process::Command::new("kill")
-        .args([signal, &process.id().to_string()])
-        .status();
-    assert!(sent.expect("kill").success());
 }
 
 #[test]

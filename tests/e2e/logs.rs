@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     harness::{Process, eventually},
-    outages::{edge_command, start_origin},
+    origins::{edge_command, start_origin},
 };
 
 /// A process whose log goes to a file.

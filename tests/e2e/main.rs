@@ -10,6 +10,7 @@
 )]
 
 mod harness;
+mod origins;
 
 mod admin;
 mod admission;

@@ -6,7 +6,7 @@ use wayside_test_postgres::free_port;
 
 use crate::{
     harness::{BINARY, Process, eventually, request, text},
-    outages::{edge_command, start_origin},
+    origins::{edge_command, start_origin},
 };
 
 fn follows(edge: &Process) {

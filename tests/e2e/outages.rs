@@ -1,44 +1,11 @@
 //! Edge and origin apart, and what still works when one of them is gone.
 
-use std::{net::TcpListener, path::Path, process::Command, time::Duration};
+use std::{net::TcpListener, time::Duration};
 
-use crate::harness::{Process, eventually, request};
-
-pub(crate) fn start_origin(folder: &Path, listen: &str) -> Process {
-    let data = folder.join("origin");
-    let variables = [
-        ("WAYSIDE__ORIGIN__DATA", data.to_str().expect("path")),
-        ("WAYSIDE__ORIGIN__LISTEN", listen),
-    ];
-    Process::start(&["origin"], "origin", &variables)
-}
-
-pub(crate) fn start_edge(folder: &Path, origin: &str) -> Process {
-    Process::run(edge_command(folder, origin), "admin")
-}
-
-/// An edge that follows `origin`, whose folder is beside its own.
-pub(crate) fn edge_command(folder: &Path, origin: &str) -> Command {
-    let mut command = Command::new(crate::harness::BINARY);
-    command
-        .arg("edge")
-        .env("WAYSIDE__EDGE__DATA", folder.join("node"))
-        .env("WAYSIDE__EDGE__LISTEN", "127.0.0.1:0")
-        .env("WAYSIDE__ADMIN__LISTEN", "127.0.0.1:0")
-        .env("WAYSIDE__UPSTREAM__URL", origin)
-        .env("WAYSIDE__UPSTREAM__TOKEN_FILE", folder.join("origin/token"));
-    command
-}
-
-pub(crate) fn cli(folder: &Path, origin: &str, arguments: &[&str]) {
-    let output = Command::new(crate::harness::BINARY)
-        .args(["--origin-url", origin])
-        .args(arguments)
-        .env("WAYSIDE_TOKEN_FILE", folder.join("origin/token"))
-        .output()
-        .expect("run");
-    assert!(output.status.success(), "{}", crate::harness::text(&output.stderr));
-}
+use crate::{
+    harness::{Process, eventually, request},
+    origins::{cli, edge_command, start_edge, start_origin},
+};
 
 #[test]
 fn an_edge_outlives_its_origin_and_restarts_without_it() {

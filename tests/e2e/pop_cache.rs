@@ -13,7 +13,7 @@ use wayside_test_postgres::free_port;
 
 use crate::{
     harness::{Process, eventually, request},
-    outages::{cli, edge_command, start_origin},
+    origins::{Numbered, cli, edge_command, held, leads_to},
 };
 
 const LINKS: usize = 10;
@@ -88,31 +88,15 @@ impl Drop for Redis {
 
 /// An origin with links, and what edges share.
 struct Pop {
-    folder: TempDir,
-    _origin: Process,
-    origin_url: String,
+    links: Numbered,
     shared_urls: String,
     is_cluster: bool,
 }
 
 impl Pop {
     fn new(shared: &[String]) -> Self {
-        let folder = tempfile::tempdir().expect("folder");
-        let origin = start_origin(folder.path(), "127.0.0.1:0");
-        let origin_url = format!("http://{}", origin.origin.expect("an origin"));
-        cli(
-            folder.path(),
-            &origin_url,
-            &["site", "add", "apart", "--host", "apart.example"],
-        );
-        for number in 0..LINKS {
-            let (path, target) = (format!("/{number}"), format!("https://{number}.example/"));
-            cli(folder.path(), &origin_url, &["link", "add", "apart", &path, &target]);
-        }
         Self {
-            folder,
-            _origin: origin,
-            origin_url,
+            links: Numbered::start(LINKS),
             shared_urls: format!("{shared:?}"),
             is_cluster: shared.len() > 1,
         }
@@ -124,9 +108,9 @@ impl Pop {
     }
 
     fn edge_with(&self, name: &str, more: &[(&str, &str)]) -> Process {
-        let mut command = edge_command(self.folder.path(), &self.origin_url);
+        let mut command = edge_command(self.links.folder.path(), &self.links.url);
         command
-            .env("WAYSIDE__EDGE__DATA", self.folder.path().join(name))
+            .env("WAYSIDE__EDGE__DATA", self.links.folder.path().join(name))
             .env("WAYSIDE__SHARED_CACHE__URLS", &self.shared_urls)
             .env("WAYSIDE__SHARED_CACHE__CLUSTER", self.is_cluster.to_string())
             // Machines that test are busy.
@@ -141,7 +125,7 @@ impl Pop {
 
 impl Pop {
     fn log(&self, edge: &str) -> PathBuf {
-        self.folder.path().join(format!("{edge}.log"))
+        self.links.folder.path().join(format!("{edge}.log"))
     }
 
     /// Lines of an edge's log with these words.
@@ -151,15 +135,9 @@ impl Pop {
     }
 }
 
-fn location(edge: &Process, number: usize) -> Option<String> {
-    request(edge.edge(), "GET", "apart.example", &format!("/{number}"), &[]).location()
-}
-
 /// Every link is answered, and rightly.
 fn assert_all_served(edge: &Process) {
-    for number in 0..LINKS {
-        assert_eq!(location(edge, number), Some(format!("https://{number}.example/")));
-    }
+    assert_eq!(held(edge, LINKS), LINKS);
 }
 
 fn origin_reads(edge: &Process) -> f64 {
@@ -184,7 +162,7 @@ fn what_one_edge_has_loaded_the_other_need_not_ask_the_origin_for() {
     assert_eq!(of_shared(&other, "cache_hits_total"), 10.0);
 
     // After a change nobody takes what was shared before it.
-    let (folder, url) = (pop.folder.path(), &pop.origin_url);
+    let (folder, url) = (pop.links.folder.path(), &pop.links.url);
     cli(
         folder,
         url,
@@ -193,13 +171,13 @@ fn what_one_edge_has_loaded_the_other_need_not_ask_the_origin_for() {
     cli(folder, url, &["link", "add", "apart", "/50", "https://50.example/"]);
     for edge in [&one, &other] {
         eventually("the change is seen", || {
-            location(edge, 1).as_deref() == Some("https://new.example/") && location(edge, 50).is_some()
+            leads_to(edge, 1).as_deref() == Some("https://new.example/") && leads_to(edge, 50).is_some()
         });
     }
     // One that joins now has not been told of what came before: it takes only what was loaded since.
     let third = pop.edge("third");
-    assert_eq!(location(&third, 1).as_deref(), Some("https://new.example/"));
-    assert_eq!(location(&third, 2).as_deref(), Some("https://2.example/"));
+    assert_eq!(leads_to(&third, 1).as_deref(), Some("https://new.example/"));
+    assert_eq!(leads_to(&third, 2).as_deref(), Some("https://2.example/"));
 }
 
 /// The nearer a level is to the end, the nearer is what it asks.
@@ -246,11 +224,11 @@ fn values_of_another_type_or_damaged_and_a_full_memory_cost_nothing_but_a_load()
 
     assert!(redis.ask("CONFIG SET maxmemory-policy noeviction").starts_with('+'));
     assert!(redis.ask("CONFIG SET maxmemory 1").starts_with('+'));
-    let (folder, url) = (pop.folder.path(), &pop.origin_url);
+    let (folder, url) = (pop.links.folder.path(), &pop.links.url);
     for number in 60..65 {
         let (path, target) = (format!("/{number}"), format!("https://{number}.example/"));
         cli(folder, url, &["link", "add", "apart", &path, &target]);
-        eventually("the new link is seen", || location(&one, number).is_some());
+        eventually("the new link is seen", || leads_to(&one, number).is_some());
     }
     eventually("the refusals are counted", || {
         of_shared(&one, "wayside_cache_errors_total") > 4.5
@@ -271,7 +249,7 @@ fn a_shared_cache_that_hangs_or_is_away_is_left_alone_until_it_answers() {
     let edge = pop.edge("one");
     assert_all_served(&edge);
     redis.signal("-STOP");
-    let (folder, url) = (pop.folder.path().to_owned(), pop.origin_url.clone());
+    let (folder, url) = (pop.links.folder.path().to_owned(), pop.links.url.clone());
     let state = |wanted: &str| {
         edge.admin("/status")
             .body
@@ -284,7 +262,7 @@ fn a_shared_cache_that_hangs_or_is_away_is_left_alone_until_it_answers() {
         let target = format!("https://{number}.example/");
         cli(&folder, &url, &["link", "add", "apart", &path, &target]);
         eventually("the new link is served", || {
-            location(&edge, number).as_deref() == Some(target.as_str())
+            leads_to(&edge, number).as_deref() == Some(target.as_str())
         });
     };
     for _ in 0..6 {
@@ -339,13 +317,13 @@ fn a_cluster_is_shared_as_well() {
             .filter_map(|size| size.trim().strip_prefix(':')?.parse::<usize>().ok())
             .sum()
     };
-    let (folder, url) = (pop.folder.path().to_owned(), pop.origin_url.clone());
+    let (folder, url) = (pop.links.folder.path().to_owned(), pop.links.url.clone());
     let mut number = 2_000;
     eventually("the cluster is found", || {
         number += 1;
         let path = format!("/{number}");
         cli(&folder, &url, &["link", "add", "apart", &path, "https://more.example/"]);
-        eventually("the link is there", || location(&one, number).is_some());
+        eventually("the link is there", || leads_to(&one, number).is_some());
         shared() > 0
     });
     assert_all_served(&one);
@@ -356,7 +334,7 @@ fn a_cluster_is_shared_as_well() {
         .count();
     assert!(holders > 1, "spread over the cluster's nodes");
     eventually("the other has found it", || {
-        assert!(location(&other, number).is_some());
+        assert!(leads_to(&other, number).is_some());
         assert_all_served(&other);
         of_shared(&other, "cache_hits_total") > 0.5 || origin_reads(&other) > LINKS as f64
     });
@@ -374,10 +352,10 @@ fn a_password_is_shown() {
     let redis = Redis::start(&[]);
     assert!(redis.ask("CONFIG SET requirepass secret").starts_with('+'));
     let pop = Pop::new(&[redis.url()]);
-    let file = pop.folder.path().join("password");
+    let file = pop.links.folder.path().join("password");
     std::fs::write(&file, "secret\n").expect("write");
     let edge = |password: Option<&Path>| {
-        let mut command = edge_command(pop.folder.path(), &pop.origin_url);
+        let mut command = edge_command(pop.links.folder.path(), &pop.links.url);
         command
             .env("WAYSIDE__SHARED_CACHE__URLS", &pop.shared_urls)
             .env("WAYSIDE__SHARED_CACHE__TIMEOUT_MS", "800");
@@ -393,7 +371,7 @@ fn a_password_is_shown() {
     assert!(of_shared(&without, "wayside_cache_errors_total") > 0.5);
     assert_eq!(of_shared(&without, "wayside_cache_written_bytes_total"), 0.0);
     without.kill();
-    std::fs::remove_dir_all(pop.folder.path().join("node")).expect("forget");
+    std::fs::remove_dir_all(pop.links.folder.path().join("node")).expect("forget");
     let with = edge(Some(&file));
     eventually("links are shared", || {
         of_shared(&with, "wayside_cache_written_bytes_total") > 0.5

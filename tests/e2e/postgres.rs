@@ -49,7 +49,7 @@ fn what_a_killed_origin_acknowledged_reaches_the_nodes_of_another() {
     let steady = start_origin(folder, &store);
     ok(folder, &steady, &["site", "add", "go", "--host", "go.example"]);
     let url = format!("http://{}", steady.origin.expect("an origin"));
-    let edge = Process::run(crate::outages::edge_command(folder, &url), "admin");
+    let edge = Process::run(crate::origins::edge_command(folder, &url), "admin");
     let leads_to = |path: &str| request(edge.edge(), "GET", "go.example", path, &[]).location();
     let (acknowledged, is_over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     // Killed while it writes, again and again: some have committed and not been numbered, some not been answered.
@@ -85,8 +85,7 @@ fn what_a_killed_origin_acknowledged_reaches_the_nodes_of_another() {
             }
             // Each time at another moment of what is under way.
             std::thread::sleep(Duration::from_millis(15 * round));
-            let kill = Command::new("kill").args(["-KILL", &killed.id().to_string()]).status();
-            assert!(kill.expect("kill").success());
+            killed.signal("-KILL");
             is_over.store(true, Ordering::Relaxed);
         });
         assert!(count() >= before + 2, "round {round}: {} acknowledged", count());

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::{
     broken::{Broken, CutPath, SlowPath},
     harness::{Process, Response, eventually, request, text},
-    outages::{cli, start_origin},
+    origins::{cli, copy, publish, start_origin},
 };
 
 /// Links that all origins hold.
@@ -101,35 +101,6 @@ fn fill(folder: &Path, origin: SocketAddr) {
     publish(folder, origin, "many", &links);
 }
 
-/// Writes links, some hundred at once.
-pub(crate) fn publish(folder: &Path, origin: SocketAddr, site: &str, links: &[Value]) {
-    let token = std::fs::read_to_string(folder.join("origin/token")).expect("a token");
-    for links in links.chunks(500) {
-        let body = json!({"site": site, "links": links}).to_string();
-        let head = format!(
-            "POST /v1/links/batch HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-             Wayside-Tenant: default\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            token.trim(),
-            body.len()
-        );
-        let written = crate::harness::raw(origin, &format!("{head}{body}"));
-        assert!(written.status == 200, "{written:?}");
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("folder");
-    for entry in std::fs::read_dir(from).expect("a folder") {
-        let entry = entry.expect("an entry");
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).expect("copy");
-        }
-    }
-}
-
 struct Edge {
     process: Process,
     log: PathBuf,
@@ -207,11 +178,6 @@ impl Edge {
     }
 }
 
-fn signal(process: &Process, signal: &str) {
-    let sent = Command::new("kill").args([signal, &process.id().to_string()]).status();
-    assert!(sent.expect("kill").success());
-}
-
 #[test]
 fn killing_one_of_two_origins_fails_no_request() {
     let mut origins = Origins::start(2);
@@ -252,7 +218,7 @@ fn a_region_that_hangs_is_left_and_gets_its_traffic_back_step_by_step() {
     let urls = [origins.url(0), origins.url(1)];
     let edge = origins.edge(&[("eu", &[&urls[0]]), ("us", &[&urls[1]])], &[]);
     assert_eq!(edge.ask_missing(50), 0);
-    signal(&origins.running[0], "-STOP");
+    origins.running[0].signal("-STOP");
     assert_eq!(edge.ask_missing(200), 0, "another region answers");
     assert_eq!((edge.share("eu"), edge.share("us")), (json!(0), json!(100)));
     assert_eq!(edge.upstream()["panic"], false);
@@ -264,7 +230,7 @@ fn a_region_that_hangs_is_left_and_gets_its_traffic_back_step_by_step() {
         1,
         "before it was silent for long"
     );
-    signal(&origins.running[0], "-CONT");
+    origins.running[0].signal("-CONT");
     edge.ask_until("the region has everything back", || edge.share("eu") == 100);
     for percent in [0, 10, 25, 50, 75, 100] {
         let labels = format!("region=\"eu\",to_percent=\"{percent}\"");

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use crate::{
     harness::{BINARY, Process, eventually, request, text},
-    outages::edge_command,
+    origins::edge_command,
 };
 
 /// Makes an authority and a certificate of its for this machine, by the tool that an operator would use.
