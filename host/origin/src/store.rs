@@ -72,6 +72,14 @@ pub enum StoreError {
         /// Which record this is.
         found: Epoch,
     },
+    /// The record has not come as far as somebody was told.
+    #[error("the record is behind: expected all changes up to {expected}, found those up to {found}")]
+    Behind {
+        /// What somebody was told.
+        expected: Cursor,
+        /// The newest change here.
+        found: Cursor,
+    },
     /// The disk is full.
     #[error("the record's disk is full: {0}")]
     Full(#[source] sqlx::Error),
@@ -242,6 +250,23 @@ pub enum Freshness {
     Since(Position),
     /// As it is where it is read soonest.
     Any,
+}
+
+impl Freshness {
+    /// Whether what was read as of `position` is new enough, and of the right record; the error says what it is.
+    fn is_met_by(self, position: Position) -> Result<(), StoreError> {
+        match self {
+            Self::Since(known) if known.epoch != position.epoch => Err(StoreError::AnotherRecord {
+                expected: known.epoch,
+                found: position.epoch,
+            }),
+            Self::Since(known) if known.cursor > position.cursor => Err(StoreError::Behind {
+                expected: known.cursor,
+                found: position.cursor,
+            }),
+            Self::Since(_) | Self::Newest | Self::Any => Ok(()),
+        }
+    }
 }
 
 impl From<Option<Position>> for Freshness {

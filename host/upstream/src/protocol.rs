@@ -21,10 +21,10 @@ use wayside_decide::{
 };
 
 /// `GET [?epoch=E&cursor=N]`: every site with its rules and bindings. Answers [`EdgeDirectory`]; no older than that
-/// [`Position`], when one is named.
+/// [`Position`], when one is named; 409 when the record is another one.
 pub const DIRECTORY_PATH: &str = "/v1/edge/directory";
 /// `GET ?site_id=N&path=/x[&epoch=E&cursor=N]`: one link. Answers [`EdgeLink`], or 404; no older than that [`Position`],
-/// when one is named.
+/// when one is named; 409 when the record is another one.
 pub const LINK_PATH: &str = "/v1/edge/links";
 /// `GET /{digest}`: the bytes of one policy version.
 pub const POLICY_PATH: &str = "/v1/edge/policies";
@@ -90,6 +90,12 @@ pub struct Position {
     pub epoch: Epoch,
     /// Up to where.
     pub cursor: Cursor,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.epoch, self.cursor)
+    }
 }
 
 /// What a new node sends.

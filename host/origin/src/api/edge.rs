@@ -70,7 +70,8 @@ fn position(epoch: Option<Epoch>, cursor: Option<Cursor>) -> Option<Position> {
 }
 
 /// Every site with its rules and bindings, as of one position of the feed.
-#[utoipa::path(get, path = "/v1/edge/directory", params(Known), responses((status = 200), (status = 304)))]
+#[utoipa::path(get, path = "/v1/edge/directory", params(Known),
+    responses((status = 200), (status = 304), (status = 409, body = Problem)))]
 pub(crate) async fn directory(
     State(api): State<Api>,
     _: Node,
@@ -88,7 +89,8 @@ pub(crate) async fn directory(
 }
 
 /// One link.
-#[utoipa::path(get, path = "/v1/edge/links", params(Which), responses((status = 200), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/v1/edge/links", params(Which),
+    responses((status = 200), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn link(
     State(api): State<Api>,
     _: Node,

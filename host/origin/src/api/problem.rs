@@ -233,7 +233,7 @@ impl From<StoreError> for Problem {
                     detail,
                 )
             }
-            StoreError::Unavailable(_) => Self::busy(&error),
+            StoreError::Unavailable(_) | StoreError::Behind { .. } => Self::busy(&error),
             StoreError::Damaged(_) | StoreError::NoRandomness(_) | StoreError::Database(_) => Self::internal(&error),
         }
     }

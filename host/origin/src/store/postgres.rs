@@ -187,7 +187,8 @@ impl PostgresStore {
         self.replica.as_ref()?.read(read).await
     }
 
-    /// Reads for a node: from the replica when that has what the node was told of, from the primary otherwise.
+    /// Reads for a node: from the replica when that has what the node was told of, from the primary otherwise. An error
+    /// when the primary has not, or is of another record.
     async fn near<T, F>(&self, freshness: Freshness, read: impl Fn(PgPool) -> F + Send + Sync) -> Result<T, StoreError>
     where
         T: Send,
@@ -195,11 +196,13 @@ impl PostgresStore {
     {
         if freshness != Freshness::Newest
             && let Some(found) = self.replicated(&read).await
-            && is_fresh(found.position, freshness)
+            && freshness.is_met_by(found.position).is_ok()
         {
             return Ok(found.value);
         }
-        Ok(read(self.primary()?.clone()).await?.value)
+        let found = read(self.primary()?.clone()).await?;
+        freshness.is_met_by(found.position)?;
+        Ok(found.value)
     }
 
     /// Finds something for a node that never changes, or of which the replica may speak although the primary knows more;
@@ -221,7 +224,10 @@ impl PostgresStore {
             Some(tenant) => tenant,
             None => {
                 let find = |pool: PgPool| async move { sites::tenant(&pool, site).await };
-                let tenant = self.find(find).await?.ok_or_else(|| missing("site", site))?;
+                let tenant = match self.replicated(find).await.flatten() {
+                    Some(tenant) => tenant,
+                    None => self.tenant_by_primary(site, freshness).await?,
+                };
                 self.tenants.remember(site, tenant)
             }
         };
@@ -230,11 +236,17 @@ impl PostgresStore {
             ended => return ended,
         }
         // Another's by now, or nobody's.
-        let tenant = sites::tenant(self.primary()?, site).await?;
-        let tenant = self
-            .tenants
-            .remember(site, tenant.ok_or_else(|| missing("site", site))?);
+        let tenant = self.tenant_by_primary(site, freshness).await?;
+        let tenant = self.tenants.remember(site, tenant);
         self.link_of_tenant(&tenant, site, path, freshness).await
+    }
+
+    /// That there is no such site, too, counts only as of what the node was told.
+    async fn tenant_by_primary(&self, site: SiteId, freshness: Freshness) -> Result<String, StoreError> {
+        let pool = self.primary()?;
+        freshness.is_met_by(changes::head(pool).await?)?;
+        let tenant = sites::tenant(pool, site).await?;
+        tenant.ok_or_else(|| missing("site", site))
     }
 
     async fn link_of_tenant(
@@ -299,14 +311,6 @@ fn judge(epoch: Option<Epoch>, cursor: Cursor, page: changes::Page) -> FeedPage 
         FeedPage::Resync(page.head)
     } else {
         FeedPage::Changes(page.head.epoch, page.events)
-    }
-}
-
-fn is_fresh(position: Position, freshness: Freshness) -> bool {
-    match freshness {
-        Freshness::Newest => false,
-        Freshness::Since(known) => position.epoch == known.epoch && position.cursor >= known.cursor,
-        Freshness::Any => true,
     }
 }
 

@@ -133,6 +133,16 @@ impl SqliteStore {
         })
     }
 
+    /// What is read from here on is always the newest of this record: whether that is as new as it must be.
+    async fn reaches(&self, freshness: Freshness) -> Result<(), StoreError> {
+        let head = *self.head.borrow();
+        if freshness.is_met_by(head).is_ok() {
+            return Ok(());
+        }
+        // A feed may have read what is committed and not yet announced.
+        freshness.is_met_by(changes::head(&self.readers).await?)
+    }
+
     /// Ends a transaction and wakes the feeds. Whoever comes here must come to its end: see `api::finish_writes`.
     async fn commit(&self, write: Write<'_>, seq: Cursor) -> Result<(), StoreError> {
         write.commit().await?;
@@ -203,8 +213,8 @@ impl Store for SqliteStore {
         links::list(&self.readers, site, prefix, after, limit).await
     }
 
-    /// What is read is always the newest here.
-    async fn link(&self, site: SiteId, path: &LinkPath, _: Freshness) -> Result<LinkRecord, StoreError> {
+    async fn link(&self, site: SiteId, path: &LinkPath, freshness: Freshness) -> Result<LinkRecord, StoreError> {
+        self.reaches(freshness).await?;
         links::one(&self.readers, site, path).await
     }
 
@@ -298,7 +308,8 @@ impl Store for SqliteStore {
         nodes::revoke(&self.writer, id).await
     }
 
-    async fn directory(&self, _: Freshness) -> Result<EdgeDirectory, StoreError> {
+    async fn directory(&self, freshness: Freshness) -> Result<EdgeDirectory, StoreError> {
+        self.reaches(freshness).await?;
         changes::directory(&self.readers).await
     }
 
@@ -308,7 +319,8 @@ impl Store for SqliteStore {
         limit: u32,
         first: Option<Position>,
     ) -> Result<SnapshotPage, StoreError> {
-        links::part(&self.readers, after, limit, first).await
+        self.reaches(first.into()).await?;
+        links::part(&self.readers, after, limit).await
     }
 
     async fn changes(&self, epoch: Option<Epoch>, cursor: Cursor, limit: u32) -> Result<FeedPage, StoreError> {

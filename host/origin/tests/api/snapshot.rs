@@ -90,7 +90,7 @@ async fn a_snapshot_and_the_feed_from_its_first_part_make_the_whole() {
     assert!(matches!(event.change, Change::Link { path, .. } if path == "/0"));
 }
 
-async fn a_position_of_another_record_is_refused_or_begun_anew() {
+async fn a_position_of_another_record_is_refused_and_its_feed_begins_anew() {
     let running = two_tenants().await;
     let node = running.node();
     let own = node.directory(None).await.expect("a directory");
@@ -105,16 +105,37 @@ async fn a_position_of_another_record_is_refused_or_begun_anew() {
     assert_eq!(feed.epoch(), Some(epoch));
     let event = feed.next().await.expect("an event").expect("no end");
     assert_eq!((event.change, event.seq), (Change::Resync, own.cursor));
-    // A link and the directory are simply read as they are now.
-    let found = node.link(SiteId(1), "/0", Some(other)).await.expect("an answer");
-    assert!(found.is_some());
-    assert_eq!(node.directory(Some(other)).await.expect("a directory"), own);
+    for (site, path) in [(1, "/0"), (1, "/none"), (99, "/0")] {
+        let refused = node.link(SiteId(site), path, Some(other)).await.expect_err("refused");
+        assert!(refused.is_another_record(), "{site} {path}: {refused}");
+    }
+    let refused = node.directory(Some(other)).await.expect_err("refused");
+    assert!(refused.is_another_record(), "{refused}");
     running.ask("DELETE", "/v1/links?site=go&path=/0").await.success(204);
     let told = Position {
         epoch,
         cursor: own.cursor + 1,
     };
     assert_eq!(node.link(SiteId(1), "/0", Some(told)).await.expect("an answer"), None);
+}
+
+async fn who_was_told_of_more_than_there_is_gets_no_answer() {
+    let running = two_tenants().await;
+    let cursor = running.node().directory(None).await.expect("a directory").cursor;
+    let epoch = running.origin.store().head().borrow().epoch;
+    let told = format!("epoch={epoch}&cursor={}", cursor + 1);
+    for path in [
+        "/v1/edge/links?site_id=1&path=/0",
+        "/v1/edge/links?site_id=99&path=/0",
+        "/v1/edge/directory?",
+        "/v1/edge/snapshot?",
+    ] {
+        let reply = running
+            .ask_as(&running.operator, "GET", &format!("{path}&{told}"))
+            .await;
+        assert_eq!(reply.headers["retry-after"], "1", "{path}");
+        reply.problem(503, "unavailable");
+    }
 }
 
 async fn what_is_wrong_with_a_query_for_a_part_is_named() {
@@ -151,7 +172,8 @@ crate::on_both_engines! {
     parts_of_a_snapshot_hold_every_link_once_and_begin_anywhere,
     a_record_without_links_is_one_empty_part,
     a_snapshot_and_the_feed_from_its_first_part_make_the_whole,
-    a_position_of_another_record_is_refused_or_begun_anew,
+    a_position_of_another_record_is_refused_and_its_feed_begins_anew,
+    who_was_told_of_more_than_there_is_gets_no_answer,
     what_is_wrong_with_a_query_for_a_part_is_named,
     a_part_with_long_links_ends_early,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::TryStreamExt as _;
 use sqlx::SqlitePool;
 use wayside_decide::{link::Link, name::Name, path::LinkPath, site::SiteId, target::Target};
-use wayside_upstream::protocol::{Position, SnapshotPage};
+use wayside_upstream::protocol::SnapshotPage;
 
 use super::{SqliteStore, changes};
 use crate::store::{
@@ -49,17 +49,10 @@ pub(super) async fn part(
     readers: &SqlitePool,
     after: Option<&SnapshotKey>,
     limit: u32,
-    first: Option<Position>,
 ) -> Result<SnapshotPage, StoreError> {
     // One snapshot for the position and the links.
     let mut read = readers.begin().await?;
     let position = changes::position(&mut read).await?;
-    if let Some(first) = first.filter(|first| first.epoch != position.epoch) {
-        return Err(StoreError::AnotherRecord {
-            expected: first.epoch,
-            found: position.epoch,
-        });
-    }
     let query = format!("{COLUMNS} (site_id, path) > (?, ?) ORDER BY site_id, path LIMIT ?");
     let mut part = Part::of_at_most(limit);
     let mut rows = sqlx::query_as::<_, LinkRow>(sqlx::AssertSqlSafe(query))
