@@ -37,6 +37,7 @@ mod plans;
 mod policies;
 mod pop_cache;
 mod postgres;
+mod records;
 mod regions;
 mod remembered;
 mod shared_cache;

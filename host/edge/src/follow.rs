@@ -7,7 +7,7 @@
 use std::{
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -20,7 +20,7 @@ use wayside_decide::site::SiteId;
 use wayside_upstream::{
     client::OriginError,
     origins::{Origins, feed::Feed},
-    protocol::{Change, Cursor, EdgeDirectory, Epoch, Position},
+    protocol::{Change, Cursor, EdgeDirectory, Epoch, FeedEvent, Position},
 };
 
 use self::{preparing::Preparing, retry::Retry};
@@ -59,8 +59,12 @@ pub(crate) struct Progress {
 }
 
 impl Place {
-    /// The position that a request may name.
+    /// The position that a request names: what it answers is to be no older.
     fn position(&self) -> Option<Position> {
+        // While all is checked, no older than the first part.
+        if let Some(progress) = &self.resync {
+            return progress.first;
+        }
         let (epoch, cursor) = self.epoch.zip(self.cursor)?;
         Some(Position { epoch, cursor })
     }
@@ -82,6 +86,8 @@ pub(crate) struct Follower {
     /// What the directory was built from, to build it again when a guest is ready.
     wire: watch::Sender<Option<Arc<EdgeDirectory>>>,
     place: watch::Sender<Place>,
+    /// Since when origins tell of older records, and none of the one that is followed.
+    missed: Mutex<Option<Instant>>,
     directory_changed: Notify,
     /// Whether the guests of some directory have all been loaded or refused.
     is_settled: AtomicBool,
@@ -97,6 +103,7 @@ impl Follower {
             guests,
             wire,
             place,
+            missed: Mutex::default(),
             directory_changed: Notify::new(),
             is_settled: AtomicBool::new(false),
         }
@@ -119,12 +126,7 @@ impl Follower {
 
     /// Goes on from a place in the feed: what is held is forgotten where something changed since.
     pub(crate) fn go_on_from(&self, place: Place) {
-        // While all is checked, what is loaded must be no older than the first part.
-        let position = place
-            .resync
-            .as_ref()
-            .map_or_else(|| place.position(), |progress| progress.first);
-        if let Some(position) = position {
+        if let Some(position) = place.position() {
             self.edge.links.follow(resync::seen(position));
         }
         self.place.send_replace(place);
@@ -234,11 +236,19 @@ impl Follower {
             if let Err(error) = self.resync(&mut retry).await {
                 retry.tell("what is held cannot be checked; trying again", &error);
                 retry.rest().await;
+                // One origin's word for it is too little to begin anew: the feeds of all decide which record it is.
+                if error.is_another_record()
+                    && let Err(error) = self.connect().await
+                {
+                    retry.tell("the origin's changes do not arrive; trying again", &error);
+                }
                 continue;
             }
-            match self.open_feed(&mut retry).await {
+            match self.connect().await {
                 Err(error) => retry.tell("the origin's changes do not arrive; trying again", &error),
-                Ok(feed) => {
+                Ok(None) => continue,
+                Ok(Some(feed)) => {
+                    self.begin_feed(&feed, &mut retry);
                     let ended = self.read_feed(feed, &mut retry).await;
                     self.edge.metrics.show_feed(false);
                     match ended {
@@ -252,52 +262,80 @@ impl Follower {
         }
     }
 
-    async fn open_feed(&self, retry: &mut Retry) -> Result<Feed, OriginError> {
-        // A node that knows nothing begins where its first directory was read.
+    /// Opens a feed; none when the node went over to the record that it tells.
+    async fn connect(self: &Arc<Self>) -> Result<Option<Feed>, OriginError> {
+        if self.place().position().is_none() {
+            self.begin_at_directory().await;
+        }
+        let place = self.place();
+        let opened = self.origins.feed(place.cursor.unwrap_or_default(), place.epoch).await;
+        self.edge.metrics.count_origin_request("feed", opened.is_ok());
+        let mut feed = opened?;
+        match (place.epoch, feed.epoch()) {
+            (Some(mine), Some(told)) if mine != told => {
+                self.go_over(told, &mut feed).await?;
+                Ok(None)
+            }
+            _ => Ok(Some(feed)),
+        }
+    }
+
+    /// A node that knows nothing begins where its first directory was read.
+    async fn begin_at_directory(&self) {
         let mut directories = self.wire.subscribe();
         let first = directories.wait_for(Option::is_some).await.ok();
-        let first = first.and_then(|wire| wire.as_ref().map(|wire| (wire.epoch, wire.cursor)));
-        let mut place = self.place();
-        if let (None, Some((epoch, cursor))) = (place.cursor, first) {
-            (place.epoch, place.cursor) = (epoch, Some(cursor));
+        if let Some(wire) = first.and_then(|wire| wire.clone()) {
+            self.go_on_from(Place {
+                epoch: wire.epoch,
+                cursor: Some(wire.cursor),
+                ..self.place()
+            });
         }
-        let cursor = place.cursor.unwrap_or_default();
-        let opened = self.origins.feed(cursor, place.epoch).await;
-        self.edge.metrics.count_origin_request("feed", opened.is_ok());
-        let feed = opened?;
-        place.epoch = place.epoch.or_else(|| feed.epoch());
-        place.cursor = Some(cursor);
-        self.go_on_from(place);
+    }
+
+    fn begin_feed(&self, feed: &Feed, retry: &mut Retry) {
+        let place = self.place();
+        self.go_on_from(Place {
+            epoch: place.epoch.or_else(|| feed.epoch()),
+            cursor: Some(place.cursor.unwrap_or_default()),
+            ..place
+        });
+        self.hear();
         self.edge.metrics.show_feed(true);
         retry.mention(&format!("following the changes of {}", feed.origin()));
         // What changed in the directory while nobody followed.
         self.directory_changed.notify_one();
-        Ok(feed)
     }
 
-    async fn read_feed(&self, mut feed: Feed, retry: &mut Retry) -> Result<Ended, OriginError> {
+    async fn read_feed(self: &Arc<Self>, mut feed: Feed, retry: &mut Retry) -> Result<Ended, OriginError> {
         let opened = Instant::now();
+        let mut cursor = self.place().cursor.unwrap_or_default();
         while let Some(event) = feed.next().await? {
             if opened.elapsed() >= STEADY_AFTER {
                 *retry = Retry::default();
             }
-            match event.change {
-                Change::Link { site_id, path } => {
-                    self.edge.links.invalidate(SiteId(site_id), &path, event.seq);
-                }
-                Change::Directory => self.directory_changed.notify_one(),
-                Change::Heartbeat => {}
-                Change::Resync => {
-                    tracing::warn!("the origin cannot go on from where this node was; checking what it holds");
-                    self.place.send_modify(|place| place.resync = Some(Progress::default()));
-                    self.directory_changed.notify_one();
-                    return Ok(Ended::Resync);
-                }
+            if !follows(cursor, &event) {
+                tracing::warn!(
+                    at = cursor,
+                    told = event.seq,
+                    "the origin cannot go on from where this node was; checking what it holds"
+                );
+                self.begin_resync(feed.epoch(), event.seq).await;
+                return Ok(Ended::Resync);
+            }
+            cursor = event.seq;
+            if let Change::Link { site_id, path } = &event.change {
+                self.edge.links.invalidate(SiteId(*site_id), path, event.seq);
             }
             self.go_on_from(Place {
                 cursor: Some(event.seq),
                 ..self.place()
             });
+            // With the change in the place, so that what is read now has it.
+            if event.change == Change::Directory {
+                self.directory_changed.notify_one();
+            }
+            self.hear();
         }
         Ok(Ended::ByOrigin)
     }
@@ -309,8 +347,14 @@ impl Follower {
         let _ = self.directory_changed.notified().now_or_never();
     }
 
+    /// An origin tells of the record that is followed.
+    fn hear(&self) {
+        *self.missed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     async fn read_directory(&self) -> Result<(), OriginError> {
-        let known = self.place().position();
+        let place = self.place();
+        let known = place.position();
         let held = self.wire();
         let read = match held.as_ref().and_then(|held| held.tag.as_deref()) {
             Some(tag) => self.origins.changed_directory(known, tag).await,
@@ -321,7 +365,13 @@ impl Follower {
             return Ok(());
         }
         self.edge.metrics.count_origin_request("directory", read.is_ok());
-        if let Some(wire) = read? {
+        // What another origin told before may be newer, and then has all that this one was asked for; unless that is lost.
+        let is_newer = |held: &EdgeDirectory, read: &EdgeDirectory| {
+            place.resync.is_none() && held.epoch == read.epoch && held.cursor > read.cursor
+        };
+        if let Some(wire) = read?
+            && !held.is_some_and(|held| is_newer(&held, &wire))
+        {
             self.wire.send_replace(Some(Arc::new(wire)));
         }
         Ok(())
@@ -334,5 +384,37 @@ impl Follower {
         });
         self.edge.metrics.show_sites(directory.site_count());
         self.edge.directory.store(Arc::new(directory));
+    }
+}
+
+/// Whether an event is what comes next after a cursor: changes are numbered without gaps. Anything else was told of
+/// numbers that are lost, or has skipped some.
+fn follows(cursor: Cursor, event: &FeedEvent) -> bool {
+    match event.change {
+        Change::Link { .. } | Change::Directory => cursor.checked_add(1) == Some(event.seq),
+        Change::Heartbeat => event.seq == cursor,
+        Change::Resync => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wayside_upstream::protocol::{Change, FeedEvent};
+
+    use super::follows;
+
+    #[test]
+    fn a_change_that_is_not_the_next_is_a_gap() {
+        let link = || Change::Link {
+            site_id: 1,
+            path: "/a".to_owned(),
+        };
+        let follows = |seq, change| follows(7, &FeedEvent { seq, change });
+        assert!(follows(8, link()) && follows(8, Change::Directory) && follows(7, Change::Heartbeat));
+        for seq in [6, 7, 9] {
+            assert!(!follows(seq, link()) && !follows(seq, Change::Directory), "{seq}");
+        }
+        assert!(!follows(6, Change::Heartbeat) && !follows(8, Change::Heartbeat));
+        assert!(!follows(8, Change::Resync));
     }
 }

@@ -82,6 +82,19 @@ pub enum OriginError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The origin's answer is older than what the node was told, or of another record.
+    #[error("{operation}: expected the record at {expected} or later, found it at {found}")]
+    Outdated {
+        /// What was attempted, as a verb phrase.
+        operation: &'static str,
+        /// What the request named.
+        expected: Position,
+        /// What the answer is of.
+        found: Position,
+    },
+    /// The origin's record is another one than the node's, and behind it.
+    #[error("follow the feed: the origin's record, at {0}, is an older one than this node's")]
+    OlderRecord(Position),
     /// The origin whose feed is followed fails other requests.
     #[error("follow the feed: the origin fails other requests")]
     Failing,
@@ -190,7 +203,7 @@ impl OriginClient {
     /// [`OriginError`] when there is no usable answer.
     pub async fn directory(&self, known: Option<Position>) -> Result<EdgeDirectory, OriginError> {
         let request = self.get(DIRECTORY_PATH).query(&known);
-        read_directory(self.send(READ_DIRECTORY, request).await?).await
+        read_directory(self.send(READ_DIRECTORY, request).await?, known).await
     }
 
     /// As [`Self::directory`], for who holds one with this tag; none when that is still what it would be.
@@ -208,7 +221,7 @@ impl OriginClient {
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
-        read_directory(response).await.map(Some)
+        read_directory(response, known).await.map(Some)
     }
 
     /// The link at `path` (in normal form) of `site`, as of `known` or later; none when the origin is sure that there is
@@ -248,7 +261,10 @@ impl OriginClient {
         let request = request.query(&[("limit", SNAPSHOT_LINKS_MAX)]);
         let request = request.query(&after.map(|key| [("after", key)])).query(&first);
         let response = self.send(operation, request).await?;
-        read_json(operation, accept(operation, response).await?, SNAPSHOT_BYTES_MAX).await
+        let response = accept(operation, response).await?;
+        let page: SnapshotPage = read_json(operation, response, SNAPSHOT_BYTES_MAX).await?;
+        check_age(operation, first, page.position)?;
+        Ok(page)
     }
 
     /// The bytes of the policy version named by `digest`, checked against it.
@@ -359,12 +375,30 @@ impl Feed {
     }
 }
 
-async fn read_directory(response: Response) -> Result<EdgeDirectory, OriginError> {
+async fn read_directory(response: Response, known: Option<Position>) -> Result<EdgeDirectory, OriginError> {
     let tag = response.headers().get(header::ETAG);
     let tag = tag.and_then(|tag| tag.to_str().ok()).map(str::to_owned);
     let response = accept(READ_DIRECTORY, response).await?;
-    let directory = read_json(READ_DIRECTORY, response, DIRECTORY_BYTES_MAX).await?;
+    let directory: EdgeDirectory = read_json(READ_DIRECTORY, response, DIRECTORY_BYTES_MAX).await?;
+    if let Some(epoch) = directory.epoch {
+        let cursor = directory.cursor;
+        check_age(READ_DIRECTORY, known, Position { epoch, cursor })?;
+    }
     Ok(EdgeDirectory { tag, ..directory })
+}
+
+/// That an answer as of `found` is of the record that the request named, and no older.
+fn check_age(operation: &'static str, known: Option<Position>, found: Position) -> Result<(), OriginError> {
+    match known {
+        Some(expected) if expected.epoch != found.epoch || expected.cursor > found.cursor => {
+            Err(OriginError::Outdated {
+                operation,
+                expected,
+                found,
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_problem(response: &Response) -> bool {

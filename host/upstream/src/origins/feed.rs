@@ -83,10 +83,15 @@ impl Feed {
             () = self.shared.fails(self.origin) => return Err(OriginError::Failing),
         };
         if next.is_err() {
-            self.shared
-                .with(|state, now| state.fleet.blame(self.origin, now, &mut state.random));
+            self.blame();
         }
         next
+    }
+
+    /// Holds it against the origin that what it tells cannot be used.
+    pub fn blame(&self) {
+        self.shared
+            .with(|state, now| state.fleet.blame(self.origin, now, &mut state.random));
     }
 }
 
