@@ -1,6 +1,6 @@
 //! Origins of different records beside each other: one was left on a primary from before a failover.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{fs::File, path::Path, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use wayside_test_postgres::{Server, free_port};
@@ -13,14 +13,23 @@ use crate::{
 /// Links of each kind: changed, deleted and new ones.
 const EACH: usize = 10;
 
-fn start_origin(folder: &Path, store: &str, listen: &str) -> Process {
-    let data = folder.join("origin");
-    let variables = [
-        ("WAYSIDE__ORIGIN__DATA", data.to_str().expect("path")),
-        ("WAYSIDE__ORIGIN__LISTEN", listen),
-        ("WAYSIDE__ORIGIN__STORE", store),
-    ];
-    Process::start(&["origin"], "origin", &variables)
+/// An origin whose log goes on in a file.
+fn start_origin(folder: &Path, store: &str, listen: &str, log: &Path) -> Process {
+    let log = File::options().create(true).append(true).open(log);
+    let mut command = Command::new(BINARY);
+    command
+        .arg("origin")
+        .env("WAYSIDE__ORIGIN__DATA", folder.join("origin"))
+        .env("WAYSIDE__ORIGIN__LISTEN", listen)
+        .env("WAYSIDE__ORIGIN__STORE", store)
+        .stderr(log.expect("a log"));
+    Process::run(command, "origin")
+}
+
+/// Lines of a log with these words.
+fn lines(log: &Path, words: &str) -> usize {
+    let log = std::fs::read_to_string(log).expect("the log");
+    log.lines().filter(|line| line.contains(words)).count()
 }
 
 /// An edge that asks all origins alike, and forgets quickly.
@@ -87,8 +96,9 @@ fn an_origin_left_on_the_old_primary_speaks_for_nobody() {
     let folder = tempfile::tempdir().expect("folder");
     let folder = folder.path();
     let addresses = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+    let logs = ["old.log", "new.log"].map(|name| folder.join(name));
     let urls = addresses.clone().map(|address| format!("http://{address}"));
-    let old = start_origin(folder, &store, &addresses[0]);
+    let old = start_origin(folder, &store, &addresses[0], &logs[0]);
     cli(folder, &urls[0], &["site", "add", "go", "--host", "go.example"]);
     for kind in ["changed", "deleted", "kept"] {
         publish(
@@ -112,9 +122,9 @@ fn an_origin_left_on_the_old_primary_speaks_for_nobody() {
     assert_eq!(old.end(), Some(0));
     standby.catch_up(&primary);
     standby.promote();
-    let new = start_origin(folder, &standby.url("record"), &addresses[1]);
+    let new = start_origin(folder, &standby.url("record"), &addresses[1], &logs[1]);
     eventually("the node follows the new primary", || followed(&edge) == urls[1]);
-    let old = start_origin(folder, &store, &addresses[0]);
+    let old = start_origin(folder, &store, &addresses[0], &logs[0]);
     // Nothing that is written there counts, and there is as much of it.
     let address = addresses[0].parse().expect("an address");
     publish(folder, address, "go", &links(&paths("kept"), "https://lost.example/"));
@@ -151,13 +161,18 @@ fn an_origin_left_on_the_old_primary_speaks_for_nobody() {
     std::thread::sleep(Duration::from_secs(2));
     assert!(followed(&edge).is_null(), "{}", edge.admin("/status").body);
     assert!(is_held_right(&edge), "{}", edge.admin("/status").body);
-    let new = start_origin(folder, &standby.url("record"), &addresses[1]);
+    let new = start_origin(folder, &standby.url("record"), &addresses[1], &logs[1]);
     eventually("the node follows the new primary again", || {
         assert!(is_held_right(&edge), "{}", edge.admin("/status").body);
         followed(&edge) == urls[1]
     });
     assert!(is_right(&edge), "{}", edge.admin("/status").body);
     drop((old, new));
+    let told = logs
+        .each_ref()
+        .map(|log| lines(log, "another epoch of the record begins"));
+    assert_eq!(told, [0, 1]);
+    assert_eq!(lines(&logs[1], "promoted"), 1);
 }
 
 /// While nobody can be asked, what is held is right and nothing else is answered.

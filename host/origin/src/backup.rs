@@ -120,6 +120,9 @@ pub async fn restore(database: &Path, from: &Path) -> Result<(), BackupError> {
 /// replaces is lost.
 const FEED_GAP: i64 = 1_000_000_000;
 
+/// How far beyond every number that the backup gave a restored record goes on to number sites and rules.
+const NUMBER_GAP: i64 = 1_000_000;
+
 /// The newest position of a record's feed; 0 when it cannot be read.
 async fn head(path: &Path) -> i64 {
     let Ok(mut connection) = connect(path, true).await else {
@@ -153,6 +156,16 @@ async fn start_feed_anew(path: &Path, replaced_head: i64) -> Result<(), BackupEr
             .bind(seq)
             .execute(&mut *write)
             .await?;
+        // Numbers that were given since the backup was taken are not given again: nodes and tenants may know them still.
+        for table in ["sites", "rules"] {
+            let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?";
+            let last: i64 = sqlx::query_scalar(last).bind(table).fetch_one(&mut *write).await?;
+            let forget = sqlx::query("DELETE FROM sqlite_sequence WHERE name = ?");
+            forget.bind(table).execute(&mut *write).await?;
+            let begin = sqlx::query("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)");
+            let begin = begin.bind(table).bind(last.saturating_add(NUMBER_GAP));
+            begin.execute(&mut *write).await?;
+        }
         write.commit().await?;
         connection.close().await
     };

@@ -45,7 +45,13 @@ pub(crate) enum Next {
     Nothing,
     /// More than is in memory.
     InRecord,
+    /// Numbers that were told may be lost, and given to other changes: the record goes on from here, in this run.
+    Lost(Position, Run),
 }
+
+/// Counts how often the newest changes did not follow those before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Run(u64);
 
 /// The newest changes.
 pub(crate) struct Tail {
@@ -93,12 +99,20 @@ impl Tail {
         self.reach.subscribe()
     }
 
-    /// What comes after `cursor`, of the record that the tail is at.
-    pub(crate) fn after(&self, cursor: Cursor) -> Next {
+    /// Which run of changes it is in.
+    pub(crate) fn run(&self) -> Run {
+        self.recent.read().unwrap_or_else(PoisonError::into_inner).run
+    }
+
+    /// What comes after `cursor`, of the record that the tail is at, for a feed that was told those of `run`.
+    pub(crate) fn after(&self, cursor: Cursor, run: Run) -> Next {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         let Reach::To(head) = *self.reach.borrow() else {
             return Next::Nothing;
         };
+        if run != recent.run {
+            return Next::Lost(head, recent.run);
+        }
         if cursor >= head.cursor {
             return Next::Nothing;
         }
@@ -124,7 +138,11 @@ impl Tail {
 
     /// Goes on from `head`, which does not follow what was before.
     fn begin_anew(&self, head: Position) {
-        *self.recent.write().unwrap_or_else(PoisonError::into_inner) = Recent::default();
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        *recent = Recent {
+            run: Run(recent.run.0 + 1),
+            ..Recent::default()
+        };
         self.reach.send_replace(Reach::To(head));
     }
 }
@@ -134,6 +152,7 @@ impl Tail {
 struct Recent {
     parts: VecDeque<Part>,
     bytes: usize,
+    run: Run,
 }
 
 /// Changes that became known together.
@@ -285,28 +304,42 @@ mod tests {
     fn a_feed_gets_what_follows_its_cursor_from_memory_or_is_sent_to_the_record() {
         let tail = Tail::new(at(10));
         let mut end = at(10);
-        assert_eq!(tail.after(10), Next::Nothing);
-        assert_eq!(tail.after(9), Next::InRecord);
+        assert_eq!(tail.after(10, tail.run()), Next::Nothing);
+        assert_eq!(tail.after(9, tail.run()), Next::InRecord);
         assert!(!take(&tail, FeedPage::Changes(EPOCH, Vec::new()), &mut end));
         assert!(take(&tail, FeedPage::Changes(EPOCH, events(11..=13, "/a")), &mut end));
         assert!(take(&tail, FeedPage::Changes(EPOCH, events(14..=14, "/b")), &mut end));
-        assert_eq!(seqs(&tail.after(10)), [11, 12, 13]);
-        assert_eq!(seqs(&tail.after(12)), [13]);
-        assert_eq!(seqs(&tail.after(13)), [14]);
-        assert_eq!(tail.after(14), Next::Nothing);
+        assert_eq!(seqs(&tail.after(10, tail.run())), [11, 12, 13]);
+        assert_eq!(seqs(&tail.after(12, tail.run())), [13]);
+        assert_eq!(seqs(&tail.after(13, tail.run())), [14]);
+        assert_eq!(tail.after(14, tail.run()), Next::Nothing);
         assert_eq!(
-            tail.after(20),
+            tail.after(20, tail.run()),
             Next::Nothing,
             "it was told by an origin that knows more"
         );
-        assert_eq!(tail.after(3), Next::InRecord);
+        assert_eq!(tail.after(3, tail.run()), Next::InRecord);
         let other = Position {
             epoch: Epoch(2),
             cursor: 5,
         };
         assert!(take(&tail, FeedPage::Resync(other), &mut end));
         assert_eq!((*tail.reach().borrow(), end), (Reach::To(other), other));
-        assert_eq!(tail.after(4), Next::InRecord);
+        assert_eq!(tail.after(4, tail.run()), Next::InRecord);
+    }
+
+    #[test]
+    fn a_feed_that_was_told_numbers_that_are_lost_hears_of_it() {
+        let tail = Tail::new(at(10));
+        let mut end = at(10);
+        let run = tail.run();
+        assert!(take(&tail, FeedPage::Changes(EPOCH, events(11..=15, "/a")), &mut end));
+        assert!(take(&tail, FeedPage::Resync(at(12)), &mut end));
+        assert_eq!(tail.after(15, run), Next::Lost(at(12), tail.run()));
+        // Also when as many have come since.
+        assert!(take(&tail, FeedPage::Changes(EPOCH, events(13..=19, "/b")), &mut end));
+        assert_eq!(tail.after(15, run), Next::Lost(at(19), tail.run()));
+        assert_eq!(seqs(&tail.after(15, tail.run())), [16, 17, 18, 19]);
     }
 
     #[test]
@@ -323,8 +356,8 @@ mod tests {
             recent.parts.iter().map(|part| part.lines.len()).sum()
         };
         assert!(kept <= KEPT_BYTES_MAX && kept > KEPT_BYTES_MAX / 2, "{kept}");
-        assert_eq!(tail.after(1), Next::InRecord);
-        assert_eq!(seqs(&tail.after(count - 1)), [count]);
+        assert_eq!(tail.after(1, tail.run()), Next::InRecord);
+        assert_eq!(seqs(&tail.after(count - 1, tail.run())), [count]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use wayside_upstream::protocol::{Change, Cursor, EPOCH_HEADER, Epoch, FeedEvent}
 use super::{Api, auth::Node, extract::Parameters, problem::Problem, welcome::Welcome};
 use crate::{
     store::{FeedPage, Store},
-    tail::{Following, Next, PAGE_CHANGES, Reach, write_line},
+    tail::{Following, Next, PAGE_CHANGES, Reach, Run, write_line},
 };
 
 /// How long to wait for a replica that is behind.
@@ -50,7 +50,7 @@ pub(crate) async fn follow(
     node: Node,
     Parameters(from): Parameters<From>,
 ) -> Result<Response, Problem> {
-    let reach = api.following.tail().reach();
+    let (reach, run) = (api.following.tail().reach(), api.following.tail().run());
     let page = api.store.changes(from.epoch, from.cursor, PAGE_CHANGES).await?;
     let epoch = match &page {
         FeedPage::Changes(epoch, _) => *epoch,
@@ -58,6 +58,7 @@ pub(crate) async fn follow(
     };
     let feed = Feed {
         reach,
+        run,
         following: api.following,
         node,
         welcome: api.welcome,
@@ -94,6 +95,8 @@ struct Feed {
     store: Arc<dyn Store>,
     following: Arc<Following>,
     reach: watch::Receiver<Reach>,
+    /// Which run of changes it was told.
+    run: Run,
     heartbeat: Duration,
     is_draining: watch::Receiver<bool>,
     /// Which record the feed is of: it ends where another one begins.
@@ -139,7 +142,7 @@ impl Feed {
                     return None;
                 }
             }
-            match self.following.tail().after(self.cursor) {
+            match self.following.tail().after(self.cursor, self.run) {
                 Next::Lines(lines, last) => {
                     self.cursor = last;
                     (self.is_greeted, self.heartbeats) = (true, 0);
@@ -156,6 +159,11 @@ impl Feed {
                             return None;
                         }
                     }
+                    continue;
+                }
+                Next::Lost(head, run) => {
+                    self.run = run;
+                    self.read = Some(FeedPage::Resync(head));
                     continue;
                 }
                 Next::Nothing => {}

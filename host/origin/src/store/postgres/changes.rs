@@ -45,12 +45,21 @@ pub(super) struct Numbered {
     pub(super) count: u64,
 }
 
-/// Numbers changes that have been committed, at most so many.
-pub(super) async fn number(pool: &PgPool, most: u32) -> Result<Numbered, StoreError> {
-    let query = sqlx::query_as("SELECT epoch, head, numbered FROM number_changes($1)");
-    let (epoch, head, numbered): (i64, i64, i64) = query.bind(i64::from(most)).fetch_one(pool).await?;
+/// Numbers changes that have been committed, at most so many. Where those up to `told` are no longer there, and where the
+/// record goes on from a copy, another epoch begins.
+pub(super) async fn number(pool: &PgPool, most: u32, told: Option<Position>) -> Result<Numbered, StoreError> {
+    let query = sqlx::query_as("SELECT epoch, head, numbered, began FROM number_changes($1, $2, $3)")
+        .bind(i64::from(most))
+        .bind(told.map(|told| told.epoch.0.cast_signed()))
+        .bind(told.map(|told| signed(told.cursor)));
+    let (epoch, head, numbered, began): (i64, i64, i64, Option<String>) = query.fetch_one(pool).await?;
+    let head = as_position((epoch, head))?;
+    if let Some(reason) = began {
+        let epoch = head.epoch;
+        tracing::warn!(%epoch, reason, "another epoch of the record begins: nodes check all that they hold");
+    }
     Ok(Numbered {
-        head: as_position((epoch, head))?,
+        head,
         count: unsigned("numbered", numbered)?,
     })
 }

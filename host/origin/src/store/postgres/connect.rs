@@ -81,6 +81,8 @@ pub(super) fn options(
             "idle_in_transaction_session_timeout",
             milliseconds(IDLE_TRANSACTION_TIMEOUT),
         ),
+        // Whatever the role's or the database's default: what is acknowledged or told is not lost by a crash.
+        ("synchronous_commit", "on".to_owned()),
     ]))
 }
 

@@ -23,8 +23,8 @@ const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 /// The newest position.
 pub(super) struct Heads {
     newest: watch::Sender<Position>,
-    /// Which record the primary is, when it has said so.
-    primary: Mutex<Option<Epoch>>,
+    /// How far the primary had come, as it said itself.
+    primary: Mutex<Option<Position>>,
     follows_replica: AtomicBool,
 }
 
@@ -48,18 +48,27 @@ impl Heads {
 
     /// The primary is at `head`.
     pub(super) fn tell(&self, head: Position) {
-        *self.primary.lock().unwrap_or_else(PoisonError::into_inner) = Some(head.epoch);
+        {
+            let mut primary = self.primary.lock().unwrap_or_else(PoisonError::into_inner);
+            if !primary.is_some_and(|known| is_ahead(known, head)) {
+                *primary = Some(head);
+            }
+        }
         if !self.follows_replica() {
             self.advance(head);
         }
     }
 
+    /// The furthest that the primary has said to have come, in the record that it said last.
+    pub(super) fn primary(&self) -> Option<Position> {
+        *self.primary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The replica is at `head`: it is followed as soon as it is no older than what was told.
     pub(super) fn tell_replica(&self, head: Position) {
         let newest = *self.newest.borrow();
-        let primary = *self.primary.lock().unwrap_or_else(PoisonError::into_inner);
         // A replica that has not heard of the newest record yet.
-        let is_behind = head.epoch != newest.epoch && primary.is_some_and(|epoch| epoch != head.epoch);
+        let is_behind = head.epoch != newest.epoch && self.primary().is_some_and(|primary| primary.epoch != head.epoch);
         let has_caught_up = head.epoch != newest.epoch || head.cursor >= newest.cursor;
         if is_behind || !has_caught_up {
             return;
@@ -86,6 +95,11 @@ impl Heads {
             is_newer
         });
     }
+}
+
+/// Whether one position of a record is beyond another of the same.
+pub(super) fn is_ahead(one: Position, other: Position) -> bool {
+    one.epoch == other.epoch && one.cursor > other.cursor
 }
 
 /// Listens for ever for what other origins numbered. Notices may be lost: the sequencer looks too.

@@ -15,7 +15,12 @@ use sqlx::PgPool;
 use tokio::sync::{Notify, watch};
 use wayside_upstream::protocol::Position;
 
-use super::{changes, heads::Heads, primary::Reach, took_too_long};
+use super::{
+    changes,
+    heads::{Heads, is_ahead},
+    primary::Reach,
+    took_too_long,
+};
 use crate::store::StoreError;
 
 /// How often is looked for what nobody numbered.
@@ -101,7 +106,7 @@ pub(super) async fn run(
 /// Numbers all that has been committed so far, however much that is. The newest position then.
 pub(super) async fn number_all(pool: &PgPool) -> Result<Position, StoreError> {
     loop {
-        let numbered = changes::number(pool, NUMBERED_AT_ONCE).await?;
+        let numbered = changes::number(pool, NUMBERED_AT_ONCE, None).await?;
         if numbered.count < u64::from(NUMBERED_AT_ONCE) {
             return Ok(numbered.head);
         }
@@ -115,15 +120,20 @@ enum Outcome {
 }
 
 async fn turn(pool: &PgPool, heads: &Heads, is_asked: bool, pruned: &mut Instant) -> Result<Outcome, StoreError> {
-    if is_asked || changes::wait(pool).await? {
-        let numbered = changes::number(pool, NUMBERED_AT_ONCE).await?;
+    let told = heads.primary();
+    let mut is_due = is_asked || changes::wait(pool).await?;
+    if !is_due {
+        // What another numbered, should its notice have been lost; or what is lost itself.
+        let head = changes::head(pool).await?;
+        is_due = told.is_some_and(|told| is_ahead(told, head));
+        heads.tell(head);
+    }
+    if is_due {
+        let numbered = changes::number(pool, NUMBERED_AT_ONCE, told).await?;
         heads.tell(numbered.head);
         if numbered.count >= u64::from(NUMBERED_AT_ONCE) {
             return Ok(Outcome::Rest);
         }
-    } else {
-        // What another numbered, should its notice have been lost.
-        heads.tell(changes::head(pool).await?);
     }
     if pruned.elapsed() >= PRUNE_INTERVAL {
         *pruned = Instant::now();
