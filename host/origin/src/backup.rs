@@ -102,8 +102,14 @@ pub async fn restore(database: &Path, from: &Path) -> Result<(), BackupError> {
             .map_err(StoreError::from)?;
         connection.close().await.map_err(StoreError::from)?;
         std::fs::copy(database, &before).map_err(file_error(&before))?;
-        for ending in ["-wal", "-shm"] {
-            let _ = std::fs::remove_file(with_ending(ending));
+    }
+    // The log of a record that is lost would be taken for the restored one's.
+    for ending in ["-wal", "-shm"] {
+        match std::fs::remove_file(with_ending(ending)) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(file_error(&with_ending(ending))(source));
+            }
+            _ => {}
         }
     }
     std::fs::rename(&beside, database).map_err(file_error(database))?;

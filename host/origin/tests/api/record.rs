@@ -190,6 +190,21 @@ async fn a_restored_record_makes_nodes_begin_anew() {
                 "{cursor}: {page:?}"
             );
         }
+        // Of the sites that were made since the backup, perhaps.
+        let content = SiteContent {
+            hosts: vec![HostPattern::parse("new.example").expect("a host")],
+            not_found: None,
+            max_age_s: None,
+            privacy: Privacy::Redacted,
+        };
+        let (tenant, name) = (Name::parse("tenant", "acme"), Name::parse("site", "new"));
+        let (tenant, name) = (tenant.expect("a name"), name.expect("a name"));
+        let made = origin
+            .store()
+            .create_site(&tenant, &name, content)
+            .await
+            .expect("a site");
+        assert!(made.id.0 > 1_000_000, "its number was nobody's: {}", made.id);
     }
 }
 
