@@ -51,7 +51,13 @@ pub(crate) struct Whole {
 #[derive(Default)]
 struct Last {
     read: Option<(u64, Arc<Whole>)>,
-    failed: Option<(u64, Problem)>,
+    failed: Option<(u64, Failed)>,
+}
+
+struct Failed {
+    /// What was asked for.
+    known: Option<Position>,
+    problem: Problem,
 }
 
 impl Large {
@@ -83,7 +89,11 @@ impl Large {
                 Ok(whole)
             }
             Err(problem) => {
-                last.failed = Some((number, problem.clone()));
+                let failed = Failed {
+                    known,
+                    problem: problem.clone(),
+                };
+                last.failed = Some((number, failed));
                 Err(problem)
             }
         }
@@ -106,9 +116,20 @@ impl Last {
         {
             return Some(Ok(Arc::clone(whole)));
         }
-        // That nothing can be read now holds for all; that a record is another one holds for who named it.
-        let (number, problem) = self.failed.as_ref()?;
-        (*number > arrived && problem.is_failure()).then(|| Err(problem.clone()))
+        let (number, failed) = self.failed.as_ref()?;
+        (*number > arrived && failed.holds_for(known)).then(|| Err(failed.problem.clone()))
+    }
+}
+
+impl Failed {
+    /// Whether somebody who knows `known` would fare no better: who asks for less may be answered by a replica.
+    fn holds_for(&self, known: Option<Position>) -> bool {
+        let is_as_much = match (self.known, known) {
+            (Some(less), Some(known)) => less.epoch == known.epoch && less.cursor <= known.cursor,
+            (None, None) => true,
+            _ => false,
+        };
+        is_as_much && self.problem.is_failure()
     }
 }
 
@@ -177,8 +198,23 @@ mod tests {
             cursor: now.cursor + 1,
             ..now
         };
-        let _ = large.directory(Some(later)).await;
+        assert!(large.directory(Some(later)).await.is_err());
         assert_eq!(begun(), 3, "who knows more has the record asked");
+    }
+
+    #[tokio::test]
+    async fn who_knows_less_is_answered_although_somebody_before_knows_more_than_the_record() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let large = large(&folder).await;
+        let now = *large.store.head().borrow();
+        let later = Position {
+            cursor: now.cursor + 1,
+            ..now
+        };
+        let gate = large.directory.lock().await;
+        let (more, less) = (large.directory(Some(later)), large.directory(Some(now)));
+        let (more, less, ()) = tokio::join!(more, less, async { drop(gate) });
+        assert!(more.is_err() && less.is_ok());
     }
 
     #[tokio::test]
