@@ -225,11 +225,13 @@ impl Dev {
     }
 }
 
-/// Waits for what must become true soon.
+/// Waits for what must become true soon. A node may rest five seconds before it comes back, and three before it checks all
+/// that it holds.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(10);
+    const SOON: Duration = Duration::from_secs(20);
+    let give_up = Instant::now() + SOON;
     while !is_so() {
-        assert!(Instant::now() < give_up, "not within 10 s: {what}");
+        assert!(Instant::now() < give_up, "not within {SOON:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
