@@ -25,6 +25,7 @@ pub mod question;
 pub mod rule;
 pub mod site;
 pub mod status;
+pub mod stream;
 pub mod target;
 pub mod template;
 pub mod trace;

@@ -55,3 +55,17 @@ pub const HEADER_COUNT_MAX: usize = 64;
 pub const BATCH_LINKS_MAX: usize = 10_000;
 /// Items on one page of a listing.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
+/// Targets for streams of one tenant.
+pub const STREAM_TARGETS_MAX: usize = 64;
+/// Largest weight of a target for streams.
+pub const TARGET_WEIGHT_MAX: u32 = 10_000;
+/// URLs of one target to serve from, and as many to send streams to.
+pub const TARGET_URLS_MAX: usize = 8;
+/// Longest URL of a target or an asset, in bytes.
+pub const URL_BYTES_MAX: usize = 2 * 1024;
+/// Longest name of a key at a CDN, in bytes.
+pub const KEY_ID_BYTES_MAX: usize = 64;
+/// Longest time for which a token of a signed URL holds, in seconds: a week. Whoever copies one can use it for so long.
+pub const TOKEN_VALID_S_MAX: u64 = 7 * 86_400;
+/// Coverage zones' networks of one tenant.
+pub const ZONE_NETWORKS_MAX: usize = 100_000;

@@ -42,6 +42,12 @@ impl Coordinates {
         })
     }
 
+    /// Degrees north and east.
+    #[must_use]
+    pub fn degrees(&self) -> (f64, f64) {
+        (degrees(self.latitude_micro), degrees(self.longitude_micro))
+    }
+
     /// The square of the straight line through the globe, which grows as the great circle's arc does. Near places are
     /// told apart by it to centimetres, where the angle's cosine is flat.
     fn chord_squared(&self, other: &Self) -> f64 {

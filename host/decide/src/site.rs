@@ -2,7 +2,14 @@
 
 use std::fmt;
 
-use crate::{binding::Binding, host::HostPattern, invalid::Invalid, name::Name, rule::RuleSet, target::Target};
+use crate::{
+    binding::{Binding, Prefix},
+    host::HostPattern,
+    invalid::Invalid,
+    name::Name,
+    rule::RuleSet,
+    target::Target,
+};
 
 /// The number the origin gave a site; never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +80,9 @@ pub struct Site {
     pub max_age_s: Option<u32>,
     /// What may be kept of its visitors' requests.
     pub privacy: Privacy,
+    /// Below which path its assets are: what stands below `/video/film` belongs to the asset `film` when this is
+    /// `/video`. Its assets have no paths of their own when absent.
+    pub streams: Option<Prefix>,
     /// The key of `visitor.bucket`: secret, the same on every node, different for every site.
     pub bucket_key: [u8; 32],
 }

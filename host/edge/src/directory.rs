@@ -219,6 +219,7 @@ mod tests {
             not_found: None,
             max_age_s: None,
             privacy: "redacted".into(),
+            streams: None,
             bucket_key: "0".repeat(64),
             rules: Vec::new(),
             bindings: Vec::new(),
@@ -230,6 +231,8 @@ mod tests {
             epoch: None,
             cursor: 1,
             sites,
+            targets: Vec::new(),
+            zones: Vec::new(),
             tag: None,
         };
         Directory::build(&wire, previous, &Accounts::new(1 << 20), |_| GuestState::Pending)

@@ -135,6 +135,7 @@ fn site() -> Result<Arc<LiveSite>, Invalid> {
         not_found: None,
         max_age_s: None,
         privacy: Privacy::default(),
+        streams: None,
         bucket_key: [0; 32],
     };
     Ok(Arc::new(LiveSite::without_guests(site, &Directory::default())))

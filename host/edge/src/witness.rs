@@ -360,6 +360,7 @@ mod tests {
             not_found: None,
             max_age_s: None,
             privacy,
+            streams: None,
             bucket_key: [7; 32],
         };
         let binding = Binding {

@@ -11,9 +11,9 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use wayside_balance::{adaptive::Adaptive, moment::Moment, nearest::Place, random::Random};
-use wayside_decide::name::Name;
+use wayside_decide::{name::Name, stream::asset::Balancer};
 use wayside_stream::select::{
-    Balancer, Selector, Visitor,
+    Selector, Visitor,
     live::{Live, Probe},
     plan::Plan,
     set::{TargetIndex, TargetSet},

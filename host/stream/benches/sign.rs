@@ -9,20 +9,17 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use wayside_decide::target::Target;
-use wayside_stream::{
-    base::BaseUrl,
-    sign::{
-        Signing,
-        akamai::Akamai,
-        cat::Cat,
-        cloudflare::Cloudflare,
-        cloudfront::{CloudFront, Hash},
-        fastly::Fastly,
-        hmac::{Placement, PlainHmac},
-        secret::Secret,
-        validity::Validity,
-    },
+use wayside_decide::{stream::base::BaseUrl, target::Target};
+use wayside_stream::sign::{
+    Signing,
+    akamai::Akamai,
+    cat::Cat,
+    cloudflare::Cloudflare,
+    cloudfront::{CloudFront, Hash},
+    fastly::Fastly,
+    hmac::{Placement, PlainHmac},
+    secret::Secret,
+    validity::Validity,
 };
 
 const RSA: &str = include_str!("../tests/keys/rsa-2048.pem");

@@ -10,14 +10,16 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use wayside_decide::{name::Name, target::Target};
+use wayside_decide::{
+    name::Name,
+    stream::{asset::Existing, base::BaseUrl},
+    target::Target,
+};
 use wayside_stream::{
-    base::BaseUrl,
     cmcd,
     hls::multivariant,
     pathway::{Pathway, Proof, Source},
     sign::{Signing, akamai::Akamai, secret::Secret, validity::Validity},
-    splice::Existing,
     steering::{
         manifest::{Manifest, PathwayClone},
         request,

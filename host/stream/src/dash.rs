@@ -9,12 +9,12 @@
 
 use std::ops::Range;
 
-use wayside_decide::{invalid::quote, name::Name, target::Target};
+use wayside_decide::{invalid::quote, name::Name, stream::asset::Existing, target::Target};
 
 use self::outline::{Element, Outline};
 use crate::{
     pathway::{NoUrl, Pathway, Place, Proof, Source, check_first, check_pathways},
-    splice::{Edits, Error, Existing, Template},
+    splice::{Edits, Error, Template},
 };
 
 mod outline;

@@ -4,12 +4,13 @@
 //! and why, playlists and steering manifests with signed URLs. This crate is pure: no async, no I/O, no clock; the same
 //! arguments give the same answer. It must not know HTTP, stores, serialisation formats or configuration.
 
-pub mod base;
 pub mod cmcd;
 pub mod dash;
 pub mod hls;
 pub mod pathway;
 pub mod quality;
+#[cfg(test)]
+mod samples;
 pub mod select;
 pub mod session;
 pub mod sessions;

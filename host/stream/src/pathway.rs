@@ -3,10 +3,9 @@
 //! In: a URI as it stands in an origin's playlist. Out: its URL on a target, signed. It must not know the playlist's form.
 
 use url::Url;
-use wayside_decide::{invalid::Invalid, name::Name, target::Target};
+use wayside_decide::{invalid::Invalid, name::Name, stream::base::BaseUrl, target::Target};
 
 use crate::{
-    base::BaseUrl,
     sign::{self, Signing, token::Token, validity::Window},
     splice::Error,
 };
@@ -163,10 +162,9 @@ fn has_scheme(uri: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use wayside_decide::target::Target;
+    use wayside_decide::{stream::base::BaseUrl, target::Target};
 
     use super::{Place, Source};
-    use crate::base::BaseUrl;
 
     fn source(url: &str) -> Source {
         let folder = BaseUrl::parse("https://origin.example/live/").expect("a folder");

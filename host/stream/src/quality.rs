@@ -14,12 +14,13 @@
 use std::{collections::HashMap, time::Duration};
 
 use wayside_balance::{moment::Moment, random::Random};
+use wayside_decide::stream::target::Country;
 
 use crate::{
     cmcd::{ObjectType, Report, State as Playback},
     select::{
         set::{TargetIndex, TargetSet},
-        target::{Country, Pool},
+        target::Pool,
     },
 };
 

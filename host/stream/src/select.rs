@@ -21,12 +21,14 @@ use wayside_balance::{
     smooth_weighted::SmoothWeighted,
 };
 
+use wayside_decide::stream::{asset::Balancer, target::Country};
+
 use self::{
     group::{Group, Groups},
     live::Live,
     plan::Plan,
     set::{TARGETS_MAX, TargetIndex, TargetSet},
-    target::{Country, Pool},
+    target::Pool,
 };
 
 pub mod explain;
@@ -44,27 +46,6 @@ const RING_WEIGHT: u64 = 256;
 /// Scores that differ by less are equal, and the cost decides. With coarser steps targets of one step would fill by
 /// chance: a step of 1/512 is 2 % of the sessions of a target that has as many as is usual.
 const SCORE_STEPS: f64 = 512.0;
-
-/// How one is picked from a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Balancer {
-    /// By the score of load, latency and bandwidth; the cost decides between equals.
-    #[default]
-    Adaptive,
-    /// One after another.
-    RoundRobin,
-    /// In proportion to the weights, smoothly.
-    SmoothWeighted,
-    /// The fewest sessions for its weight.
-    LeastConnections,
-    /// The lowest latency for its sessions, of two at random.
-    PeakEwma,
-    /// Always the same for a session, within a bound on the load: 5 % above a target's share. What comes when another dies
-    /// is spread by the ring, less evenly than by weights.
-    ConsistentHash,
-    /// The nearest on the globe; by score when nobody knows where.
-    Nearest,
-}
 
 /// Who asks.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,7 @@ use self::{
     akamai::Akamai, cat::Cat, cloudflare::Cloudflare, cloudfront::CloudFront, fastly::Fastly, hmac::PlainHmac,
     token::Token, validity::Window,
 };
-use crate::base::BaseUrl;
+use wayside_decide::stream::base::BaseUrl;
 
 pub mod akamai;
 pub mod cat;

@@ -12,15 +12,6 @@ pub const PLAYLIST_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Largest playlist that is written, in bytes: each pathway adds its copies.
 pub const SPLICED_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// What becomes of steering that the origin's playlist has already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Existing {
-    /// It is replaced.
-    Replace,
-    /// The playlist is refused.
-    Refuse,
-}
-
 /// Why a playlist was not spliced.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

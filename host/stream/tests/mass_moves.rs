@@ -9,10 +9,10 @@
 use std::time::Duration;
 
 use wayside_balance::{adaptive::Adaptive, moment::Moment, random::Random};
-use wayside_decide::name::Name;
+use wayside_decide::{name::Name, stream::asset::Balancer};
 use wayside_stream::{
     select::{
-        Balancer, Selector, Visitor, Why,
+        Selector, Visitor, Why,
         live::{Live, Probe},
         plan::Plan,
         session_key,

@@ -17,6 +17,10 @@ use crate::{
     identity::{Identity, SCHEME},
 };
 
+/// How far an origin's clock may be from ours, in seconds. What is signed for a time holds at that time, for whoever kept
+/// it: nobody has a signature for a day in the future.
+const CLOCK_OFF_MAX_S: i64 = 2 * 60 * 60;
+
 /// What a node comes with. Cheap to clone: clones share everything.
 #[derive(Clone, Debug)]
 pub struct Access {
@@ -34,10 +38,6 @@ enum Credential {
     /// Nothing: origins refuse it, and the node serves what it holds.
     Nothing,
 }
-
-/// How far an origin's clock may be from ours, in seconds. What is signed for a time holds at that time, for whoever kept
-/// it: nobody has a signature for a day in the future.
-const CLOCK_OFF_MAX_S: i64 = 2 * 60 * 60;
 
 impl Access {
     /// By an operator's token.

@@ -43,6 +43,10 @@ pub const ENROL_PATH: &str = "/v1/edge/nodes";
 /// changes meanwhile it learns of that much later.
 pub const HEARTBEAT_S: u64 = 1;
 
+pub mod streams;
+
+use self::streams::{EdgeTenantTarget, EdgeZones};
+
 /// The position of a change in the origin's record: changes up to and including it have been seen.
 pub type Cursor = u64;
 
@@ -115,7 +119,7 @@ pub struct Enrolled {
 }
 
 /// Everything small about every site, at one position of the feed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EdgeDirectory {
     /// Which record it is of; an origin that does not say has only one.
     #[serde(default)]
@@ -124,6 +128,12 @@ pub struct EdgeDirectory {
     pub cursor: Cursor,
     /// All sites of all tenants.
     pub sites: Vec<EdgeSite>,
+    /// All targets of all tenants.
+    #[serde(default)]
+    pub targets: Vec<EdgeTenantTarget>,
+    /// The coverage zones of the tenants that have some.
+    #[serde(default)]
+    pub zones: Vec<EdgeZones>,
     /// Names this content: who asks with it is told nothing that it holds. The response's `ETag`; nodes keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
@@ -148,6 +158,9 @@ pub struct EdgeSite {
     /// `full` or `redacted`; an origin that does not say means the latter.
     #[serde(default = "redacted")]
     pub privacy: String,
+    /// Below which path its assets are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<String>,
     /// The key of `visitor.bucket`, 64 hexadecimal digits. Secret.
     pub bucket_key: String,
     /// Its rules.
@@ -263,12 +276,22 @@ pub enum Change {
         /// Its path in normal form.
         path: String,
     },
+    /// An asset came, changed or went.
+    Asset {
+        /// Its site.
+        site_id: u64,
+        /// What it is called.
+        id: String,
+    },
     /// Something in the directory changed: read it anew.
     Directory,
     /// Nothing did; the origin is alive.
     Heartbeat,
     /// The cursor is not one this origin can go on from: forget what is held and read the directory.
     Resync,
+    /// Something of a kind that this node has not heard of, and so holds nothing of.
+    #[serde(other)]
+    Unknown,
 }
 
 impl TryFrom<EdgeSite> for Site {
@@ -296,6 +319,7 @@ impl TryFrom<EdgeSite> for Site {
                 .transpose()?,
             max_age_s: wire.max_age_s,
             privacy: Privacy::parse(&wire.privacy)?,
+            streams: wire.streams.map(|prefix| Prefix::parse(&prefix)).transpose()?,
             // A key is a digest's worth of bytes and reads like one.
             bucket_key: *Digest::parse(&wire.bucket_key)
                 .map_err(|error| Invalid::other("bucket key", "something else", error.expected))?

@@ -32,6 +32,7 @@ fn sources() -> Sources {
         not_found: None,
         max_age_s: None,
         privacy: Privacy::Redacted,
+        streams: None,
         bucket_key: [7; 32],
     };
     Sources {

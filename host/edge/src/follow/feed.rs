@@ -150,7 +150,9 @@ impl Follower {
 /// numbers that are lost, or has skipped some.
 fn follows(cursor: Cursor, event: &FeedEvent) -> bool {
     match event.change {
-        Change::Link { .. } | Change::Directory => cursor.checked_add(1) == Some(event.seq),
+        Change::Link { .. } | Change::Asset { .. } | Change::Directory | Change::Unknown => {
+            cursor.checked_add(1) == Some(event.seq)
+        }
         Change::Heartbeat => event.seq == cursor,
         Change::Resync => false,
     }

@@ -61,6 +61,7 @@ impl Tables {
                 not_found: row.not_found,
                 max_age_s: max_age_s(row.max_age_s)?,
                 privacy: row.privacy,
+                streams: None,
                 bucket_key: row.bucket_key.iter().map(|byte| format!("{byte:02x}")).collect(),
                 rules: rules.remove(&id).unwrap_or_default(),
                 bindings: bindings.remove(&id).unwrap_or_default(),
@@ -70,6 +71,8 @@ impl Tables {
             epoch: Some(position.epoch),
             cursor: position.cursor,
             sites,
+            targets: Vec::new(),
+            zones: Vec::new(),
             tag: None,
         })
     }

@@ -2,32 +2,29 @@
 
 use proptest::prelude::{any, prop_assert_eq, proptest};
 use quick_xml::{Reader, events::Event};
-use wayside_decide::{name::Name, target::Target};
+use wayside_decide::{
+    stream::{asset::Existing, base::BaseUrl},
+    target::Target,
+};
 
 use super::{Steering, prepare};
 use crate::{
-    base::BaseUrl,
     pathway::{Pathway, Proof, Source},
+    samples::copies,
     sign::{
         Signing,
         hmac::{Placement, PlainHmac},
         secret::Secret,
         validity::Window,
     },
-    splice::{Error, Existing},
+    splice::Error,
 };
 
 fn with(mpd: &[u8], ids: &[&str], existing: Existing, proof: Proof<'_>) -> Result<Vec<u8>, Error> {
     let folder = BaseUrl::parse("https://origin.example/vod").expect("a folder");
     let url = Target::parse("https://origin.example/vod/film/main.mpd").expect("a URL");
     let source = Source::new(&url, &folder).expect("below");
-    let named: Vec<(Name, BaseUrl)> = ids
-        .iter()
-        .map(|id| {
-            let base = BaseUrl::parse(&format!("https://{id}.example/x")).expect("a folder");
-            (Name::parse("id", id).expect("a name"), base)
-        })
-        .collect();
+    let named = copies(ids);
     let pathways: Vec<Pathway<'_>> = named.iter().map(|(id, base)| Pathway { id, base, proof }).collect();
     let steering = Steering {
         server: &Target::parse("https://edge.example/steer?a=1&b=2").expect("a URL"),

@@ -71,11 +71,10 @@ fn uri_of<'a>(line: &Line<'_>, value: &'a str) -> Result<Option<&'a str>, Error>
 mod tests {
     use base64::{Engine, prelude::BASE64_STANDARD};
     use proptest::prelude::{any, prop_assert, proptest};
-    use wayside_decide::{name::Name, target::Target};
+    use wayside_decide::{name::Name, stream::base::BaseUrl, target::Target};
 
     use super::rewrite;
     use crate::{
-        base::BaseUrl,
         pathway::{Pathway, Proof, Source},
         sign::{Signing, fastly::Fastly, secret::Secret, validity::Window},
         splice::Error,

@@ -4,7 +4,7 @@
 //! groups of renditions of its own, directly behind. Attributes but the groups, `PATHWAY-ID` and `URI` are the same in
 //! all copies, for players merge pathways by that.
 
-use wayside_decide::{invalid::quote, name::Name, target::Target};
+use wayside_decide::{invalid::quote, name::Name, stream::asset::Existing, target::Target};
 
 use super::{
     attributes::{Attribute, attributes},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     pathway::{NoUrl, Pathway, Place, Source, check_first, check_pathways},
-    splice::{Edits, Error, Existing, Template},
+    splice::{Edits, Error, Template},
 };
 
 const STEERING: &str = "#EXT-X-CONTENT-STEERING";

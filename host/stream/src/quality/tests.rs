@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use wayside_balance::{moment::Moment, random::Random};
-use wayside_decide::name::Name;
+use wayside_decide::stream::target::Country;
 
 use super::{CELLS_MAX, Network, NoSettings, Playing, Quality, Sample, Settings, VOICES_MAX, Verdict};
 use crate::{
     cmcd::{self, Report},
+    samples::spec,
     select::{
         set::{TargetIndex, TargetSet},
-        target::{Country, Pool, TargetSpec},
+        target::Pool,
     },
 };
 
@@ -299,18 +300,8 @@ fn the_first_network_that_knows_a_target_decides() {
 #[test]
 fn what_is_known_goes_with_the_names_of_targets() {
     let pool = |names: &[&str]| {
-        let spec = |called: &&str| TargetSpec {
-            name: Name::parse("name", called).expect("a name"),
-            region: Name::parse("name", "r").expect("a name"),
-            place: None,
-            weight: 1,
-            sessions_max: None,
-            kbit_s_max: None,
-            kbit_s_commit: None,
-            cost: 0,
-            countries: None,
-        };
-        Pool::new(names.iter().map(spec).collect()).expect("a pool")
+        let specs = names.iter().map(|called| spec(called, "r"));
+        Pool::new(specs.collect()).expect("a pool")
     };
     let mut scene = Scene::new();
     for _ in 0..12 {

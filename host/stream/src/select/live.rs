@@ -17,6 +17,8 @@ use wayside_balance::{
     random::Random,
 };
 
+use wayside_decide::stream::target::Service;
+
 use super::{
     set::{TargetIndex, TargetSet},
     target::{Pool, TargetSpec},
@@ -28,18 +30,6 @@ const FAILED_PROBES: u32 = 2;
 const LATENCY_EXPECTED: Duration = Duration::from_millis(100);
 /// How fast latencies are forgotten.
 const LATENCY_DECAY: Duration = Duration::from_secs(30);
-
-/// What the operator says of a target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Service {
-    /// It serves.
-    #[default]
-    In,
-    /// It keeps what it has to finish, and gets nobody new; who is there is moved.
-    Draining,
-    /// It does not serve.
-    Out,
-}
 
 /// How a target does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,12 +3,9 @@
 //! In: names and numbers that a policy returned. Out: a [`Plan`] over a pool, checked. It must not know what state targets
 //! are in: a plan is remembered, states change by the moment.
 
-use wayside_decide::name::Name;
+use wayside_decide::{limits::TARGET_WEIGHT_MAX, name::Name};
 
-use super::{
-    set::TargetSet,
-    target::{Pool, WEIGHT_MAX},
-};
+use super::{set::TargetSet, target::Pool};
 
 /// Most tiers of a plan.
 pub const TIERS_MAX: usize = 8;
@@ -83,7 +80,7 @@ pub enum Refused {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub(super) tiers: Vec<TargetSet>,
-    /// For each target, [`WEIGHT_MAX`] at most.
+    /// For each target, [`TARGET_WEIGHT_MAX`] at most.
     pub(super) weights: Vec<u32>,
     /// What is in a tier, allowed, not denied, and has a weight.
     pub(super) permitted: TargetSet,
@@ -173,7 +170,7 @@ impl Plan {
     }
 }
 
-/// Weights as whole numbers, the largest [`WEIGHT_MAX`]; what is above 0 stays above it.
+/// Weights as whole numbers, the largest [`TARGET_WEIGHT_MAX`]; what is above 0 stays above it.
 fn scaled(shares: &[Share], field: &str) -> Result<Vec<u32>, Refused> {
     for share in shares {
         if !(share.weight.is_finite() && share.weight >= 0.0) {
@@ -186,7 +183,7 @@ fn scaled(shares: &[Share], field: &str) -> Result<Vec<u32>, Refused> {
     }
     let largest = shares.iter().map(|share| share.weight).fold(0.0, f64::max);
     let scale = |share: &Share| match share.weight {
-        weight if weight > 0.0 => ((weight / largest * f64::from(WEIGHT_MAX)).round() as u32).max(1),
+        weight if weight > 0.0 => ((weight / largest * f64::from(TARGET_WEIGHT_MAX)).round() as u32).max(1),
         _ => 0,
     };
     Ok(shares.iter().map(scale).collect())

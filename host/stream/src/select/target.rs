@@ -6,26 +6,9 @@
 use std::collections::HashMap;
 
 use wayside_balance::nearest::Place;
-use wayside_decide::name::Name;
+use wayside_decide::{limits::TARGET_WEIGHT_MAX, name::Name, stream::target::Country};
 
 use super::set::{TARGETS_MAX, TargetIndex, TargetSet};
-
-/// Largest weight.
-pub const WEIGHT_MAX: u32 = 10_000;
-
-/// A country, by its two letters (ISO 3166-1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Country([u8; 2]);
-
-impl Country {
-    /// Reads two letters, of either case.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let [first, second] = text.as_bytes() else { return None };
-        let both = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
-        both.iter().all(u8::is_ascii_uppercase).then_some(Self(both))
-    }
-}
 
 /// A CDN or an edge server, as its operator describes it.
 #[derive(Debug, Clone)]
@@ -36,7 +19,7 @@ pub struct TargetSpec {
     pub region: Name,
     /// Where on the globe, when known.
     pub place: Option<Place>,
-    /// How much it carries beside others, [`WEIGHT_MAX`] at most; 0 stands for a target that takes nobody.
+    /// How much it carries beside others, [`TARGET_WEIGHT_MAX`] at most; 0 stands for a target that takes nobody.
     pub weight: u32,
     /// Sessions that it can carry.
     pub sessions_max: Option<u32>,
@@ -199,7 +182,7 @@ fn check(target: &TargetSpec, before: &[TargetSpec]) -> Result<(), NoPool> {
     if before.iter().any(|other| other.name == target.name) {
         return Err(NoPool::Twice { name: name() });
     }
-    if target.weight > WEIGHT_MAX {
+    if target.weight > TARGET_WEIGHT_MAX {
         return Err(NoPool::Weight {
             name: name(),
             found: target.weight,

@@ -8,33 +8,26 @@ use wayside_balance::{
     nearest::Place,
     random::Random,
 };
-use wayside_decide::name::Name;
+use wayside_decide::{
+    name::Name,
+    stream::{
+        asset::Balancer,
+        target::{Country, Service},
+    },
+};
 
 use super::{
-    Balancer, Choice, Selector, Visitor, Why,
-    live::{Health, Live, Probe, Report, Service},
+    Choice, Selector, Visitor, Why,
+    live::{Health, Live, Probe, Report},
     plan::{Plan, PlanSpec, Refused, Share},
     set::{TargetIndex, TargetSet},
-    target::{Country, NoPool, Pool, TargetSpec},
+    target::{NoPool, Pool, TargetSpec},
 };
+use crate::samples::spec;
 
 const STEP: Duration = Duration::from_secs(10);
 fn name(text: &str) -> Name {
     Name::parse("name", text).expect(text)
-}
-
-fn spec(called: &str, region: &str) -> TargetSpec {
-    TargetSpec {
-        name: name(called),
-        region: name(region),
-        place: None,
-        weight: 1,
-        sessions_max: None,
-        kbit_s_max: None,
-        kbit_s_commit: None,
-        cost: 0,
-        countries: None,
-    }
 }
 
 /// Targets and what is known of them, in virtual time.
@@ -55,6 +48,13 @@ impl Scene {
             now: Moment::default(),
             random: Random::new(1),
         }
+    }
+
+    /// The order in which a visitor is told of targets.
+    fn order(&mut self, selector: &mut Selector) -> Vec<usize> {
+        let visitor = visitor(b"s");
+        let order = selector.order(&self.pool, &self.live, &visitor, 9, self.now, &mut self.random);
+        order.iter().map(TargetIndex::place).collect()
     }
 
     /// Targets `t0`, `t1` and so on in region `r`, with these weights.
@@ -431,15 +431,7 @@ fn when_all_are_down_the_least_bad_is_taken_and_two_are_listed() {
         scene.taken(&mut selector, &visitor(b"s")),
         ("t1".to_owned(), Why::Panic)
     );
-    let order = selector.order(
-        &scene.pool,
-        &scene.live,
-        &visitor(b"s"),
-        9,
-        scene.now,
-        &mut scene.random,
-    );
-    assert_eq!(order.iter().map(TargetIndex::place).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(scene.order(&mut selector), [1, 0]);
     // One that is draining still answers.
     let mut draining = Scene::weighted(&[1, 1]);
     draining.fail("t0");
@@ -457,20 +449,9 @@ fn who_is_down_or_draining_is_listed_only_to_make_two() {
     scene.fail("t0");
     scene.serve("t1", Service::Draining);
     let mut selector = scene.selector(Balancer::RoundRobin);
-    let listed = |scene: &mut Scene, selector: &mut Selector| {
-        let order = selector.order(
-            &scene.pool,
-            &scene.live,
-            &visitor(b"s"),
-            9,
-            scene.now,
-            &mut scene.random,
-        );
-        order.iter().map(TargetIndex::place).collect::<Vec<_>>()
-    };
-    assert_eq!(listed(&mut scene, &mut selector), [2, 3]);
+    assert_eq!(scene.order(&mut selector), [2, 3]);
     scene.serve("t2", Service::Out);
-    assert_eq!(listed(&mut scene, &mut selector), [3, 1]);
+    assert_eq!(scene.order(&mut selector), [3, 1]);
 }
 
 #[test]

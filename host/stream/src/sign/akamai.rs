@@ -6,7 +6,7 @@
 use wayside_decide::target::Target;
 
 use super::{Error, mac, path, secret::Secret, token::Token, validity::Window};
-use crate::base::BaseUrl;
+use wayside_decide::stream::base::BaseUrl;
 
 /// The parameter that EdgeAuth reads.
 const PARAMETER: &str = "__token__";

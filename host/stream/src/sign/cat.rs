@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use wayside_decide::target::Target;
 
 use super::{Error, cbor::Writer, mac, path, secret::Secret, token::Token, validity::Window};
-use crate::base::BaseUrl;
+use wayside_decide::stream::base::BaseUrl;
 
 /// The parameter of a query.
 const PARAMETER: &str = "CAT";

@@ -20,7 +20,7 @@ use sha1::Sha1;
 use wayside_decide::target::Target;
 
 use super::{Error, token::Token, validity::Window, without_fragment};
-use crate::base::BaseUrl;
+use wayside_decide::stream::base::BaseUrl;
 
 /// Bits of a key that is not too weak, and of one that does not take seconds.
 const KEY_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;

@@ -7,7 +7,7 @@
 use wayside_decide::target::Target;
 
 use super::{mac, path, secret::Secret, token::Token, validity::Window};
-use crate::base::BaseUrl;
+use wayside_decide::stream::base::BaseUrl;
 
 /// Where the token stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

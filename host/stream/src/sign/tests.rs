@@ -15,7 +15,7 @@ use super::{
     secret::Secret,
     validity::{Validity, Window},
 };
-use crate::base::BaseUrl;
+use wayside_decide::stream::base::BaseUrl;
 
 const RSA: &str = include_str!("../../tests/keys/rsa-2048.pem");
 

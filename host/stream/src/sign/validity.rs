@@ -4,10 +4,9 @@
 //! so that they are made once and kept. In: how long tokens hold at least and the instant. Out: a [`Window`]. It must not
 //! know the clock.
 
-use super::Error;
+use wayside_decide::limits::TOKEN_VALID_S_MAX;
 
-/// Longest time for which a token holds: a week. Whoever copies one can use it for so long.
-pub const VALID_S_MAX: u64 = 7 * 86_400;
+use super::Error;
 
 /// How long tokens hold, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +35,7 @@ impl Validity {
     /// may differ from the CDN's by `skew_s`. `has_start` says whether they name a start, too.
     ///
     /// # Errors
-    /// [`Error::Setting`] when a length is 0, or tokens would hold for longer than [`VALID_S_MAX`].
+    /// [`Error::Setting`] when a length is 0, or tokens would hold for longer than [`TOKEN_VALID_S_MAX`].
     pub fn new(least_s: u64, window_s: u64, skew_s: u64, has_start: bool) -> Result<Self, Error> {
         let refuse = |field, found: u64, expected| {
             Err(Error::Setting {
@@ -54,7 +53,7 @@ impl Validity {
         let longest = least_s
             .saturating_add(window_s)
             .saturating_add(skew_s.saturating_mul(2));
-        if longest > VALID_S_MAX {
+        if longest > TOKEN_VALID_S_MAX {
             return refuse(
                 "validity, window and skew together",
                 longest,
@@ -142,7 +141,7 @@ mod tests {
             prop_assert!(window.issued_s <= now_s && now_s < window.next_s);
             // A CDN that counts from the issue grants as much.
             prop_assert!(window.issued_s + validity.lifetime_s() >= theirs_s + least_s);
-            prop_assert!(window.expires_s - window.starts_s.expect("a start") <= super::VALID_S_MAX);
+            prop_assert!(window.expires_s - window.starts_s.expect("a start") <= super::TOKEN_VALID_S_MAX);
         }
 
         #[test]

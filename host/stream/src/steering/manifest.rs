@@ -9,10 +9,9 @@
 
 use std::fmt::Write as _;
 
-use wayside_decide::{name::Name, target::Target};
+use wayside_decide::{name::Name, stream::base::BaseUrl, target::Target};
 
 use crate::{
-    base::BaseUrl,
     pathway::{Pathway, Proof},
     sign::token::Token,
 };
@@ -333,11 +332,10 @@ fn text(json: &mut String, text: &str) {
 mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
     use serde_json::{Value, json};
-    use wayside_decide::{name::Name, target::Target};
+    use wayside_decide::{name::Name, stream::base::BaseUrl, target::Target};
 
     use super::{Manifest, NoClone, PathwayClone, Refused};
     use crate::{
-        base::BaseUrl,
         pathway::{Pathway, Proof},
         sign::{
             Signing,

@@ -1,19 +1,23 @@
 //! What is spliced in, what stays as it was, and what is refused.
 
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, proptest};
-use wayside_decide::{name::Name, target::Target};
+use wayside_decide::{
+    name::Name,
+    stream::{asset::Existing, base::BaseUrl},
+    target::Target,
+};
 
 use super::prepare;
 use crate::{
-    base::BaseUrl,
     pathway::{Pathway, Proof, Source},
+    samples::copies,
     sign::{
         Signing,
         hmac::{Placement, PlainHmac},
         secret::Secret,
         validity::Window,
     },
-    splice::{Error, Existing},
+    splice::Error,
 };
 
 const SERVER: &str = "https://edge.example/.wayside/steer/event?session=a.b";
@@ -22,13 +26,7 @@ fn spliced(playlist: &[u8], ids: &[&str], existing: Existing) -> Result<Vec<u8>,
     let folder = BaseUrl::parse("https://origin.example/live").expect("a folder");
     let url = Target::parse("https://origin.example/live/event/main.m3u8").expect("a URL");
     let source = Source::new(&url, &folder).expect("below");
-    let named: Vec<(Name, BaseUrl)> = ids
-        .iter()
-        .map(|id| {
-            let base = BaseUrl::parse(&format!("https://{id}.example/x")).expect("a folder");
-            (Name::parse("id", id).expect("a name"), base)
-        })
-        .collect();
+    let named = copies(ids);
     let pathways: Vec<Pathway<'_>> = named
         .iter()
         .map(|(id, base)| Pathway {

@@ -2,15 +2,18 @@
 
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, proptest};
 use wayside_balance::random::Random;
+use wayside_decide::stream::{
+    asset::Balancer,
+    target::{Country, Service},
+};
 
 use super::{QUICK, STEP, Scene, name, spec, visitor};
 use crate::select::{
-    Balancer, Selector, Visitor, Why,
+    Selector, Visitor, Why,
     explain::Filter,
-    live::Service,
     plan::{Plan, PlanSpec},
     set::{TargetIndex, TargetSet},
-    target::{Country, TargetSpec},
+    target::TargetSpec,
 };
 
 const ALL: [Balancer; 7] = [

@@ -1,11 +1,12 @@
 //! Which target a running session stays on, leaves, and comes back to.
 
 use wayside_balance::adaptive::Adaptive;
+use wayside_decide::stream::{asset::Balancer, target::Service};
 
 use super::{QUICK, STEP, Scene, name, spec, visitor};
 use crate::select::{
-    Balancer, Choice, Selector, Visitor, Why,
-    live::{Health, Live, Probe, Service},
+    Choice, Selector, Visitor, Why,
+    live::{Health, Live, Probe},
     plan::{Plan, PlanSpec, Share},
     set::{TargetIndex, TargetSet},
     target::Pool,

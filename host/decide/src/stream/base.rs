@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use wayside_decide::{invalid::Invalid, target::Target};
+use crate::{invalid::Invalid, target::Target};
 
 /// An absolute `http` or `https` URL of a folder: it ends with `/` and has neither user, query nor fragment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
