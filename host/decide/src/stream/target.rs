@@ -150,7 +150,9 @@ impl IngestUrl {
         if parsed.host_str().is_none_or(str::is_empty) {
             return refuse("a URL with a host");
         }
-        if parsed.host_str().is_some_and(|host| host.contains("asset")) && !text.contains("asset") {
+        let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        if authority.contains('{') {
             return refuse("`{asset}` in the path or the query only");
         }
         if !parsed.username().is_empty() || parsed.password().is_some() {
