@@ -270,7 +270,7 @@ mod tests {
     fn target() -> StreamTarget {
         StreamTarget {
             name: Name::parse("name", "a").expect("a name"),
-            urls: Box::new([BaseUrl::parse("http://a.example/").expect("a URL")]),
+            urls: Box::new([BaseUrl::parse("http://a.example/x/").expect("a URL")]),
             region: Name::parse("region", "eu").expect("a name"),
             coordinates: None,
             weight: 1,
@@ -358,6 +358,6 @@ mod tests {
         let secure = BaseUrl::parse("https://a.example/").expect("a URL");
         target.urls = Box::new([target.urls[0].clone(), secure]);
         let urls = [true, false].map(|is_secure| target.url(is_secure).map(BaseUrl::as_str));
-        assert_eq!(urls, [Some("https://a.example/"), Some("http://a.example/")]);
+        assert_eq!(urls, [Some("https://a.example/"), Some("http://a.example/x/")]);
     }
 }
