@@ -1,4 +1,4 @@
-//! The edge's cache of links.
+//! The edge's cache of links and assets.
 //!
 //! Memory, behind it the node's disk, behind that what the nodes of a PoP share, behind that whoever loads.
 //!
@@ -6,6 +6,7 @@
 //! Out: held links, each with its freshness; nothing older than the last invalidation of its key. This crate must not know requests, decisions or the origin's protocol.
 
 pub mod aside;
+pub mod assets;
 pub mod clock;
 pub mod counts;
 pub mod disk;

@@ -28,28 +28,28 @@ pub trait LoadLink: Send + Sync + 'static {
     ) -> Pin<Box<dyn Future<Output = Loaded> + Send + 'a>>;
 }
 
-/// Why a link could not be loaded. Errors are shared by all who waited, and are not cached.
+/// Why a link or an asset could not be loaded. Errors are shared by all who waited, and are not cached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The loader's own words.
-    #[error("load the link: {0}")]
+    #[error("load: {0}")]
     Failed(String),
     /// It took too long.
-    #[error("load the link: no answer within {timeout_ms} ms")]
+    #[error("load: no answer within {timeout_ms} ms")]
     TimedOut {
         /// How long the cache waited, in milliseconds.
         timeout_ms: u128,
     },
     /// The node leaves loads undone now; see [`crate::links::LinkCache::new`].
-    #[error("load the link: the node loads nothing now")]
+    #[error("load: the node loads nothing now")]
     Shed,
     /// As many loads are under way as may be.
-    #[error("load the link: {max} loads are under way, and no more may be")]
+    #[error("load: {max} loads are under way, and no more may be")]
     TooMany {
         /// How many may be.
         max: usize,
     },
     /// The task that loaded it ended without a result.
-    #[error("load the link: the loading task ended early")]
+    #[error("load: the loading task ended early")]
     Aborted,
 }

@@ -1,0 +1,351 @@
+//! Assets in memory: look-up, single flight, freshness, invalidation.
+//!
+//! In: look-ups by site and id, invalidations from the change feed, a [`LoadAsset`] that asks further away. Out: what the
+//! loader made of each asset, shared by all who ask, and never older than the last invalidation of its key. It must not
+//! know what an asset is: what is kept is the caller's.
+//!
+//! Unlike links, assets are few beside what is done for each, so they have no disk behind them; what was held is served
+//! on while nobody further away can be asked.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use equivalent::Equivalent;
+use foldhash::fast::RandomState;
+use quick_cache::sync::Cache;
+use tokio::{runtime::Handle, sync::watch};
+use wayside_balance::level::{AtomicLevel, Level};
+use wayside_decide::site::SiteId;
+
+use crate::load::{LoadError, Seen};
+
+/// How long an asset that could not be renewed is served before that is tried again.
+const REFRESH_REST: Duration = Duration::from_secs(1);
+
+/// Whether there is an asset.
+#[derive(Debug)]
+pub enum Known<V> {
+    /// There is.
+    There(Arc<V>),
+    /// There was, and its owner deleted it.
+    Gone,
+    /// There never was.
+    Missing,
+}
+
+impl<V> Clone for Known<V> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::There(asset) => Self::There(Arc::clone(asset)),
+            Self::Gone => Self::Gone,
+            Self::Missing => Self::Missing,
+        }
+    }
+}
+
+/// What a load ends with.
+pub type Loaded<V> = Result<Known<V>, LoadError>;
+
+/// A load under way.
+pub type Loading<'a, V> = Pin<Box<dyn Future<Output = Loaded<V>> + Send + 'a>>;
+
+/// Fetches one asset from further away. The edge implements it with the origin's client.
+pub trait LoadAsset<V>: Send + Sync + 'static {
+    /// Asks for the asset `id` of `site`, no older than what the node has `seen`. The cache puts a timeout around it.
+    fn load<'a>(&'a self, site: SiteId, id: &'a str, seen: Option<Seen>) -> Loading<'a, V>;
+}
+
+/// How the cache behaves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Most assets that are held.
+    pub entries_max: usize,
+    /// How long an asset is fresh. Changes come by the feed; this bounds what a lost one hides.
+    pub ttl: Duration,
+    /// How long "there is no such asset" holds.
+    pub negative_ttl: Duration,
+    /// How long past its time to live an asset is served while it cannot be renewed.
+    pub stale_max: Duration,
+    /// How long a look-up waits for the loader.
+    pub load_timeout: Duration,
+    /// Loads that may be under way at the same time.
+    pub loads_max: usize,
+}
+
+/// The cache. Cheap to clone: clones share everything.
+pub struct AssetCache<V>(Arc<Shared<V>>);
+
+impl<V> Clone for AssetCache<V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Shared<V> {
+    settings: Settings,
+    memory: Cache<Key, Entry<V>, quick_cache::UnitWeighter, RandomState>,
+    flights: Mutex<HashMap<Key, Arc<Flight<V>>>>,
+    /// Entries of an earlier one are loaded anew before they are served, if anybody answers.
+    epoch: AtomicU64,
+    seen: RwLock<Option<Seen>>,
+    loader: Arc<dyn LoadAsset<V>>,
+    level: Arc<AtomicLevel>,
+    runtime: Handle,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    site: SiteId,
+    id: Box<str>,
+}
+
+#[derive(Hash)]
+struct KeyRef<'k> {
+    site: SiteId,
+    id: &'k str,
+}
+
+impl Equivalent<Key> for KeyRef<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.site == key.site && self.id == &*key.id
+    }
+}
+
+struct Entry<V> {
+    known: Known<V>,
+    fresh_until: Instant,
+    stale_until: Instant,
+    epoch: u64,
+}
+
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        Self {
+            known: self.known.clone(),
+            ..*self
+        }
+    }
+}
+
+struct Flight<V> {
+    result: watch::Sender<Option<Loaded<V>>>,
+    epoch: u64,
+}
+
+impl<V: Send + Sync + 'static> AssetCache<V> {
+    /// An empty cache that loads through `loader` on `runtime`. From [`Level::CoreOnly`] on it loads nothing.
+    #[must_use]
+    pub fn new(settings: Settings, loader: Arc<dyn LoadAsset<V>>, level: Arc<AtomicLevel>, runtime: Handle) -> Self {
+        let entries = settings.entries_max;
+        Self(Arc::new(Shared {
+            memory: Cache::with(
+                entries,
+                u64::try_from(entries).unwrap_or(u64::MAX),
+                quick_cache::UnitWeighter,
+                RandomState::default(),
+                Default::default(),
+            ),
+            settings,
+            flights: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            seen: RwLock::default(),
+            loader,
+            level,
+            runtime,
+        }))
+    }
+
+    /// What memory holds, if that may be served; it is renewed behind the request when it is no longer fresh.
+    #[must_use]
+    pub fn look_up(&self, site: SiteId, id: &str, now: Instant) -> Option<Known<V>> {
+        let key = KeyRef { site, id };
+        let entry = self.0.memory.get(&key)?;
+        if entry.epoch != self.0.epoch.load(Ordering::SeqCst) || now >= entry.stale_until {
+            return None;
+        }
+        if now >= entry.fresh_until && self.0.level.get() < Level::CoreOnly {
+            // Nobody waits for it here.
+            drop(self.flight(key));
+        }
+        Some(entry.known)
+    }
+
+    /// Gets what [`AssetCache::look_up`] found missing. All who ask for one asset at the same time share one load. What is
+    /// held from before is served when nobody can be asked, for as long as it may be.
+    ///
+    /// # Errors
+    /// [`LoadError`] when the loader failed, took too long, or is not asked now, and nothing is held.
+    pub async fn load(&self, site: SiteId, id: &str) -> Loaded<V> {
+        let key = KeyRef { site, id };
+        let loaded = if self.0.level.get() >= Level::CoreOnly {
+            Err(LoadError::Shed)
+        } else {
+            let mut landing = self.flight(key);
+            let landed = landing.wait_for(Option::is_some).await;
+            let landed = landed.map(|landed| landed.clone());
+            landed.ok().flatten().unwrap_or(Err(LoadError::Aborted))
+        };
+        loaded.or_else(|error| self.held(site, id).ok_or(error))
+    }
+
+    /// Whatever is held and not too old, whether or not something changed since.
+    fn held(&self, site: SiteId, id: &str) -> Option<Known<V>> {
+        let entry = self.0.memory.get(&KeyRef { site, id })?;
+        (Instant::now() < entry.stale_until).then_some(entry.known)
+    }
+
+    /// The node has been told of every change up to `seen`, and has forgotten what changed.
+    pub fn follow(&self, seen: Seen) {
+        let mut known = self.0.seen.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(seen);
+    }
+
+    /// Forgets an asset, which changed: the next look-up loads it anew, whatever is under way now.
+    pub fn invalidate(&self, site: SiteId, id: &str) {
+        let mut flights = self.lock();
+        let key = KeyRef { site, id };
+        flights.remove(&key.to_key());
+        self.0.memory.remove(&key);
+    }
+
+    /// Whatever is held may have changed: it is loaded anew before it is served, unless nobody answers.
+    pub fn distrust_all(&self) {
+        let mut flights = self.lock();
+        flights.clear();
+        self.0.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many assets are held, those that are known not to be included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.memory.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.memory.is_empty()
+    }
+
+    /// Joins the flight for a key, or starts one.
+    fn flight(&self, key: KeyRef<'_>) -> watch::Receiver<Option<Loaded<V>>> {
+        let mut flights = self.lock();
+        let key = key.to_key();
+        if let Some(flight) = flights.get(&key) {
+            return flight.result.subscribe();
+        }
+        let max = self.0.settings.loads_max;
+        if flights.len() >= max {
+            return watch::channel(Some(Err(LoadError::TooMany { max }))).1;
+        }
+        let epoch = self.0.epoch.load(Ordering::SeqCst);
+        let (result, landing) = watch::channel(None);
+        let flight = Arc::new(Flight { result, epoch });
+        flights.insert(key.clone(), Arc::clone(&flight));
+        drop(flights);
+        let boarded = Boarded {
+            cache: self.clone(),
+            key,
+            flight,
+        };
+        self.0.runtime.spawn(boarded.fly());
+        landing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Flight<V>>>> {
+        // The map is never left half changed, so a panic elsewhere does not spoil it.
+        self.0.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KeyRef<'_> {
+    fn to_key(&self) -> Key {
+        Key {
+            site: self.site,
+            id: self.id.into(),
+        }
+    }
+}
+
+/// Takes a flight out of the list on every way out of its task, a panic of the loader included.
+struct Boarded<V: Send + Sync + 'static> {
+    cache: AssetCache<V>,
+    key: Key,
+    flight: Arc<Flight<V>>,
+}
+
+impl<V: Send + Sync + 'static> Boarded<V> {
+    async fn fly(self) {
+        let shared = &self.cache.0;
+        let timeout = shared.settings.load_timeout;
+        // Taken before the load begins: what it brings is at least as new.
+        let seen = *shared.seen.read().unwrap_or_else(PoisonError::into_inner);
+        let loading = shared.loader.load(self.key.site, &self.key.id, seen);
+        let loaded = tokio::time::timeout(timeout, loading).await;
+        let loaded = loaded.unwrap_or(Err(LoadError::TimedOut {
+            timeout_ms: timeout.as_millis(),
+        }));
+        self.land(loaded);
+    }
+
+    fn land(self, loaded: Loaded<V>) {
+        let shared = &self.cache.0;
+        let now = Instant::now();
+        // Under the lock: an invalidation comes wholly before, and took the flight out, or wholly after.
+        let flights = self.cache.lock();
+        if self.is_current(&flights) {
+            match &loaded {
+                Ok(known) => {
+                    let (fresh, stale) = match known {
+                        Known::There(_) => (shared.settings.ttl, shared.settings.stale_max),
+                        Known::Gone | Known::Missing => (shared.settings.negative_ttl, Duration::ZERO),
+                    };
+                    let entry = Entry {
+                        known: known.clone(),
+                        fresh_until: now + fresh,
+                        stale_until: now + fresh + stale,
+                        epoch: self.flight.epoch,
+                    };
+                    shared.memory.insert(self.key.clone(), entry);
+                }
+                Err(_) => {
+                    if let Some(mut entry) = shared.memory.get(&self.key) {
+                        entry.fresh_until = entry.fresh_until.max(now + REFRESH_REST);
+                        shared.memory.insert(self.key.clone(), entry);
+                    }
+                }
+            }
+        }
+        drop(flights);
+        self.flight.result.send_replace(Some(loaded));
+    }
+
+    fn is_current(&self, flights: &HashMap<Key, Arc<Flight<V>>>) -> bool {
+        let current = flights.get(&self.key);
+        current.is_some_and(|current| Arc::ptr_eq(current, &self.flight))
+    }
+}
+
+impl<V: Send + Sync + 'static> Drop for Boarded<V> {
+    fn drop(&mut self) {
+        let mut flights = self.cache.lock();
+        if self.is_current(&flights) {
+            flights.remove(&self.key);
+        }
+        drop(flights);
+        if self.flight.result.borrow().is_none() {
+            self.flight.result.send_replace(Some(Err(LoadError::Aborted)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{runtime::Handle, sync::Semaphore};
+use wayside_balance::level::{AtomicLevel, Level};
+use wayside_decide::site::SiteId;
+
+use super::{AssetCache, Known, LoadAsset, Loading, Settings};
+use crate::load::{LoadError, Seen};
+
+const SITE: SiteId = SiteId(1);
+
+/// An origin whose answers wait for permits, and which says what it was asked.
+struct Origin {
+    gate: Semaphore,
+    answer: Mutex<Result<Option<u32>, ()>>,
+    asked: AtomicUsize,
+    seen: Mutex<Option<Seen>>,
+}
+
+impl LoadAsset<u32> for Origin {
+    fn load<'a>(&'a self, _: SiteId, _: &'a str, seen: Option<Seen>) -> Loading<'a, u32> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            *self.seen.lock().expect("lock") = seen;
+            let answer = *self.answer.lock().expect("lock");
+            self.gate.acquire().await.expect("open").forget();
+            match answer {
+                Ok(Some(value)) => Ok(Known::There(Arc::new(value))),
+                Ok(None) => Ok(Known::Gone),
+                Err(()) => Err(LoadError::Failed("away".to_owned())),
+            }
+        })
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        entries_max: 100,
+        ttl: Duration::from_secs(60),
+        negative_ttl: Duration::from_secs(60),
+        stale_max: Duration::from_secs(60),
+        load_timeout: Duration::from_secs(5),
+        loads_max: 4,
+    }
+}
+
+fn cache_with(settings: Settings) -> (AssetCache<u32>, Arc<Origin>, Arc<AtomicLevel>) {
+    let origin = Arc::new(Origin {
+        gate: Semaphore::new(0),
+        answer: Mutex::new(Ok(Some(1))),
+        asked: AtomicUsize::new(0),
+        seen: Mutex::default(),
+    });
+    let level = Arc::new(AtomicLevel::default());
+    let loader: Arc<dyn LoadAsset<u32>> = Arc::clone(&origin) as _;
+    let cache = AssetCache::new(settings, loader, Arc::clone(&level), Handle::current());
+    (cache, origin, level)
+}
+
+fn value(known: Option<Known<u32>>) -> Option<u32> {
+    match known? {
+        Known::There(value) => Some(*value),
+        Known::Gone | Known::Missing => None,
+    }
+}
+
+#[tokio::test]
+async fn all_who_ask_at_once_share_one_load() {
+    let (cache, origin, _) = cache_with(settings());
+    let asking: Vec<_> = (0..50)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.load(SITE, "a").await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    origin.gate.add_permits(1);
+    for asking in asking {
+        assert_eq!(value(asking.await.expect("no panic").ok()), Some(1));
+    }
+    assert_eq!(origin.asked.load(Ordering::SeqCst), 1);
+    assert_eq!(value(cache.look_up(SITE, "a", Instant::now())), Some(1));
+    assert!(cache.look_up(SiteId(2), "a", Instant::now()).is_none());
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_it_changed_is_not_kept() {
+    let (cache, origin, _) = cache_with(settings());
+    let asking = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.load(SITE, "a").await }
+    });
+    while origin.asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    cache.follow(Seen { epoch: 1, cursor: 7 });
+    cache.invalidate(SITE, "a");
+    *origin.answer.lock().expect("lock") = Ok(Some(2));
+    origin.gate.add_permits(2);
+    assert_eq!(value(asking.await.expect("no panic").ok()), Some(1));
+    assert!(cache.look_up(SITE, "a", Instant::now()).is_none());
+    assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(2));
+    assert_eq!(*origin.seen.lock().expect("lock"), Some(Seen { epoch: 1, cursor: 7 }));
+}
+
+#[tokio::test]
+async fn what_is_not_trusted_is_served_when_nobody_answers() {
+    let (cache, origin, level) = cache_with(settings());
+    origin.gate.add_permits(100);
+    assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
+    cache.distrust_all();
+    assert!(cache.look_up(SITE, "a", Instant::now()).is_none());
+    *origin.answer.lock().expect("lock") = Err(());
+    assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
+    level.set(Level::CoreOnly);
+    assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
+    let asked = origin.asked.load(Ordering::SeqCst);
+    assert!(matches!(cache.load(SITE, "b").await, Err(LoadError::Shed)));
+    level.set(Level::Full);
+    assert_eq!(origin.asked.load(Ordering::SeqCst), asked);
+    *origin.answer.lock().expect("lock") = Ok(Some(2));
+    assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(2));
+    assert_eq!(value(cache.look_up(SITE, "a", Instant::now())), Some(2));
+}
+
+#[tokio::test]
+async fn what_is_no_longer_fresh_is_renewed_behind_the_request() {
+    let (cache, origin, _) = cache_with(Settings {
+        ttl: Duration::ZERO,
+        ..settings()
+    });
+    origin.gate.add_permits(100);
+    assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
+    *origin.answer.lock().expect("lock") = Ok(Some(2));
+    assert_eq!(value(cache.look_up(SITE, "a", Instant::now())), Some(1));
+    while value(cache.look_up(SITE, "a", Instant::now())) != Some(2) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_asset_is_remembered_as_such() {
+    let (cache, origin, _) = cache_with(settings());
+    *origin.answer.lock().expect("lock") = Ok(None);
+    origin.gate.add_permits(1);
+    assert!(matches!(cache.load(SITE, "a").await, Ok(Known::Gone)));
+    assert!(matches!(cache.look_up(SITE, "a", Instant::now()), Some(Known::Gone)));
+    assert_eq!((origin.asked.load(Ordering::SeqCst), cache.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn loads_under_way_are_bounded() {
+    let (cache, origin, _) = cache_with(settings());
+    let waiting: Vec<_> = (0..4)
+        .map(|id| {
+            cache.flight(super::KeyRef {
+                site: SITE,
+                id: &id.to_string(),
+            })
+        })
+        .collect();
+    assert!(matches!(
+        cache.load(SITE, "x").await,
+        Err(LoadError::TooMany { max: 4 })
+    ));
+    origin.gate.add_permits(4);
+    for mut landing in waiting {
+        landing.wait_for(Option::is_some).await.expect("a result");
+    }
+    origin.gate.add_permits(1);
+    assert_eq!(value(cache.load(SITE, "x").await.ok()), Some(1));
+}
