@@ -34,6 +34,7 @@ mod logs;
 mod nodes;
 mod outages;
 mod plans;
+mod players;
 mod policies;
 mod pop_cache;
 mod postgres;

@@ -1,0 +1,201 @@
+//! Targets: servers that players fetch segments from. Each has an address of its own on one port, so that a steering
+//! manifest can name it by its host alone.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use tokio::runtime::Runtime;
+
+use super::media::Live;
+
+/// The folder of an asset that is live begins so.
+const LIVE: &str = "live";
+
+/// A request that a target answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    /// The target's name.
+    pub(crate) target: String,
+    /// The first part of the path.
+    pub(crate) asset: String,
+    /// The rest of the path.
+    pub(crate) file: String,
+    pub(crate) status: u16,
+}
+
+impl Served {
+    /// Whether it is a segment that was there: what a player plays.
+    pub(crate) fn is_segment(&self) -> bool {
+        self.status == 200 && self.file.ends_with(".m4s")
+    }
+}
+
+/// All that was asked of all targets, in order.
+pub(crate) type Log = Arc<Mutex<Vec<Served>>>;
+
+/// What the handlers of one target share.
+#[derive(Clone)]
+struct Shared {
+    name: String,
+    media: PathBuf,
+    live: Live,
+    log: Log,
+}
+
+/// One target. It ends when dropped.
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    shared: Shared,
+    runtime: Option<Runtime>,
+}
+
+impl Target {
+    /// The name by which Chromium is told its address.
+    pub(crate) fn host(&self) -> String {
+        format!("{}.localhost", self.shared.name)
+    }
+
+    /// By its host name, which only Chromium knows.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}/", self.host())
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    fn serve(&mut self, socket: StdListener) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let router = Router::new().fallback(answer).with_state(self.shared.clone());
+        socket.set_nonblocking(true).expect("nonblocking");
+        let socket = {
+            let _guard = runtime.enter();
+            tokio::net::TcpListener::from_std(socket).expect("a socket")
+        };
+        runtime.spawn(async move { axum::serve(socket, router).await });
+        self.runtime = Some(runtime);
+    }
+
+    fn end(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // With its connections, and what is under way on them.
+            runtime.shutdown_timeout(Duration::from_secs(5));
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Targets with these names on one free port, over this media; what is asked of them.
+pub(crate) fn start(names: &[&str], media: &Path) -> (Vec<Target>, Log) {
+    const TRIES: usize = 50;
+    let log = Log::default();
+    let live = Live::begin();
+    let sockets = (0..TRIES)
+        .find_map(|_| on_one_port(names.len()).ok())
+        .expect("a port free on all addresses");
+    let targets = names.iter().zip(sockets).map(|(name, socket)| {
+        let mut target = Target {
+            address: socket.local_addr().expect("an address"),
+            shared: Shared {
+                name: (*name).to_owned(),
+                media: media.to_owned(),
+                live,
+                log: Arc::clone(&log),
+            },
+            runtime: None,
+        };
+        target.serve(socket);
+        target
+    });
+    (targets.collect(), log)
+}
+
+fn on_one_port(count: usize) -> io::Result<Vec<StdListener>> {
+    let mut port = 0;
+    let mut sockets = Vec::new();
+    for index in 0..count {
+        let host = u8::try_from(11 + index).expect("few targets");
+        let socket = StdListener::bind((Ipv4Addr::new(127, 0, 0, host), port))?;
+        port = socket.local_addr()?.port();
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// The log, locked.
+pub(crate) fn read(log: &Log) -> MutexGuard<'_, Vec<Served>> {
+    log.lock().expect("log")
+}
+
+async fn answer(State(target): State<Shared>, request: Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
+    let (asset, file) = path.split_once('/').unwrap_or((path, ""));
+    let (asset, file) = (asset.to_owned(), file.to_owned());
+    let response = serve_file(&target, &asset, &file);
+    read(&target.log).push(Served {
+        target: target.name.clone(),
+        asset,
+        file,
+        status: response.status().as_u16(),
+    });
+    with_cors(response)
+}
+
+fn serve_file(target: &Shared, asset: &str, file: &str) -> Response {
+    // A folder has no folders in it.
+    let bytes = (!file.contains('/'))
+        .then(|| std::fs::read(target.media.join(file)).ok())
+        .flatten();
+    let shown = bytes.and_then(|bytes| {
+        if asset.starts_with(LIVE) {
+            target.live.show(file, bytes)
+        } else {
+            Some(bytes)
+        }
+    });
+    match shown {
+        Some(bytes) => ([(header::CONTENT_TYPE, content_type(file))], Body::from(bytes)).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The page is of another origin.
+fn with_cors(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// By the file's ending.
+pub(crate) fn content_type(file: &str) -> &'static str {
+    match file.rsplit_once('.').map_or("", |(_, ending)| ending) {
+        "m3u8" => "application/vnd.apple.mpegurl",
+        "mpd" => "application/dash+xml",
+        "m4s" | "mp4" => "video/mp4",
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
