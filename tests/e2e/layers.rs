@@ -27,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "edge-config",
             "policy",
             "serve",
+            "stream",
             "upstream",
         ],
     ),

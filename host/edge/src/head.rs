@@ -1,4 +1,4 @@
-//! A request's head as text, whoever read it: the pipeline knows no parser.
+//! A request's head as text, and its body where that means something, whoever read them: the pipeline knows no parser.
 //!
 //! HTTP/1.1's own loop and hyper both lend what they hold; nothing is copied on the way.
 
@@ -18,11 +18,14 @@ pub(crate) struct Head<'r> {
     /// Whether the connection carries one authority only, so that a wrong one was misdirected (RFC 9110 §15.5.20).
     pub(crate) is_authority_bound: bool,
     pub(crate) fields: Fields<'r>,
+    /// The body, of requests that have one with a meaning ([`crate::listen`]); else nothing.
+    #[allow(dead_code, reason = "reports and ingest are read in the next step")]
+    pub(crate) body: &'r [u8],
 }
 
 impl<'r> Head<'r> {
     /// The head that hyper read; `fields` are those of its parts.
-    pub(crate) fn of_parts(parts: &'r Parts, fields: &'r [Header<'r>]) -> Self {
+    pub(crate) fn of_parts(parts: &'r Parts, fields: &'r [Header<'r>], body: &'r [u8]) -> Self {
         Self {
             method: parts.method.as_str(),
             path: parts.uri.path(),
@@ -30,6 +33,7 @@ impl<'r> Head<'r> {
             authority: parts.uri.authority().map(http::uri::Authority::as_str),
             is_authority_bound: parts.version >= Version::HTTP_2,
             fields: Fields(fields),
+            body,
         }
     }
 }

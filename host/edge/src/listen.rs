@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{degradation::pulse, pipeline::Edge};
 
+mod bodies;
 mod buffers;
 mod foreign;
 mod guard;

@@ -5,6 +5,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use ipnet::IpNet;
 use wayside_cache::{
     links::{Held, LinkCache, Lookup},
@@ -51,6 +52,7 @@ pub(crate) struct Edge {
 }
 
 /// What a visitor gets when nothing is refused.
+#[allow(dead_code, reason = "streams answer with all of these from the next step on")]
 pub(crate) enum Answer {
     /// To the place a plain link leads to.
     Link(PlainLink),
@@ -63,6 +65,14 @@ pub(crate) enum Answer {
     },
     /// The methods that are answered.
     Options,
+    /// To a target of a stream: for one player, and for now.
+    StreamRedirect { status: RedirectStatus, target: Target },
+    /// What was made for one player.
+    Content { media_type: &'static str, body: Bytes },
+    /// A report was taken.
+    Reported,
+    /// What pages of other sites may ask of a stream (CORS).
+    StreamOptions,
 }
 
 /// A held link that leads where it says, unchanged.
@@ -257,8 +267,8 @@ fn sources(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, binding: Option
 fn check_loop(visit: &Visit<'_>, answer: Answer) -> Result<Answer, Refusal> {
     let target = match &answer {
         Answer::Link(plain) => plain.parts().map(|(_, target)| target),
-        Answer::Redirect { target, .. } => Some(target),
-        Answer::Options => None,
+        Answer::Redirect { target, .. } | Answer::StreamRedirect { target, .. } => Some(target),
+        Answer::Options | Answer::Content { .. } | Answer::Reported | Answer::StreamOptions => None,
     };
     if target.is_some_and(|target| is_same_url(visit, target)) {
         Err(Refusal::Loop)

@@ -3,6 +3,7 @@
 use wayside_decide::{decision::Failure, invalid::Invalid, status::DenyStatus};
 
 /// A request that ends without a redirect.
+#[allow(dead_code, reason = "streams answer with all of these from the next step on")]
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The request cannot be read.
@@ -18,7 +19,7 @@ pub(crate) enum Refusal {
         /// Whether the connection is bound to its authority: then the request was misdirected.
         misdirected: bool,
     },
-    /// The method is none that a redirect answers.
+    /// The method is none that is answered there.
     MethodNotAllowed,
     /// Nothing stands at the path.
     NotFound,
@@ -34,22 +35,65 @@ pub(crate) enum Refusal {
     LocationRefused(Invalid),
     /// The location is the URL that was asked for.
     Loop,
+    /// What was there has been deleted.
+    Gone,
+    /// No key, or not the right one.
+    NoKey,
+    /// The body is longer than the edge reads.
+    TooLarge {
+        /// How long it may be, in bytes.
+        bytes_max: usize,
+    },
+    /// The body is of another type than is read there.
+    UnsupportedMedia {
+        /// What is read.
+        expected: &'static str,
+    },
+    /// An asset of which nothing can be played yet.
+    NotYet {
+        /// When to come back, in seconds.
+        retry_after_s: u32,
+    },
+    /// No target of a stream may serve it, or what is needed for that is not there.
+    StreamUnavailable(String),
+    /// The site's own server gave something else than a playlist.
+    SourceBroken(String),
+    /// Any of the above in answer to a request about a stream: pages of other sites may read it.
+    OfStream(Box<Self>),
 }
 
 impl Refusal {
+    /// The same in answer to a request about a stream.
+    pub(crate) fn of_stream(self) -> Self {
+        match self {
+            Self::OfStream(_) => self,
+            other => Self::OfStream(Box::new(other)),
+        }
+    }
+
     /// The status code.
     pub(crate) const fn status(&self) -> u16 {
         match self {
             Self::Malformed(_) => 400,
             Self::UriTooLong => 414,
             Self::HeadersTooLarge => 431,
-            Self::NotReady | Self::PolicyFailed(_) | Self::OriginAway(_) | Self::Shed(_) => 503,
+            Self::NotReady
+            | Self::PolicyFailed(_)
+            | Self::OriginAway(_)
+            | Self::Shed(_)
+            | Self::NotYet { .. }
+            | Self::StreamUnavailable(_) => 503,
             Self::UnknownHost { misdirected: true } => 421,
             Self::UnknownHost { misdirected: false } | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Denied(status) => status.code(),
-            Self::LocationRefused(_) => 502,
+            Self::LocationRefused(_) | Self::SourceBroken(_) => 502,
             Self::Loop => 508,
+            Self::Gone => 410,
+            Self::NoKey => 401,
+            Self::TooLarge { .. } => 413,
+            Self::UnsupportedMedia { .. } => 415,
+            Self::OfStream(refusal) => refusal.status(),
         }
     }
 
@@ -69,11 +113,19 @@ impl Refusal {
             Self::Shed(_) => "shed",
             Self::LocationRefused(_) => "location_refused",
             Self::Loop => "loop",
+            Self::Gone => "gone",
+            Self::NoKey => "no_key",
+            Self::TooLarge { .. } => "too_large",
+            Self::UnsupportedMedia { .. } => "unsupported_media",
+            Self::NotYet { .. } => "not_yet",
+            Self::StreamUnavailable(_) => "stream_unavailable",
+            Self::SourceBroken(_) => "source_broken",
+            Self::OfStream(refusal) => refusal.label(),
         }
     }
 
     /// Every label, for metrics that show a zero from the start.
-    pub(crate) const LABELS: [&str; 13] = [
+    pub(crate) const LABELS: [&str; 20] = [
         "malformed",
         "uri_too_long",
         "headers_too_large",
@@ -87,6 +139,13 @@ impl Refusal {
         "shed",
         "location_refused",
         "loop",
+        "gone",
+        "no_key",
+        "too_large",
+        "unsupported_media",
+        "not_yet",
+        "stream_unavailable",
+        "source_broken",
     ];
 
     /// What the visitor reads: written for them, nothing of the inside.
@@ -106,14 +165,23 @@ impl Refusal {
             ),
             Self::NotReady => "This node is starting. Try again shortly.".to_owned(),
             Self::UnknownHost { .. } => "No site answers for this host here.".to_owned(),
-            Self::MethodNotAllowed => "Only GET, HEAD and OPTIONS are answered here.".to_owned(),
-            Self::NotFound => "There is no link at this address.".to_owned(),
+            Self::MethodNotAllowed => "Requests of this method are not answered here.".to_owned(),
+            Self::NotFound => "There is nothing at this address.".to_owned(),
             Self::Denied(_) => "The site does not serve this address to you.".to_owned(),
-            Self::PolicyFailed(_) | Self::OriginAway(_) | Self::Shed(_) => {
+            Self::PolicyFailed(_) | Self::OriginAway(_) | Self::Shed(_) | Self::StreamUnavailable(_) => {
                 "The site cannot answer right now. Try again shortly.".to_owned()
             }
             Self::LocationRefused(_) => "The site wants to redirect to an address that is not valid.".to_owned(),
             Self::Loop => "The site redirects this address to itself.".to_owned(),
+            Self::Gone => "What was at this address has been deleted.".to_owned(),
+            Self::NoKey => "The key of this stream is needed, as `Authorization: Bearer KEY`.".to_owned(),
+            Self::TooLarge { bytes_max } => format!("The body is longer than {bytes_max} bytes."),
+            Self::UnsupportedMedia { expected } => {
+                format!("The body is of a type that is not read here: {expected} is.")
+            }
+            Self::NotYet { .. } => "This is still being made. Try again shortly.".to_owned(),
+            Self::SourceBroken(_) => "The site's own server does not give what is expected of it.".to_owned(),
+            Self::OfStream(refusal) => refusal.public_message(),
         }
     }
 
@@ -121,17 +189,27 @@ impl Refusal {
     pub(crate) fn detail(&self) -> Option<String> {
         match self {
             Self::PolicyFailed(failure) => Some(failure.to_string()),
-            Self::OriginAway(reason) | Self::Shed(reason) => Some(reason.clone()),
+            Self::OriginAway(reason)
+            | Self::Shed(reason)
+            | Self::StreamUnavailable(reason)
+            | Self::SourceBroken(reason) => Some(reason.clone()),
             Self::LocationRefused(invalid) => Some(invalid.to_string()),
+            Self::OfStream(refusal) => refusal.detail(),
             _ => None,
         }
     }
 
     /// Whether something is wrong on this side, so that it belongs in the log.
     pub(crate) const fn is_ours(&self) -> bool {
-        matches!(
-            self,
-            Self::PolicyFailed(_) | Self::OriginAway(_) | Self::LocationRefused(_) | Self::Loop
-        )
+        match self {
+            Self::PolicyFailed(_)
+            | Self::OriginAway(_)
+            | Self::LocationRefused(_)
+            | Self::Loop
+            | Self::StreamUnavailable(_)
+            | Self::SourceBroken(_) => true,
+            Self::OfStream(refusal) => refusal.is_ours(),
+            _ => false,
+        }
     }
 }

@@ -63,6 +63,7 @@ impl Rehearsal {
             authority: Some(authority.as_str()),
             is_authority_bound: false,
             fields: Fields(&fields),
+            body: &[],
         };
         let visit = Visit::read(&head, self.address, &[], Clock::new().now()).map_err(|refusal| {
             Invalid::text(

@@ -206,6 +206,7 @@ mod tests {
             authority,
             is_authority_bound: false,
             fields: Fields(&fields),
+            body: &[],
         };
         let trusted = ["10.0.0.0/8".parse().expect("network")];
         let peer = peer.parse().expect("address");

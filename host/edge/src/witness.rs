@@ -394,6 +394,7 @@ mod tests {
             authority: None,
             is_authority_bound: false,
             fields: Fields(&fields),
+            body: &[],
         };
         let visit = Visit::read(&head, address.parse().expect("an address"), &[], Clock::new().now()).expect("a visit");
         let facts = RequestFacts::new(&visit, sources(privacy));

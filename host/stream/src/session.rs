@@ -1,7 +1,8 @@
 //! Sessions that this operator's nodes gave out, told from those that somebody made up.
 //!
-//! In: a key that all nodes share, an asset, random bytes, the instant. Out: an identifier that fits where players put
-//! theirs (CMCD's `sid`, the query of a steering manifest), and later whether it is one of ours. Nothing is kept.
+//! In: a key that all nodes share, an asset, which of its pathways the player knows, random bytes, the instant. Out: an
+//! identifier that fits where players put theirs (CMCD's `sid`, the query of a steering manifest), and later whether it is
+//! one of ours and which pathways its player knows. Nothing is kept.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
@@ -13,8 +14,20 @@ pub const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 /// Bytes of its time of issue, in minutes since 1970.
 const ISSUED_BYTES: usize = 4;
+/// Bytes of the age of the player's pathways, in milliseconds since 1970.
+const SINCE_BYTES: usize = 8;
+/// Bytes of what an identifier says, before its tag.
+const TOLD_BYTES: usize = NONCE_BYTES + ISSUED_BYTES + SINCE_BYTES;
 /// All bytes of an identifier.
-const BYTES: usize = NONCE_BYTES + ISSUED_BYTES + TAG_BYTES;
+const BYTES: usize = TOLD_BYTES + TAG_BYTES;
+
+/// What an identifier says of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    /// Which generation of pathways the player's playlist has: the latest instant at which one of them became one, in
+    /// milliseconds since 1970 UTC. Later ones it does not know.
+    pub since_ms: u64,
+}
 
 /// Why a session is none of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,33 +52,36 @@ pub enum NoSession {
     },
 }
 
-/// The identifier of a new session of `asset`. `nonce` is random.
+/// The identifier of a new session of `asset`, whose player knows the pathways of the generation `since_ms`
+/// ([`Session::since_ms`]). `nonce` is random.
 #[must_use]
-pub fn give_out(key: &Secret, asset: &str, nonce: [u8; NONCE_BYTES], now_s: u64) -> String {
+pub fn give_out(key: &Secret, asset: &str, nonce: [u8; NONCE_BYTES], since_ms: u64, now_s: u64) -> String {
     let issued_min = u32::try_from(now_s / 60).unwrap_or(u32::MAX);
     let mut bytes = [0; BYTES];
-    let (told, tag) = bytes.split_at_mut(NONCE_BYTES + ISSUED_BYTES);
+    let (told, tag) = bytes.split_at_mut(TOLD_BYTES);
     told[..NONCE_BYTES].copy_from_slice(&nonce);
-    told[NONCE_BYTES..].copy_from_slice(&issued_min.to_be_bytes());
+    told[NONCE_BYTES..][..ISSUED_BYTES].copy_from_slice(&issued_min.to_be_bytes());
+    told[NONCE_BYTES + ISSUED_BYTES..].copy_from_slice(&since_ms.to_be_bytes());
     tag.copy_from_slice(&mac::hmac_sha256(key, &message(told, asset))[..TAG_BYTES]);
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Whether `session` was given out for `asset`, `age_min_max` minutes ago at most.
+/// What `session` says, when it was given out for `asset`, `age_min_max` minutes ago at most.
 ///
 /// # Errors
 /// [`NoSession`] when it was not.
-pub fn check(key: &Secret, asset: &str, session: &str, now_s: u64, age_min_max: u64) -> Result<(), NoSession> {
+pub fn check(key: &Secret, asset: &str, session: &str, now_s: u64, age_min_max: u64) -> Result<Session, NoSession> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(session).ok();
     let bytes: [u8; BYTES] = bytes
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or(NoSession::Malformed)?;
-    let (told, tag) = bytes.split_at(NONCE_BYTES + ISSUED_BYTES);
+    let (told, tag) = bytes.split_at(TOLD_BYTES);
     if !mac::begins_hmac_sha256(key, &message(told, asset), tag) {
         return Err(NoSession::Wrong);
     }
-    let mut issued = [0; ISSUED_BYTES];
-    issued.copy_from_slice(&told[NONCE_BYTES..]);
+    let (mut issued, mut since) = ([0; ISSUED_BYTES], [0; SINCE_BYTES]);
+    issued.copy_from_slice(&told[NONCE_BYTES..][..ISSUED_BYTES]);
+    since.copy_from_slice(&told[NONCE_BYTES + ISSUED_BYTES..]);
     let (issued_min, now_min) = (u64::from(u32::from_be_bytes(issued)), now_s / 60);
     if issued_min.abs_diff(now_min) > age_min_max {
         return Err(NoSession::Age {
@@ -74,7 +90,9 @@ pub fn check(key: &Secret, asset: &str, session: &str, now_s: u64, age_min_max: 
             age_min_max,
         });
     }
-    Ok(())
+    Ok(Session {
+        since_ms: u64::from_be_bytes(since),
+    })
 }
 
 /// What the tag covers: of known length first, so that no two pairs are alike.
@@ -86,7 +104,7 @@ fn message(told: &[u8], asset: &str) -> Vec<u8> {
 mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
-    use super::{NoSession, check, give_out};
+    use super::{NoSession, Session, check, give_out};
     use crate::sign::secret::Secret;
 
     fn key(text: &str) -> Secret {
@@ -95,11 +113,14 @@ mod tests {
 
     #[test]
     fn a_session_is_of_its_asset_key_and_time() {
-        let session = give_out(&key("a"), "film", [7; 12], 1_800_000_000);
-        assert_eq!(session.len(), 43, "CMCD allows 64");
+        let session = give_out(&key("a"), "film", [7; 12], 1_799_999_000_123, 1_800_000_000);
+        assert_eq!(session.len(), 54, "CMCD allows 64");
+        let told = Ok(Session {
+            since_ms: 1_799_999_000_123,
+        });
         let checked = |of: &str, asset, now_s| check(&key(of), asset, &session, now_s, 60);
-        assert_eq!(checked("a", "film", 1_800_000_000), Ok(()));
-        assert_eq!(checked("a", "film", 1_800_003_600), Ok(()));
+        assert_eq!(checked("a", "film", 1_800_000_000), told);
+        assert_eq!(checked("a", "film", 1_800_003_600), told);
         assert_eq!(checked("b", "film", 1_800_000_000), Err(NoSession::Wrong));
         assert_eq!(checked("a", "films", 1_800_000_000), Err(NoSession::Wrong));
         for now_s in [1_800_003_660, 1_799_996_000] {
@@ -125,9 +146,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_change_goes_unnoticed(nonce in any::<[u8; 12]>(), at in 0_usize..43, to in any::<u8>()) {
+        fn no_change_goes_unnoticed(nonce in any::<[u8; 12]>(), since_ms in any::<u64>(), at in 0_usize..54, to in any::<u8>()) {
             const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-            let session = give_out(&key("a"), "film", nonce, 1_800_000_000);
+            let session = give_out(&key("a"), "film", nonce, since_ms, 1_800_000_000);
             let mut changed = session.clone().into_bytes();
             changed[at] = LETTERS[usize::from(to % 64)];
             let changed = String::from_utf8(changed).expect("text");

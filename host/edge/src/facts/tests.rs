@@ -54,6 +54,7 @@ fn answers(path: &str, question: &Question) -> [Answer; 2] {
         authority: Some("go.example"),
         is_authority_bound: false,
         fields: Fields(&[]),
+        body: &[],
     };
     let peer = "192.0.2.1".parse().expect("an address");
     let visit = Visit::read(&head, peer, &[], Clock::new().now()).expect("a visit");

@@ -1,5 +1,5 @@
-//! What the HTTP/1.1 loop does not read, through hyper: HTTP/2, and HTTP/1 requests with a body, with something to ask
-//! of the connection, or malformed.
+//! What the HTTP/1.1 loop does not read, through hyper: HTTP/2, and HTTP/1 requests of other methods, with a body, with
+//! something to ask of the connection, or malformed.
 //!
 //! In: a connection and what it has sent already. Out: answers from the same pipeline. A connection stays here to its end.
 
@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use super::{
-    HTTP2_PREFACE,
+    HTTP2_PREFACE, bodies,
     guard::{self, Guarded, Watch},
     worker::Worker,
 };
@@ -27,7 +27,7 @@ const HTTP1_BUFFER_BYTES: usize = 40 * 1024;
 const HTTP1_FIELDS_MAX: usize = 96;
 /// Requests at the same time on one HTTP/2 connection.
 const HTTP2_STREAMS_MAX: u32 = 100;
-/// HTTP/2 flow control of one stream, in bytes: requests have no bodies worth reading.
+/// HTTP/2 flow control of one stream, in bytes: requests have small bodies, if any.
 const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// HTTP/2 flow control of one connection, in bytes.
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -82,11 +82,25 @@ async fn answer(
     peer: IpAddr,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
-    // No method that is answered has a body with a meaning; hyper reads past a small one and closes after a large one.
-    drop(body);
     let fields = head::lend(&parts.headers);
-    let head = Head::of_parts(&parts, &fields);
-    let response = worker.answer(&head, peer, |reply| reply.to_http()).await;
+    let response = match bodies::bytes_max(parts.method.as_str(), parts.uri.path()) {
+        Some(bytes_max) => match worker.bodies.read(body, bytes_max).await {
+            Ok(body) => {
+                let head = Head::of_parts(&parts, &fields, &body);
+                worker.answer(&head, peer, |reply| reply.to_http()).await
+            }
+            Err(refusal) => {
+                let head = Head::of_parts(&parts, &fields, &[]);
+                worker.refuse(&refusal, Some(&head), |reply| reply.to_http())
+            }
+        },
+        None => {
+            // A body without a meaning; hyper reads past a small one and closes after a large one.
+            drop(body);
+            let head = Head::of_parts(&parts, &fields, &[]);
+            worker.answer(&head, peer, |reply| reply.to_http()).await
+        }
+    };
     drop(busy);
     Ok(response)
 }

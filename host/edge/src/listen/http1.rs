@@ -151,7 +151,7 @@ impl Connection<'_> {
                             .clock
                             .with_date(|date| reply.write_http1(output, date, false, true));
                     };
-                    self.worker.refuse(&refusal, write);
+                    self.worker.refuse(&refusal, None, write);
                     return Ok(End::IsUnreadable);
                 }
             };
@@ -163,8 +163,13 @@ impl Connection<'_> {
             let clock = &self.worker.clock;
             let write = |reply: &Reply<'_>| {
                 clock.with_date(|date| reply.write_http1(output, date, is_head, is_last));
+                reply.rest(is_head)
             };
-            self.worker.answer(&request.head, self.peer, write).await;
+            if let Some(rest) = self.worker.answer(&request.head, self.peer, write).await {
+                self.write(output).await?;
+                output.clear();
+                self.write(&rest).await?;
+            }
             drop(busy);
             if is_last {
                 return Ok(End::IsLast);
@@ -290,6 +295,7 @@ fn parse<'b>(bytes: &'b [u8], fields: &'b mut [MaybeUninit<Header<'b>>]) -> Pars
         authority: None,
         is_authority_bound: false,
         fields: Fields(fields),
+        body: &[],
     };
     Parsed::Plain(Plain { head, length, is_last })
 }

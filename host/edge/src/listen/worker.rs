@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use http::StatusCode;
 use wayside_balance::level::Level;
 
-use super::buffers::Buffers;
+use super::{bodies::Bodies, buffers::Buffers};
 use crate::{
     clock::Clock,
     head::Head,
@@ -24,6 +24,7 @@ pub(super) struct Worker {
     shard: Arc<Shard>,
     pub(super) clock: Clock,
     pub(super) buffers: Buffers,
+    pub(super) bodies: Bodies,
     warnings: Warnings,
 }
 
@@ -35,6 +36,7 @@ impl Worker {
             shard,
             clock: Clock::new(),
             buffers: Buffers::default(),
+            bodies: Bodies::default(),
             warnings: Warnings::default(),
         }
     }
@@ -66,11 +68,20 @@ impl Worker {
         written
     }
 
-    /// What cannot even be read as a request.
-    pub(super) fn refuse<T>(&self, refusal: &Refusal, write: impl FnOnce(&Reply<'_>) -> T) -> T {
+    /// What cannot be read: not even as a request, when there is no head, or not its body.
+    pub(super) fn refuse<T>(
+        &self,
+        refusal: &Refusal,
+        head: Option<&Head<'_>>,
+        write: impl FnOnce(&Reply<'_>) -> T,
+    ) -> T {
         let now = self.clock.now();
-        let (_, status, written) = self.refuse_as(refusal, None, write);
-        self.shard.count(status.as_u16(), now.instant.elapsed());
+        let (id, status, written) = self.refuse_as(refusal, head, write);
+        let duration = now.instant.elapsed();
+        self.shard.count(status.as_u16(), duration);
+        if let Some(head) = head.filter(|_| self.edge.logs_requests) {
+            request_log::write(Some(id), head, status, duration);
+        }
         written
     }
 

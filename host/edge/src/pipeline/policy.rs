@@ -218,7 +218,7 @@ impl Step<'_> {
                 target,
                 caching,
             } => (status, target, caching),
-            Answer::Options => return Ok(Answer::Options),
+            other => return Ok(other),
         };
         Ok(Answer::Redirect {
             status,
