@@ -1,10 +1,11 @@
 //! Decisions as data, and the ways in which deciding fails.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     invalid::Invalid,
     status::{DenyStatus, RedirectStatus},
+    stream::plan::StreamPlan,
     template::Template,
     trace::Recorder,
 };
@@ -23,6 +24,9 @@ pub enum Decision {
     },
     /// Refuse with this status.
     Deny(DenyStatus),
+    /// Serve a stream from these targets; which one, their state decides at each request. For what is no stream, the same
+    /// as to proceed.
+    Plan(Arc<StreamPlan>),
 }
 
 impl fmt::Display for Decision {
@@ -31,6 +35,7 @@ impl fmt::Display for Decision {
             Self::Proceed => formatter.write_str("proceed"),
             Self::Redirect { status, location } => write!(formatter, "{status} {location}"),
             Self::Deny(status) => write!(formatter, "deny {}", status.code()),
+            Self::Plan(plan) => plan.fmt(formatter),
         }
     }
 }

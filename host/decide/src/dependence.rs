@@ -118,7 +118,15 @@ impl Question {
             Self::LinkExists | Self::LinkKey | Self::LinkTarget | Self::LinkTags | Self::LinkAttribute(_) => {
                 Source::Link
             }
-            Self::AtOrAfter(_) | Self::Weekday(_) | Self::Hour(_) | Self::Setting(_) => Source::Record,
+            Self::AtOrAfter(_)
+            | Self::Weekday(_)
+            | Self::Hour(_)
+            | Self::Setting(_)
+            | Self::AssetId
+            | Self::AssetTags
+            | Self::AssetAttribute(_)
+            | Self::AssetTargets
+            | Self::TargetRegion(_) => Source::Record,
             Self::Header(name) if is_sent_by_browsers(name) => Source::Field(name),
             Self::Header(_) => Source::Visitor,
             Self::Prefers(_) => Source::Field("accept-language"),
@@ -243,6 +251,14 @@ mod tests {
             of(&[Question::Path, Question::Query("q".into()), Question::LinkTags]),
             (false, vec![])
         );
+        let of_asset = [
+            Question::AssetId,
+            Question::AssetTags,
+            Question::AssetAttribute("a".into()),
+            Question::AssetTargets,
+            Question::TargetRegion("t".into()),
+        ];
+        assert_eq!(of(&of_asset), (false, vec![]));
         let zone = Zone::parse("Europe/Berlin").expect("a zone");
         assert_eq!(
             of(&[

@@ -57,6 +57,8 @@ pub const BATCH_LINKS_MAX: usize = 10_000;
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Targets for streams of one tenant.
 pub const STREAM_TARGETS_MAX: usize = 64;
+/// Tiers of a plan for a stream.
+pub const STREAM_PLAN_TIERS_MAX: usize = 8;
 /// Largest weight of a target for streams.
 pub const TARGET_WEIGHT_MAX: u32 = 10_000;
 /// URLs of one target to serve from, and as many to send streams to.

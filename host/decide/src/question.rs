@@ -10,7 +10,7 @@ mod wide;
 
 pub use wide::caution;
 
-/// One question about a request, its visitor, the link or the node. The whole value is the question's identity: two
+/// One question about a request, its visitor, the link, the asset or the node. The whole value is the question's identity: two
 /// questions with different parameters are different questions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Question {
@@ -90,6 +90,17 @@ pub enum Question {
     Pop,
     /// This setting of the binding. Text or absent.
     Setting(Box<str>),
+    /// The id of the asset that is asked for. Text, or absent when the request is for none.
+    AssetId,
+    /// The asset's tags. List, empty when the request is for no asset.
+    AssetTags,
+    /// The asset's attribute of this name. Text or absent.
+    AssetAttribute(Box<str>),
+    /// The names of the targets that have a copy of the asset, in order of names. List, empty when the request is for no
+    /// asset.
+    AssetTargets,
+    /// The region of the target of this name, which has a copy of the asset. Text or absent.
+    TargetRegion(Box<str>),
 }
 
 impl Question {
@@ -133,7 +144,9 @@ impl Question {
             | Self::Header(text)
             | Self::Cookie(text)
             | Self::LinkAttribute(text)
-            | Self::Setting(text) => text.len(),
+            | Self::Setting(text)
+            | Self::AssetAttribute(text)
+            | Self::TargetRegion(text) => text.len(),
             Self::Bucket { salt, .. } => salt.len(),
             Self::Prefers(languages) => languages.iter().map(|text| text.len() + size_of::<Box<str>>()).sum(),
             Self::InNetwork(networks) => size_of_val::<[IpNet]>(networks),
@@ -186,6 +199,11 @@ impl fmt::Display for Question {
             Self::Region => plain(formatter, "node.region"),
             Self::Pop => plain(formatter, "node.pop"),
             Self::Setting(name) => write!(formatter, "settings.get({})", quote(name)),
+            Self::AssetId => plain(formatter, "streams.asset"),
+            Self::AssetTags => plain(formatter, "streams.tags"),
+            Self::AssetAttribute(name) => write!(formatter, "streams.attribute({})", quote(name)),
+            Self::AssetTargets => plain(formatter, "streams.targets"),
+            Self::TargetRegion(name) => write!(formatter, "streams.region({})", quote(name)),
         }
     }
 }

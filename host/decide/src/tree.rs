@@ -19,6 +19,7 @@ use crate::{
     dependence::Dependence,
     facts::Facts,
     question::{Answer, Question},
+    stream::plan::StreamPlan,
     target::Target,
     trace::Trace,
 };
@@ -80,7 +81,7 @@ impl Decided {
                 Ok(Decision::Redirect { location, .. }) => {
                     location.as_fixed().and_then(|text| Target::parse_at_edge(text).ok())
                 }
-                Ok(Decision::Proceed | Decision::Deny(_)) | Err(_) => None,
+                Ok(Decision::Proceed | Decision::Deny(_) | Decision::Plan(_)) | Err(_) => None,
             },
             outcome,
         }
@@ -92,6 +93,8 @@ impl Decided {
         let outcome = match &self.outcome {
             Ok(Decision::Redirect { location, .. }) => location.heap_bytes(),
             Ok(Decision::Proceed | Decision::Deny(_)) => 0,
+            // Nobody else holds it for long, and it is counted with the two counts before it.
+            Ok(Decision::Plan(plan)) => size_of::<StreamPlan>() + 2 * size_of::<usize>() + plan.heap_bytes(),
             Err(failure) => failure.heap_bytes(),
         };
         let target = self.target.as_ref().map_or(0, |target| target.as_str().len());

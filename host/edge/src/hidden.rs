@@ -65,7 +65,11 @@ impl<'a> Hidden<'a> {
                 let rest = if location.is_open_behind_host() { behind } else { REST };
                 format!("{status} {}{rest}", self.text(host.to_owned()))
             }
-            Decision::Redirect { .. } | Decision::Proceed | Decision::Deny(_) => self.text(decision.to_string()),
+            // A name in it may be put together of anything, too.
+            Decision::Plan(plan) if self.has_secret => format!("plan of {} tiers: …", plan.tiers().len()),
+            Decision::Redirect { .. } | Decision::Proceed | Decision::Deny(_) | Decision::Plan(_) => {
+                self.text(decision.to_string())
+            }
         }
     }
 }

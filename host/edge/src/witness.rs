@@ -198,7 +198,12 @@ impl Redacted {
             | Question::Hour(_)
             | Question::Region
             | Question::Pop
-            | Question::Setting(_) => Some(facts.answer(question)),
+            | Question::Setting(_)
+            | Question::AssetId
+            | Question::AssetTags
+            | Question::AssetAttribute(_)
+            | Question::AssetTargets
+            | Question::TargetRegion(_) => Some(facts.answer(question)),
         }
     }
 

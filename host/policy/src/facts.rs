@@ -24,7 +24,7 @@ impl Facts for NoFacts {
             // It is never late, and always the first day of 1970.
             Question::AtOrAfter(_) => Answer::Flag(false),
             Question::Bucket { .. } => Answer::Number(0),
-            Question::LinkTags => Answer::List(Box::default()),
+            Question::LinkTags | Question::AssetTags | Question::AssetTargets => Answer::List(Box::default()),
             _ => question.answer_at(self.now_s()).unwrap_or(Answer::Absent),
         }
     }

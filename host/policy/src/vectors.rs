@@ -195,7 +195,7 @@ fn describe_decision(decision: &Decision) -> String {
     match decision {
         Decision::Proceed => "proceed".to_owned(),
         Decision::Redirect { status, location } => format!("redirect {} {location}", status.code()),
-        Decision::Deny(status) => format!("deny {}", status.code()),
+        Decision::Deny(_) | Decision::Plan(_) => decision.to_string(),
     }
 }
 

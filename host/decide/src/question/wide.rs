@@ -35,6 +35,8 @@ impl Question {
             Self::LinkKey => "leave it to the location, where {link.key} is filled in unread",
             Self::LinkTarget => "leave it to the location, where {link.target} is filled in unread",
             Self::LinkTags | Self::LinkAttribute(_) => "give links fewer different ones",
+            Self::AssetId => "ask streams.tags or streams.attribute(name) instead",
+            Self::AssetTags | Self::AssetAttribute(_) => "give assets fewer different ones",
             Self::Method
             | Self::Scheme
             | Self::Host
@@ -55,7 +57,9 @@ impl Question {
             | Self::Hour(_)
             | Self::Region
             | Self::Pop
-            | Self::Setting(_) => return None,
+            | Self::Setting(_)
+            | Self::AssetTargets
+            | Self::TargetRegion(_) => return None,
         })
     }
 }

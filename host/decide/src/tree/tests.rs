@@ -17,6 +17,7 @@ use crate::{
     facts::Facts,
     question::{Answer, Question},
     status::{DenyStatus, RedirectStatus},
+    stream::plan::{PlanSpec, StreamPlan},
     target::Target,
     template::Template,
     trace::{Recorder, Trace},
@@ -62,14 +63,27 @@ fn decision(number: u8) -> Decision {
         status: RedirectStatus::Found,
         location,
     };
-    match number % 5 {
+    match number % 7 {
         0 => Decision::Proceed,
         1 => Decision::Deny(DenyStatus::from_code(451).expect("a status")),
         2 => redirect(place("https://m.example{path}{?query}")),
+        5 => Decision::Plan(Arc::default()),
+        6 => plan(&["a", "b"], Vec::new()),
         number => redirect(Template::fixed(
             &Target::parse(&format!("https://{number}.example/")).expect("a target"),
         )),
     }
+}
+
+/// A tier of these targets, and a list of those that are not taken.
+fn plan(tier: &[&str], deny: Vec<String>) -> Decision {
+    let share = |(weight, target): (u8, &&str)| ((*target).to_owned(), f64::from(weight) / 3.0);
+    let spec = PlanSpec {
+        tiers: vec![(1..).zip(tier).map(share).collect()],
+        deny,
+        ..PlanSpec::default()
+    };
+    Decision::Plan(Arc::new(StreamPlan::new(spec).expect("a plan")))
 }
 
 fn number_of(answer: &Answer) -> usize {
@@ -140,6 +154,8 @@ fn questions() -> impl Strategy<Value = Question> {
     prop_oneof![
         Just(Question::Country),
         Just(Question::LinkTarget),
+        Just(Question::AssetId),
+        name.clone().prop_map(|name| Question::AssetAttribute(name.into())),
         name.clone().prop_map(|name| Question::Header(name.into())),
         name.clone().prop_map(|name| Question::Cookie(name.into())),
         (name, 2_u32..4).prop_map(|(salt, count)| Question::Bucket {
@@ -154,7 +170,7 @@ fn questions() -> impl Strategy<Value = Question> {
 }
 
 fn programs() -> impl Strategy<Value = Program> {
-    let leaf = prop_oneof![4 => (0_u8..5).prop_map(Program::Decide), 1 => Just(Program::Trap)];
+    let leaf = prop_oneof![4 => (0_u8..7).prop_map(Program::Decide), 1 => Just(Program::Trap)];
     leaf.prop_recursive(5, 40, 3, |inner| {
         prop_oneof![
             3 => (questions(), prop::collection::vec(inner.clone(), 1..4)).prop_map(|(question, branches)| Program::Ask(question, branches)),
@@ -403,7 +419,14 @@ fn what_was_decided_counts_and_what_is_shared_counts_once() {
         })
     };
     let trapped = |number: usize| Err(Failure::Trapped(long(number)));
-    let outcomes: [(&dyn Fn(usize) -> Outcome, usize); 2] = [(&redirect, 24_000), (&trapped, 8_000)];
+    let name = |number: usize| move |place| format!("{number:04}-{place:03}-{}", "x".repeat(55));
+    let planned = |number: usize| {
+        let names: Vec<String> = (0..64).map(name(number)).collect();
+        let tier: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok(plan(&tier, names.clone()))
+    };
+    let outcomes: [(&dyn Fn(usize) -> Outcome, usize); 3] =
+        [(&redirect, 24_000), (&trapped, 8_000), (&planned, 2 * 64 * 64)];
     for (outcome, bytes_each) in outcomes {
         let (memory, shared) = (Memory::new(limits), Memory::new(limits));
         for number in 0..90 {

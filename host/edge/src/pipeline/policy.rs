@@ -173,7 +173,7 @@ impl Step<'_> {
     async fn carry_out(&mut self, leaf: &Leaf) -> Result<Result<Verdict, Failure>, Refusal> {
         let (status, location) = match leaf.decided().outcome() {
             Ok(Decision::Redirect { status, location }) => (*status, location),
-            Ok(Decision::Proceed) => return Ok(Ok(Verdict::GoOn)),
+            Ok(Decision::Proceed | Decision::Plan(_)) => return Ok(Ok(Verdict::GoOn)),
             Ok(Decision::Deny(status)) => return Ok(Ok(Verdict::Deny(*status))),
             Err(failure) => return Ok(Err(failure.clone())),
         };

@@ -4,14 +4,15 @@ use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_
 use wayside_balance::random::Random;
 use wayside_decide::stream::{
     asset::Balancer,
+    plan::PlanSpec,
     target::{Country, Service},
 };
 
-use super::{QUICK, STEP, Scene, name, spec, visitor};
+use super::{QUICK, STEP, Scene, name, spec, stream_plan, visitor};
 use crate::select::{
     Selector, Visitor, Why,
     explain::Filter,
-    plan::{Plan, PlanSpec},
+    plan::Plan,
     set::{TargetIndex, TargetSet},
     target::TargetSpec,
 };
@@ -144,7 +145,7 @@ proptest! {
         let count = states.len();
         let is_denied = |place: usize| denied >> place & 1 == 1;
         let deny = (0..count).filter(|place| is_denied(*place)).map(|place| format!("t{place}")).collect();
-        let Ok(plan) = Plan::new(&PlanSpec { deny, ..PlanSpec::default() }, &scene.pool) else {
+        let Ok(plan) = Plan::new(&stream_plan(PlanSpec { deny, ..PlanSpec::default() }), &scene.pool) else {
             prop_assert!((0..count).all(is_denied));
             return Ok(());
         };

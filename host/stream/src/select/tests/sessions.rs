@@ -1,13 +1,13 @@
 //! Which target a running session stays on, leaves, and comes back to.
 
 use wayside_balance::adaptive::Adaptive;
-use wayside_decide::stream::{asset::Balancer, target::Service};
+use wayside_decide::stream::{asset::Balancer, plan::PlanSpec, target::Service};
 
-use super::{QUICK, STEP, Scene, name, spec, visitor};
+use super::{QUICK, STEP, Scene, name, share, spec, stream_plan, visitor};
 use crate::select::{
     Choice, Selector, Visitor, Why,
     live::{Health, Live, Probe},
-    plan::{Plan, PlanSpec, Share},
+    plan::Plan,
     set::{TargetIndex, TargetSet},
     target::Pool,
 };
@@ -77,16 +77,11 @@ fn a_session_leaves_what_it_avoids_while_there_are_others() {
 #[test]
 fn a_session_goes_back_to_a_better_tier_when_that_is_well() {
     let mut scene = Scene::weighted(&[1, 1]);
-    let share = |target: &str| Share {
-        target: target.to_owned(),
-        weight: 1.0,
-    };
-    let tiers = vec![vec![share("t0")], vec![share("t1")]];
     let plan = PlanSpec {
-        tiers,
+        tiers: vec![vec![share("t0", 1.0)], vec![share("t1", 1.0)]],
         ..PlanSpec::default()
     };
-    let plan = Plan::new(&plan, &scene.pool).expect("a plan");
+    let plan = Plan::new(&stream_plan(plan), &scene.pool).expect("a plan");
     let mut selector = Selector::new(&scene.pool, plan, Balancer::Adaptive);
     let on = |called| Visitor {
         current: scene.pool.find(called),

@@ -220,7 +220,7 @@ fn show(run: Run, took: Duration, format: Format) -> anyhow::Result<()> {
     let asked = recorder.trace().clone();
     let location = match &result {
         Ok(Decision::Redirect { location, .. }) => Some(location.render(|question| recorder.ask(question), None)),
-        Ok(Decision::Proceed | Decision::Deny(_)) | Err(_) => None,
+        Ok(Decision::Proceed | Decision::Deny(_) | Decision::Plan(_)) | Err(_) => None,
     };
     let questions: Vec<_> = asked
         .iter()
