@@ -35,8 +35,8 @@ mod tiers;
 mod upstream;
 
 /// Status codes the edge answers with.
-const STATUSES: [u16; 20] = [
-    204, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 414, 421, 431, 451, 500, 502, 503, 508,
+const STATUSES: [u16; 23] = [
+    200, 204, 301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 413, 414, 415, 421, 431, 451, 500, 502, 503, 508,
 ];
 
 /// Upper bounds of the latency histogram's buckets, in microseconds.

@@ -17,3 +17,4 @@ pub mod sessions;
 pub mod sign;
 pub mod splice;
 pub mod steering;
+pub mod zones;

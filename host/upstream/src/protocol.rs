@@ -44,6 +44,7 @@ pub const ENROL_PATH: &str = "/v1/edge/nodes";
 pub const HEARTBEAT_S: u64 = 1;
 
 pub mod streams;
+pub mod zones;
 
 use self::streams::{EdgeTenantTarget, EdgeZones};
 

@@ -1,0 +1,148 @@
+//! Coverage zones as they are uploaded: the JSON of Traffic Control's coverage zone file.
+//!
+//! In: bytes that anybody may have written. Out: groups with their networks. Other keys of the file, such as a zone's
+//! coordinates, are left out. It must not know which targets are of a group.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use wayside_decide::{
+    invalid::{Invalid, quote},
+    limits::ZONE_NETWORKS_MAX,
+    name::Name,
+};
+
+/// Largest file, in bytes.
+pub const ZONES_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    coverage_zones: BTreeMap<String, Zone>,
+}
+
+#[derive(Deserialize)]
+struct Zone {
+    #[serde(default)]
+    network: Vec<String>,
+    #[serde(default)]
+    network6: Vec<String>,
+}
+
+/// Reads a file: `{"coverageZones": {"GROUP": {"network": ["192.0.2.0/24"], "network6": ["2001:db8::/32"]}}}`.
+///
+/// # Errors
+/// [`Invalid`] when it is too long or no such JSON, names a group that is no name or a network that is none, has more
+/// networks than a tenant may, or one network in two groups.
+pub fn parse(body: &[u8]) -> Result<Vec<(Name, Vec<IpNet>)>, Invalid> {
+    const WHAT: &str = "coverage zones";
+    if body.len() > ZONES_BYTES_MAX {
+        let expected = format!("at most {ZONES_BYTES_MAX}");
+        return Err(Invalid::other(WHAT, format!("{} bytes", body.len()), expected));
+    }
+    let file: File = serde_json::from_slice(body).map_err(|error| {
+        let expected = "JSON with `coverageZones`, an object of groups with `network` and `network6`";
+        Invalid::other(WHAT, quote(&error.to_string()), expected)
+    })?;
+    let mut whose: HashMap<IpNet, Name> = HashMap::new();
+    let mut groups = Vec::with_capacity(file.coverage_zones.len());
+    for (name, zone) in file.coverage_zones {
+        let name = Name::parse("coverage zone", &name)?;
+        let mut networks = Vec::with_capacity(zone.network.len() + zone.network6.len());
+        for text in zone.network.iter().chain(&zone.network6) {
+            let network = network(text, &name)?;
+            if let Some(other) = whose.insert(network, name.clone())
+                && other != name
+            {
+                let found = format!("{network} in `{other}` and `{name}`");
+                return Err(Invalid::other(WHAT, found, "each network in one zone"));
+            }
+            if whose.len() > ZONE_NETWORKS_MAX {
+                let expected = format!("at most {ZONE_NETWORKS_MAX}");
+                return Err(Invalid::other(
+                    WHAT,
+                    format!("{} networks or more", whose.len()),
+                    expected,
+                ));
+            }
+            networks.push(network);
+        }
+        groups.push((name, networks));
+    }
+    Ok(groups)
+}
+
+/// A network, or a single address.
+fn network(text: &str, zone: &Name) -> Result<IpNet, Invalid> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    let network = text.parse::<IpNet>().ok().or_else(address);
+    network.map(|network| network.trunc()).ok_or_else(|| {
+        let expected = format!("a network such as 192.0.2.0/24 or 2001:db8::/32 in zone `{zone}`");
+        Invalid::text("network", text, expected)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::parse;
+
+    #[test]
+    fn a_file_of_traffic_control_is_read() {
+        let file = json!({
+            "customerName": "example", "revision": "2026-01-01",
+            "coverageZones": {
+                "cache-group-02": {"coordinates": {"latitude": 1.1, "longitude": 2.2},
+                    "network6": ["2001:db8:1::/48"], "network": ["192.0.2.77/25", "198.51.100.7"]},
+                "cache-group-01": {"network": ["192.0.2.128/25"]},
+                "empty": {},
+            }
+        });
+        let groups = parse(file.to_string().as_bytes()).expect("zones");
+        let shown: Vec<String> = groups
+            .iter()
+            .map(|(name, networks)| {
+                let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+                format!("{name}: {}", networks.join(" "))
+            })
+            .collect();
+        let expected = [
+            "cache-group-01: 192.0.2.128/25",
+            "cache-group-02: 192.0.2.0/25 198.51.100.7/32 2001:db8:1::/48",
+            "empty: ",
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_is_no_such_file_is_named() {
+        let many: Vec<String> = (0..=100_000_u32)
+            .map(|number| std::net::Ipv4Addr::from(number << 8).to_string() + "/24")
+            .collect();
+        for (file, expected) in [
+            (json!({}), "missing field `coverageZones`"),
+            (json!({"coverageZones": {"a b": {}}}), "coverage zone: found \"a b\""),
+            (
+                json!({"coverageZones": {"eu": {"network": ["192.0.2.0/33"]}}}),
+                "network: found \"192.0.2.0/33\", expected a network such as 192.0.2.0/24 or 2001:db8::/32 in zone `eu`",
+            ),
+            (
+                json!({"coverageZones": {"a": {"network": ["192.0.2.1/24"]}, "b": {"network": ["192.0.2.0/24"]}}}),
+                "found 192.0.2.0/24 in `a` and `b`",
+            ),
+            (
+                json!({"coverageZones": {"a": {"network": many}}}),
+                "found 100001 networks or more",
+            ),
+        ] {
+            let refused = parse(file.to_string().as_bytes()).expect_err(expected).to_string();
+            assert!(refused.contains(expected), "{refused}");
+        }
+        parse(b"\xff").expect_err("no text");
+    }
+}
