@@ -3,15 +3,16 @@
 //! In: reports of sessions that are known to be ours, instants. Out: for a session the targets to avoid. It must not know
 //! how reports arrive, nor how a target is chosen.
 //!
-//! A session has one voice in an interval: the worst that it reported. The median of all voices is the interval's value,
-//! so that fewer than half cannot steer the others; too few voices say nothing. Values are smoothed; a target is bad below
+//! A session has one voice in an interval: the worst that it reported; sessions of one home have few together, for whoever
+//! asks for many sessions must not be heard as many. The median of all voices is the interval's value, so that fewer than
+//! half cannot steer the others; too few voices say nothing. Values are smoothed; a target is bad below
 //! one bound and good again above a higher one, and only while others serve the network better. Of a bad target's sessions
 //! a bounded share is moved in each interval, and back as slowly. A few always stay, or nobody would know that it is good
 //! again.
 //!
-//! A cell (target and network) has at most 64 voices of 24 bytes; there are at most 8,192 cells: 13 MB.
+//! A cell (target and network) has at most 64 voices of 32 bytes; there are at most 8,192 cells: 17 MB.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use wayside_balance::{moment::Moment, random::Random};
 use wayside_decide::stream::target::Country;
@@ -28,6 +29,8 @@ use crate::{
 pub const CELLS_MAX: usize = 8_192;
 /// Most voices of a cell in an interval: of more, a sample by chance.
 pub const VOICES_MAX: usize = 64;
+/// Most voices of one home among those of a cell.
+pub const HOME_VOICES_MAX: usize = 2;
 /// The share of its sessions that a target keeps however bad it is.
 const SHARE_MIN: f64 = 0.05;
 /// How much better others must serve a network for a target to be bad there.
@@ -44,6 +47,30 @@ pub enum Network {
     System(u32),
     /// A country.
     Country(Country),
+    /// All of which neither is known.
+    Elsewhere,
+}
+
+/// Who reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Speaker {
+    /// The session.
+    pub session: u64,
+    /// A number for where it is: that of all who may be one and the same.
+    pub home: u64,
+}
+
+impl Speaker {
+    /// A session that asks from an address. A home is an IPv4 address, or the 65,536 networks of a site in IPv6.
+    #[must_use]
+    pub fn new(session: u64, address: IpAddr) -> Self {
+        let home = match address.to_canonical() {
+            IpAddr::V4(address) => u64::from(u32::from(address)),
+            // Above what any IPv4 address gives.
+            IpAddr::V6(address) => 1 << 63 | (u128::from(address) >> 80) as u64,
+        };
+        Self { session, home }
+    }
 }
 
 /// What is meant by bad, and how fast sessions are moved.
@@ -206,7 +233,7 @@ struct Cell {
 
 #[derive(Debug, Clone, Copy)]
 struct Voice {
-    session: u64,
+    speaker: Speaker,
     /// Those with the lowest numbers are kept.
     drawn: u64,
     worst: f64,
@@ -229,21 +256,21 @@ impl Quality {
     }
 
     /// Learns what a session reports, which must be known to be ours, in each of its networks.
-    pub fn report(&mut self, networks: &[Network], session: u64, playing: &Playing, sample: &Sample, now: Moment) {
+    pub fn report(&mut self, networks: &[Network], speaker: Speaker, playing: &Playing, sample: &Sample, now: Moment) {
         let left = playing.left.filter(|(_, at)| now.since(*at) < self.settings.blame);
         let Some((left, _)) = left.filter(|_| sample.is_starved) else {
-            self.count(networks, session, playing.target, sample.value(), now);
+            self.count(networks, speaker, playing.target, sample.value(), now);
             return;
         };
         // The buffer ran dry on what the other one delivered.
-        self.count(networks, session, left, 0.0, now);
+        self.count(networks, speaker, left, 0.0, now);
         if sample.is_failed {
-            self.count(networks, session, playing.target, 0.0, now);
+            self.count(networks, speaker, playing.target, 0.0, now);
         }
     }
 
-    fn count(&mut self, networks: &[Network], session: u64, target: TargetIndex, value: f64, now: Moment) {
-        let drawn = Random::new(self.seed ^ session).bits();
+    fn count(&mut self, networks: &[Network], speaker: Speaker, target: TargetIndex, value: f64, now: Moment) {
+        let drawn = Random::new(self.seed ^ speaker.session).bits();
         for network in networks {
             let has_room = self.cells.len() < CELLS_MAX;
             let cell = match self.cells.get_mut(&(*network, target)) {
@@ -251,7 +278,7 @@ impl Quality {
                 None if has_room => self.cells.entry((*network, target)).or_insert_with(|| Cell::new(now)),
                 None => continue,
             };
-            cell.hear(session, drawn, value);
+            cell.hear(speaker, drawn, value);
         }
     }
 
@@ -387,13 +414,20 @@ impl Cell {
         }
     }
 
-    fn hear(&mut self, session: u64, drawn: u64, value: f64) {
-        if let Some(voice) = self.voices.iter_mut().find(|voice| voice.session == session) {
-            voice.worst = voice.worst.min(value);
+    fn hear(&mut self, speaker: Speaker, drawn: u64, value: f64) {
+        let mut at_home = 0;
+        for voice in &mut self.voices {
+            if voice.speaker.session == speaker.session {
+                voice.worst = voice.worst.min(value);
+                return;
+            }
+            at_home += usize::from(voice.speaker.home == speaker.home);
+        }
+        if at_home >= HOME_VOICES_MAX {
             return;
         }
         let worst = value;
-        let voice = Voice { session, drawn, worst };
+        let voice = Voice { speaker, drawn, worst };
         if self.voices.len() < VOICES_MAX {
             self.voices.push(voice);
         } else if let Some(highest) = self.voices.iter_mut().max_by_key(|voice| voice.drawn)

@@ -6,7 +6,9 @@ use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use wayside_balance::{moment::Moment, random::Random};
 use wayside_decide::stream::target::Country;
 
-use super::{CELLS_MAX, Network, NoSettings, Playing, Quality, Sample, Settings, VOICES_MAX, Verdict};
+use super::{
+    CELLS_MAX, HOME_VOICES_MAX, Network, NoSettings, Playing, Quality, Sample, Settings, Speaker, VOICES_MAX, Verdict,
+};
 use crate::{
     cmcd::{self, Report},
     samples::spec,
@@ -39,6 +41,11 @@ fn on(place: usize) -> Playing {
     }
 }
 
+/// A session that lives by itself.
+const fn alone(session: u64) -> Speaker {
+    Speaker { session, home: session }
+}
+
 /// Quality and a clock.
 struct Scene {
     quality: Quality,
@@ -53,7 +60,8 @@ impl Scene {
     }
 
     fn report(&mut self, session: u64, place: usize, sample: &Sample) {
-        self.quality.report(&[NETWORK], session, &on(place), sample, self.now);
+        self.quality
+            .report(&[NETWORK], alone(session), &on(place), sample, self.now);
     }
 
     fn look(&mut self) {
@@ -246,7 +254,7 @@ fn a_stall_right_after_a_switch_is_the_fault_of_who_was_left() {
             playing.left = Some((target(0), scene.now));
             scene
                 .quality
-                .report(&[NETWORK], session, &playing, &STALLED, scene.now + late / 2);
+                .report(&[NETWORK], alone(session), &playing, &STALLED, scene.now + late / 2);
             scene.report(session + 100, 1, &WELL);
         }
         scene.look();
@@ -264,7 +272,7 @@ fn a_stall_right_after_a_switch_is_the_fault_of_who_was_left() {
             let sample = Sample { is_failed, ..STALLED };
             scene
                 .quality
-                .report(&[NETWORK], session, &playing, &sample, scene.now + after);
+                .report(&[NETWORK], alone(session), &playing, &sample, scene.now + after);
             scene.report(session + 100, 2, &WELL);
         }
         scene.look();
@@ -278,10 +286,18 @@ fn the_first_network_that_knows_a_target_decides() {
     let country = Network::Country(Country::parse("de").expect("a country"));
     for _ in 0..12 {
         for session in 0..20 {
-            scene.quality.report(&[NETWORK], session, &on(0), &WELL, scene.now);
-            scene.quality.report(&[country], session, &on(0), &STALLED, scene.now);
-            scene.quality.report(&[country], session, &on(1), &WELL, scene.now);
-            scene.quality.report(&[country], session, &on(2), &STALLED, scene.now);
+            scene
+                .quality
+                .report(&[NETWORK], alone(session), &on(0), &WELL, scene.now);
+            scene
+                .quality
+                .report(&[country], alone(session), &on(0), &STALLED, scene.now);
+            scene
+                .quality
+                .report(&[country], alone(session), &on(1), &WELL, scene.now);
+            scene
+                .quality
+                .report(&[country], alone(session), &on(2), &STALLED, scene.now);
         }
         scene.look();
     }
@@ -372,7 +388,7 @@ fn memory_is_bounded() {
     for system in 0..20_000 {
         scene
             .quality
-            .report(&[Network::System(system)], 1, &on(0), &WELL, scene.now);
+            .report(&[Network::System(system)], alone(1), &on(0), &WELL, scene.now);
     }
     assert_eq!(scene.quality.cells(), CELLS_MAX);
     scene.look();
@@ -490,4 +506,41 @@ proptest! {
             was_away = is_away;
         }
     }
+}
+
+#[test]
+fn many_sessions_of_one_home_are_heard_as_few() {
+    let mut scene = Scene::new();
+    let home = "192.0.2.1".parse().expect("an address");
+    for _ in 0..30 {
+        for session in 0..7 {
+            scene.report(session, 0, &WELL);
+            scene.report(session, 1, &WELL);
+        }
+        for session in 100..1_100 {
+            let liar = Speaker::new(session, home);
+            scene.quality.report(&[NETWORK], liar, &on(0), &STALLED, scene.now);
+        }
+        scene.look();
+        assert_eq!((scene.verdict(0), scene.share(0)), (Verdict::Good(1.0), 1.0));
+    }
+    for session in 0..HOME_VOICES_MAX as u64 + 5 {
+        let liar = Speaker::new(session, home);
+        scene
+            .quality
+            .report(&[Network::Elsewhere], liar, &on(0), &STALLED, scene.now);
+    }
+    scene.look();
+    let alone = scene.quality.verdict(Network::Elsewhere, target(0));
+    assert_eq!(alone, (Verdict::Unknown, 1.0), "by themselves they are too few");
+}
+
+#[test]
+fn a_home_is_an_address_or_a_site_of_networks() {
+    let home = |text: &str| Speaker::new(1, text.parse().expect("an address")).home;
+    assert_eq!(home("192.0.2.1"), home("::ffff:192.0.2.1"));
+    assert_ne!(home("192.0.2.1"), home("192.0.2.2"));
+    assert_eq!(home("2001:db8:1:2::3"), home("2001:db8:1:ffff::4"));
+    assert_ne!(home("2001:db8:1::"), home("2001:db8:2::"));
+    assert_ne!(home("0.0.0.1"), home("0:0:1::"));
 }
