@@ -114,6 +114,7 @@ pub(crate) fn node_settings(config: &Config, origin_access: Access) -> anyhow::R
         pool: pool_options(&config.policy),
         remembered_bytes_max: config.policy.remembered_mib.as_usize().saturating_mul(1024 * 1024),
         degradation: degradation_settings(&config.degradation),
+        streams: wayside_edge::streams::Settings::default(),
         geo: geo_files(config),
         data: edge.data.as_deref().map(Into::into),
     })
