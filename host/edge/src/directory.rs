@@ -2,10 +2,14 @@
 //!
 //! A snapshot is immutable. A request takes one site from the snapshot of its instant and keeps it to its end.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use foldhash::fast::RandomState;
 use wayside_decide::{binding::Binding, digest::Digest, host::HostPattern, site::Site};
+use wayside_stream::{session, sign::secret::Secret};
 use wayside_upstream::protocol::{Cursor, EdgeDirectory};
 
 use crate::{
@@ -30,6 +34,8 @@ pub(crate) struct LiveSite {
     pub(crate) site: Site,
     /// In the order of the site's bindings: longest prefix first.
     bindings: Vec<LiveBinding>,
+    /// What the identifiers of its sessions are made with.
+    session_key: OnceLock<Option<Secret>>,
 }
 
 /// A binding and what runs for it.
@@ -84,6 +90,12 @@ impl LiveSite {
     /// Its bindings, longest prefix first.
     pub(crate) fn bindings(&self) -> &[LiveBinding] {
         &self.bindings
+    }
+
+    /// What the identifiers of its sessions are made with: the same on every node. None on a system that cannot.
+    pub(crate) fn session_key(&self) -> Option<&Secret> {
+        let made = self.session_key.get_or_init(|| session::key_of(&self.site.bucket_key));
+        made.as_ref()
     }
 
     /// The binding that covers a path in normal form.
@@ -200,7 +212,11 @@ impl LiveSite {
             })
         });
         let bindings = bindings.collect();
-        Self { site, bindings }
+        Self {
+            site,
+            bindings,
+            session_key: OnceLock::new(),
+        }
     }
 }
 

@@ -118,6 +118,7 @@ impl Follower {
     pub(crate) fn go_on_from(&self, place: Place) {
         if let Some(position) = place.position() {
             self.edge.links.follow(resync::seen(position));
+            self.edge.streams.seen(resync::seen(position));
         }
         self.place.send_replace(place);
     }
@@ -257,6 +258,7 @@ impl Follower {
             self.guests.state(digest)
         });
         self.edge.metrics.show_sites(directory.site_count());
+        self.edge.streams.follow(wire);
         self.edge.directory.store(Arc::new(directory));
     }
 }

@@ -12,8 +12,6 @@ pub mod geo_watch;
 pub mod listen;
 pub mod node;
 pub mod rehearsal;
-#[allow(dead_code, reason = "its parts come one after another, before what calls them")]
-pub mod streams;
 
 mod account;
 mod admin;
@@ -39,6 +37,11 @@ mod request_id;
 mod request_log;
 mod respond;
 mod snapshot;
+#[allow(
+    dead_code,
+    reason = "what probes, reports and explanations use comes in the next step"
+)]
+pub mod streams;
 mod visit;
 mod warnings;
 mod witness;

@@ -28,6 +28,7 @@ use wayside_policy::{
     pool::{Pool, PoolOptions},
 };
 use wayside_serve::server;
+use wayside_stream::quality::NoSettings;
 use wayside_upstream::{
     access::Access,
     client::OriginError,
@@ -51,7 +52,7 @@ use crate::{
     metrics::Metrics,
     pipeline::Edge,
     policy_log::PolicyLog,
-    streams,
+    streams::{self, Streams, assets::OriginAssets, tend},
 };
 
 /// How long requests to the admin endpoint may finish when the node drains.
@@ -94,10 +95,10 @@ pub struct Settings {
     pub pool: PoolOptions,
     /// What may be remembered of all policies' decisions, in bytes.
     pub remembered_bytes_max: usize,
-    /// Streams.
-    pub streams: streams::Settings,
     /// What is left undone, and when.
     pub degradation: degradation::Settings,
+    /// Streams.
+    pub streams: streams::Settings,
     /// Geography.
     pub geo: GeoFiles,
     /// Where the node keeps what it starts from; nothing is kept when absent.
@@ -122,6 +123,9 @@ pub enum StartError {
     /// The policy engine cannot be made.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Streams cannot be judged so.
+    #[error(transparent)]
+    Streams(#[from] NoSettings),
     /// The threads that run policies cannot be started.
     #[error("start the threads that run policies: {0}")]
     Pool(std::io::Error),
@@ -159,6 +163,7 @@ impl Node {
             origins: origins.clone(),
             metrics: Arc::clone(&metrics),
         };
+        let streams = streams(&settings, &origins, &metrics, &degradation)?;
         let held = Held::open(&settings).await;
         let edge = Arc::new(Edge {
             directory: ArcSwap::from_pointee(Directory::default()),
@@ -172,6 +177,7 @@ impl Node {
             metrics,
             policy_log: PolicyLog::default(),
             degradation,
+            streams,
         });
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
         let admission = Admission::new(engine, settings.compiler);
@@ -194,6 +200,7 @@ impl Node {
             tokio::spawn(Arc::clone(&follower).keep_directory()),
             tokio::spawn(Arc::clone(&follower).follow_feed()),
             tokio::spawn(degradation::watch(Arc::clone(&edge), origins)),
+            tokio::spawn(tend(Arc::clone(&edge))),
             tokio::spawn(geo_watch::watch(edge, settings.geo, stamp)),
         ];
         if let Some(checkpoint) = &checkpoint {
@@ -245,6 +252,21 @@ impl Node {
             tracing::error!("the admin endpoint had panicked");
         }
     }
+}
+
+/// What the node knows of streams: nothing yet.
+fn streams(
+    settings: &Settings,
+    origins: &Origins,
+    metrics: &Arc<Metrics>,
+    degradation: &Degradation,
+) -> Result<Streams, NoSettings> {
+    let assets = OriginAssets {
+        origins: origins.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    let (level, region) = (degradation.shared_level(), settings.place.region.as_deref());
+    Streams::new(&settings.streams, &settings.cache, region, assets, level)
 }
 
 async fn listen_admin(address: SocketAddr) -> Result<TcpListener, ListenError> {

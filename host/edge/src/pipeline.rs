@@ -28,10 +28,12 @@ use crate::{
     metrics::{Metrics, Shard},
     policy_log::PolicyLog,
     refusal::Refusal,
+    streams::{Streams, way},
     visit::Visit,
 };
 
 mod policy;
+mod stream;
 
 /// The header that sets the visitor's country in `wayside dev`, and nowhere else.
 const DEMO_COUNTRY_HEADER: &str = "wayside-demo-country";
@@ -49,10 +51,10 @@ pub(crate) struct Edge {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) policy_log: PolicyLog,
     pub(crate) degradation: Arc<Degradation>,
+    pub(crate) streams: Streams,
 }
 
 /// What a visitor gets when nothing is refused.
-#[allow(dead_code, reason = "streams answer with all of these from the next step on")]
 pub(crate) enum Answer {
     /// To the place a plain link leads to.
     Link(PlainLink),
@@ -70,6 +72,7 @@ pub(crate) enum Answer {
     /// What was made for one player.
     Content { media_type: &'static str, body: Bytes },
     /// A report was taken.
+    #[allow(dead_code, reason = "reports are read in the next step")]
     Reported,
     /// What pages of other sites may ask of a stream (CORS).
     StreamOptions,
@@ -110,6 +113,11 @@ pub(crate) async fn answer(
     // The directory of this instant, lent: counting its readers would be one cache line that all cores write.
     let directory = edge.directory.load();
     let site = find_site(&directory, &visit)?;
+    if let Some(asked) = way::read(&site.site, &visit.key)
+        && let Some(answer) = stream::answer(edge, &visit, site, asked).await?
+    {
+        return check_loop(&visit, answer);
+    }
     match head.method {
         "GET" | "HEAD" => {}
         "OPTIONS" => return Ok(Answer::Options),

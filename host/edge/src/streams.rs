@@ -1,26 +1,293 @@
-//! Streams on a node: what tenants' playlists are fetched with, kept in and signed by.
+//! Streams on a node: which target a player plays from, how it is told, and what is known of targets.
+//!
+//! A request's way: [`way`] reads from the path what is asked for, the asset is looked up, the policy bound to it is
+//! walked, [`pools`] chooses, and [`steer`], [`send`], [`play`] tell the player. The plan of a policy is remembered; how
+//! targets do is looked at anew each time.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use ipnet::IpNet;
+use tokio::runtime::Handle;
+use wayside_balance::level::AtomicLevel;
+use wayside_balance::nearest::Place as Globe;
+use wayside_cache::{
+    assets::{self as assets_cache, AssetCache, Known},
+    links::Settings as LinkSettings,
+    load::{LoadError, Seen},
+};
+use wayside_decide::{
+    name::Name,
+    site::SiteId,
+    stream::{plan::StreamPlan, target::Country},
+};
+use wayside_stream::{quality::NoSettings, session as ids, session::Session};
+use wayside_upstream::protocol::EdgeDirectory;
 
-use self::secrets::Variable;
+use self::{
+    assets::{LiveAsset, OriginAssets},
+    pools::{Nobody, Pools, TenantPool, Who},
+    way::{Asked, Way},
+};
+use crate::{
+    directory::LiveSite,
+    geo::Geography,
+    pipeline::{Answer, Edge},
+    refusal::Refusal,
+    visit::Visit,
+};
 
-pub(crate) mod fetch;
-pub mod secrets;
-pub(crate) mod tokens;
+pub(crate) mod assets;
+pub(crate) mod play;
+pub mod pools;
+pub(crate) mod send;
+pub(crate) mod steer;
+pub(crate) mod way;
 
-/// What a node must be told about streams.
+/// How long a session's identifier is believed, in minutes: as long as anybody watches in one go.
+const SESSION_AGE_MIN_MAX: u64 = 24 * 60;
+
+/// Assets that a node holds at most, a few hundred bytes each.
+const ASSETS_MAX: usize = 100_000;
+
+/// How a node serves streams.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Networks beside the public ones that tenants' URLs may lead to.
-    pub private_networks: Vec<IpNet>,
-    /// The folder of keys; none when absent.
-    pub secrets: Option<PathBuf>,
-    /// Keys that stood in the environment, by the variable's name behind [`secrets::VARIABLE_PREFIX`].
-    pub variables: HashMap<String, Variable>,
-    /// Memory for playlists, in bytes.
-    pub memory_bytes_max: u64,
-    /// Room for playlists in the node's folder, in bytes; 0 keeps none there.
-    pub disk_bytes_max: u64,
+    /// How targets are judged.
+    pub pools: pools::Settings,
+}
+
+/// All of a node that is about streams.
+pub(crate) struct Streams {
+    pub(crate) assets: AssetCache<LiveAsset>,
+    pub(crate) pools: Pools,
+}
+
+impl Streams {
+    /// Nothing is held yet. Assets are held as long as links are.
+    ///
+    /// # Errors
+    /// [`NoSettings`] when quality cannot be judged so.
+    pub(crate) fn new(
+        settings: &Settings,
+        cache: &LinkSettings,
+        region: Option<&str>,
+        loader: OriginAssets,
+        level: Arc<AtomicLevel>,
+    ) -> Result<Self, NoSettings> {
+        let held = assets_cache::Settings {
+            entries_max: ASSETS_MAX,
+            ttl: cache.ttl,
+            negative_ttl: cache.negative_ttl,
+            stale_max: cache.stale_max,
+            load_timeout: cache.load_timeout,
+            loads_max: cache.loads_max,
+        };
+        Ok(Self {
+            assets: AssetCache::new(held, Arc::new(loader), level, Handle::current()),
+            pools: Pools::new(settings.pools, region)?,
+        })
+    }
+}
+
+/// One request about an asset, read.
+pub(crate) struct Request<'r> {
+    pub(crate) edge: &'r Edge,
+    pub(crate) visit: &'r Visit<'r>,
+    pub(crate) site: &'r LiveSite,
+    pub(crate) asset: Arc<LiveAsset>,
+    /// What the policy wants; none when none is bound, or it leaves that to the asset.
+    pub(crate) plan: Option<Arc<StreamPlan>>,
+    pub(crate) pool: Arc<TenantPool>,
+    pub(crate) who: Who,
+    /// The session that the player says it is of, when the node of any PoP gave it out.
+    pub(crate) session: Option<(&'r str, Session)>,
+    address: AddressBytes,
+}
+
+/// An address as the key of those that have no session: of IPv6 the first 64 bits, as the rest changes.
+type AddressBytes = ([u8; 8], usize);
+
+impl Streams {
+    /// Follows a directory.
+    pub(crate) fn follow(&self, wire: &EdgeDirectory) {
+        self.pools.follow(wire);
+    }
+
+    /// The node has been told of every change up to `seen`.
+    pub(crate) fn seen(&self, seen: Seen) {
+        self.assets.follow(seen);
+    }
+
+    /// An asset changed.
+    pub(crate) fn invalidate(&self, site: SiteId, id: &str) {
+        self.assets.invalidate(site, id);
+    }
+
+    /// Any asset may have changed.
+    pub(crate) fn distrust_all(&self) {
+        self.assets.distrust_all();
+    }
+}
+
+/// The asset of this id; none when there never was one.
+pub(crate) async fn find(
+    edge: &Edge,
+    site: &LiveSite,
+    id: &str,
+    now: Instant,
+) -> Result<Option<Arc<LiveAsset>>, Refusal> {
+    if Name::parse("asset id", id).is_err() {
+        return Ok(None);
+    }
+    let assets = &edge.streams.assets;
+    let known = match assets.look_up(site.site.id, id, now) {
+        Some(known) => known,
+        None => assets.load(site.site.id, id).await.map_err(away)?,
+    };
+    match known {
+        Known::There(asset) => Ok(Some(asset)),
+        Known::Gone => Err(Refusal::Gone),
+        Known::Missing => Ok(None),
+    }
+}
+
+fn away(error: LoadError) -> Refusal {
+    match error {
+        LoadError::Shed | LoadError::TooMany { .. } => Refusal::Shed(error.to_string()),
+        LoadError::Failed(_) | LoadError::TimedOut { .. } | LoadError::Aborted => {
+            Refusal::OriginAway(error.to_string())
+        }
+    }
+}
+
+/// What the player behind a request about an asset gets, once its policy has been asked.
+pub(crate) async fn answer(
+    edge: &Edge,
+    visit: &Visit<'_>,
+    site: &LiveSite,
+    asked: Asked<'_>,
+    asset: Arc<LiveAsset>,
+    plan: Option<Arc<StreamPlan>>,
+) -> Result<Answer, Refusal> {
+    let pool = edge.streams.pools.of(&site.site.tenant);
+    let pool = pool.ok_or_else(|| Refusal::StreamUnavailable("the tenant has no targets".to_owned()))?;
+    let request = Request {
+        who: who(edge, visit, &pool),
+        session: session(visit, site, asked.asset),
+        address: address_bytes(visit.address),
+        edge,
+        visit,
+        site,
+        asset,
+        plan,
+        pool,
+    };
+    match asked.way {
+        Way::File(file) => send::to_target(&request, file).await,
+        Way::Steer => steer::manifest(&request).await,
+        Way::Play => play::answer(&request).await,
+        Way::Ingest | Way::Report => Err(Refusal::NotFound),
+    }
+}
+
+/// Where the visitor is, as far as a choice asks for it.
+pub(crate) fn who(edge: &Edge, visit: &Visit<'_>, pool: &TenantPool) -> Who {
+    if !pool.asks_where() {
+        return Who::default();
+    }
+    who_of(&edge.geo.load().look_up(visit.address))
+}
+
+/// What a choice wants to know of a place.
+pub(crate) fn who_of(geography: &Geography) -> Who {
+    let place = geography.latitude.zip(geography.longitude);
+    Who {
+        country: geography.country.as_deref().and_then(Country::parse),
+        asn: geography.asn,
+        place: place.and_then(|(latitude, longitude)| Globe::new(latitude, longitude).ok()),
+        zone: None,
+    }
+}
+
+/// The session that a request names, when it is one of ours.
+fn session<'r>(visit: &Visit<'r>, site: &LiveSite, asset: &str) -> Option<(&'r str, Session)> {
+    let query = visit.head.query?;
+    let text = query.split('&').find_map(|pair| pair.strip_prefix("session="))?;
+    let key = site.session_key()?;
+    let session = ids::check(key, asset, text, visit.now.unix_s, SESSION_AGE_MIN_MAX).ok()?;
+    Some((text, session))
+}
+
+fn address_bytes(address: IpAddr) -> AddressBytes {
+    let mut bytes = [0; 8];
+    let used = match address.to_canonical() {
+        IpAddr::V4(address) => {
+            bytes[..4].copy_from_slice(&address.octets());
+            4
+        }
+        IpAddr::V6(address) => {
+            bytes.copy_from_slice(&address.octets()[..8]);
+            8
+        }
+    };
+    (bytes, used)
+}
+
+impl Request<'_> {
+    /// What the session is known by: its identifier, or the address of those that have none.
+    pub(crate) fn session_bytes(&self) -> &[u8] {
+        match self.session {
+            Some((text, _)) => text.as_bytes(),
+            None => &self.address.0[..self.address.1],
+        }
+    }
+
+    /// What is asked of the pool.
+    pub(crate) fn ask<'a>(&'a self, session: &'a [u8], playing: Option<&'a Name>) -> pools::Ask<'a> {
+        pools::Ask {
+            asset: &self.asset,
+            plan: self.plan.as_ref(),
+            session,
+            who: &self.who,
+            playing,
+        }
+    }
+
+    /// The identifier of a session that begins now, whose player knows the pathways up to `since_ms`.
+    pub(crate) fn begin_session(&self, since_ms: u64) -> Option<String> {
+        let key = self.site.session_key()?;
+        let mut nonce = [0; ids::NONCE_BYTES];
+        getrandom::fill(&mut nonce).ok()?;
+        let id = self.asset.asset.id.as_str();
+        Some(ids::give_out(key, id, nonce, since_ms, self.visit.now.unix_s))
+    }
+
+    /// A URL at the site itself, as the player reaches it.
+    pub(crate) fn own_url(&self, path: &str) -> String {
+        let visit = self.visit;
+        match visit.port {
+            Some(port) => format!("{}://{}:{port}{path}", visit.scheme(), visit.host),
+            None => format!("{}://{}{path}", visit.scheme(), visit.host),
+        }
+    }
+}
+
+/// What the visitor is told where nobody was chosen.
+pub(crate) fn nobody(nobody: &Nobody) -> Refusal {
+    Refusal::StreamUnavailable(nobody.to_string())
+}
+
+/// Looks after what is known of targets. Ends never.
+pub(crate) async fn tend(edge: Arc<Edge>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        for pool in edge.streams.pools.all() {
+            pool.tend();
+        }
+    }
 }

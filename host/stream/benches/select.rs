@@ -49,7 +49,7 @@ fn pool(count: usize, random: &mut Random) -> (Pool, Live) {
     for target in pool.all().iter() {
         let took = Duration::from_micros(1_000 + random.below(50_000) as u64);
         live.probe(&pool, target, Probe::Answered(took), Moment::default());
-        live.set_kbit_s(&pool, target, random.below(700_000) as u64);
+        live.set_counted(&pool, target, live.sessions(target), random.below(700_000) as u64);
         for _ in 0..random.below(2_000) {
             live.begin_session(&pool, target);
         }

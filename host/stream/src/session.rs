@@ -52,6 +52,13 @@ pub enum NoSession {
     },
 }
 
+/// The key of a site's identifiers, made of another secret that all nodes have of it. None when that is empty.
+#[must_use]
+pub fn key_of(secret: &[u8]) -> Option<Secret> {
+    let secret = Secret::from_bytes(secret).ok()?;
+    Secret::from_bytes(mac::hmac_sha256(&secret, b"sessions of streams")).ok()
+}
+
 /// The identifier of a new session of `asset`, whose player knows the pathways of the generation `since_ms`
 /// ([`Session::since_ms`]). `nonce` is random.
 #[must_use]

@@ -19,6 +19,8 @@ use crate::{
     },
 };
 
+pub mod streams;
+
 /// How long an answer may take to begin. How long the whole may take depends on what it is: who asks knows.
 const BEGIN_MAX: Duration = Duration::from_secs(10);
 /// How long an answer that has begun may pause.
@@ -276,11 +278,7 @@ impl OriginClient {
         let request = self.get(&format!("{POLICY_PATH}/{digest}"));
         let response = accept(operation, self.send(operation, request).await?).await?;
         let bytes = read_body(operation, response, COMPONENT_BYTES_MAX).await?;
-        let found = Digest::of(&bytes);
-        if found != digest {
-            let reason = format!("expected the bytes of {digest}, found those of {found}");
-            return Err(OriginError::Malformed { operation, reason });
-        }
+        streams::check_digest(operation, digest, &bytes)?;
         Ok(bytes)
     }
 

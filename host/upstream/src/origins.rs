@@ -36,6 +36,7 @@ use crate::{
 
 pub mod feed;
 pub mod shown;
+mod streams;
 mod told;
 
 /// How long a large answer may take. The client has limits of its own, which are shorter than this where it matters.

@@ -127,6 +127,9 @@ impl Follower {
             if let Change::Link { site_id, path } = &event.change {
                 self.edge.links.invalidate(SiteId(*site_id), path, event.seq);
             }
+            if let Change::Asset { site_id, id } = &event.change {
+                self.edge.streams.invalidate(SiteId(*site_id), id);
+            }
             self.go_on_from(Place {
                 cursor: Some(event.seq),
                 ..self.place()

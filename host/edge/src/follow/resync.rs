@@ -113,6 +113,8 @@ impl Follower {
     /// held or under way does.
     async fn enter(self: &Arc<Self>, first: Position) {
         self.edge.links.begin_following(seen(first));
+        self.edge.streams.seen(seen(first));
+        self.edge.streams.distrust_all();
         self.on_disk(|follower| follower.edge.links.begin_resync()).await;
         self.place.send_modify(|place| {
             place.epoch = Some(first.epoch);

@@ -237,9 +237,10 @@ impl Live {
         }
     }
 
-    /// Learns what this node's sessions fetch from a target, in kbit/s.
-    pub fn set_kbit_s(&mut self, pool: &Pool, target: TargetIndex, kbit_s: u64) {
+    /// Learns how many sessions of this node play from a target after all, and what they fetch, in kbit/s.
+    pub fn set_counted(&mut self, pool: &Pool, target: TargetIndex, sessions: u32, kbit_s: u64) {
         if let Some(state) = self.targets.get_mut(target.place()) {
+            state.own_sessions = sessions;
             state.own_kbit_s = kbit_s;
             self.refresh(pool, target);
         }

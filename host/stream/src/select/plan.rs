@@ -78,6 +78,13 @@ impl Plan {
         Ok(plan)
     }
 
+    /// The plan with nothing but these targets; none when it leaves none of them.
+    #[must_use]
+    pub fn within(mut self, targets: TargetSet) -> Option<Self> {
+        self.permitted = self.permitted.and(targets);
+        (!self.permitted.is_empty()).then_some(self)
+    }
+
     /// In which tier a target is, from 0; none when it is in none.
     #[must_use]
     pub fn tier_of(&self, place: usize) -> Option<usize> {

@@ -27,7 +27,7 @@ impl TargetIndex {
 }
 
 /// A set of targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct TargetSet(u64);
 
 impl TargetSet {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use wayside_balance::nearest::Place;
+use wayside_balance::nearest::{self, Place};
 use wayside_decide::{limits::TARGET_WEIGHT_MAX, name::Name, stream::target::Country};
 
 use super::set::{TARGETS_MAX, TargetIndex, TargetSet};
@@ -158,6 +158,19 @@ impl Pool {
     pub fn serving(&self, country: Option<Country>) -> TargetSet {
         let named = country.and_then(|country| self.countries.get(&country));
         self.worldwide.or(named.copied().unwrap_or_default())
+    }
+
+    /// Whether a choice depends on where the visitor is: some target may not serve all countries, or stands at a place.
+    #[must_use]
+    pub fn asks_where(&self) -> bool {
+        self.worldwide != self.all() || !self.with_place.is_empty()
+    }
+
+    /// The targets of the region in which the target nearest to a place stands; none when no target says where it stands.
+    #[must_use]
+    pub fn nearest_region(&self, place: &Place) -> Option<TargetSet> {
+        let nearest = nearest::pick(place, &self.places, |target| self.with_place.has_place(target))?;
+        Some(self.of_region(&self.targets.get(nearest)?.region))
     }
 
     pub(super) fn places(&self) -> (&[Place], TargetSet) {

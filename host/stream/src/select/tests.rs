@@ -251,9 +251,9 @@ fn a_target_past_its_commit_is_taken_last_and_one_at_its_limit_not_at_all() {
     let target = scene.at("a");
     let names =
         |scene: &mut Scene, selector: &mut Selector| [0, 1].map(|_| scene.taken(selector, &visitor(b"s")).0).concat();
-    scene.live.set_kbit_s(&scene.pool, target, 799);
+    scene.live.set_counted(&scene.pool, target, 0, 799);
     assert_eq!(names(&mut scene, &mut selector), "ab");
-    scene.live.set_kbit_s(&scene.pool, target, 800);
+    scene.live.set_counted(&scene.pool, target, 0, 800);
     assert_eq!(
         names(&mut scene, &mut selector),
         "bb",
@@ -479,7 +479,9 @@ fn an_explanation_names_each_filter_and_the_parts_of_the_score() {
         scene.live.begin_session(&scene.pool, target);
     }
     let good = scene.at("good");
-    scene.live.set_kbit_s(&scene.pool, good, 250);
+    scene
+        .live
+        .set_counted(&scene.pool, good, scene.live.sessions(good), 250);
     scene.probe("good", QUICK);
     let names = ["denied", "weightless", "french", "dead", "draining", "full", "good"];
     let plan = PlanSpec {
@@ -537,7 +539,7 @@ fn the_weights_of_a_score_can_be_set() {
     let pool = pool.expect("a pool");
     let mut live = Live::new(&pool, by_bandwidth, STEP, Moment::default());
     let (a, b) = (pool.find("a").expect("a"), pool.find("b").expect("b"));
-    live.set_kbit_s(&pool, b, 50);
+    live.set_counted(&pool, b, live.sessions(b), 50);
     for _ in 0..100 {
         live.begin_session(&pool, a);
     }

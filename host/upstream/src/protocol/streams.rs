@@ -600,7 +600,7 @@ mod tests {
             (json!({"name": "a", "region": "eu"}), "urls: found none"),
             (
                 json!({"name": "a", "region": "eu", "urls": ["https://a.example/"], "countries": ["DEU"]}),
-                "country: found `DEU`",
+                "country: found \"DEU\"",
             ),
             (
                 json!({"name": "a", "region": "eu", "urls": ["https://a.example/"],

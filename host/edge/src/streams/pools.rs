@@ -1,0 +1,548 @@
+//! Tenants' targets, and all that is known of them on this node.
+//!
+//! In: directories, how probes end, who plays from where, what is reported. Out: which target a session gets. Each
+//! tenant's part is behind one lock, held for as long as a choice takes; nothing is waited for under it.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use wayside_balance::{adaptive::Adaptive, moment::Moment, nearest::Place as Globe, random::Random};
+use wayside_decide::{
+    name::Name,
+    stream::{
+        asset::Balancer,
+        plan::StreamPlan,
+        target::{Country, StreamTarget},
+    },
+};
+use wayside_stream::{
+    quality::{Network, NoSettings, Quality, Settings as QualitySettings},
+    select::{
+        Selector, Visitor,
+        explain::Explanation,
+        live::{Live, Probe, Report},
+        order::Order,
+        plan::{Plan, Refused},
+        session_key,
+        set::{TARGETS_MAX, TargetIndex, TargetSet},
+        target::{NoPool, Pool, TargetSpec},
+    },
+    sessions::{Seen, Sessions},
+};
+use wayside_upstream::protocol::EdgeDirectory;
+
+use super::assets::{Copies, LiveAsset};
+
+/// Selectors that are kept for a tenant. Each is cheap to make again; only turns begin anew.
+const SELECTORS_MAX: usize = 1_024;
+
+/// How targets are judged on this node.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// What counts how much in a score.
+    pub score: Adaptive,
+    /// How long each step takes in which a target that was down gets its sessions back.
+    pub slow_start: Duration,
+    /// What bad quality is, and how fast sessions are moved away from it.
+    pub quality: QualitySettings,
+    /// After how long without a request a session has ended.
+    pub silence_max: Duration,
+}
+
+/// All tenants that have targets.
+pub(crate) struct Pools {
+    by_tenant: ArcSwap<HashMap<Name, Arc<TenantPool>, RandomState>>,
+    settings: Settings,
+    region: Option<Name>,
+    started: Instant,
+}
+
+/// Targets in their order, as of one directory.
+#[derive(Debug)]
+pub(crate) struct Targets {
+    /// Differs from that of any other list of the same process.
+    pub(super) version: u64,
+    list: Box<[StreamTarget]>,
+    pub(crate) pool: Pool,
+    /// Those of the node's own region.
+    near_node: TargetSet,
+}
+
+/// A tenant's targets and what is known of them.
+pub(crate) struct TenantPool {
+    pub(crate) tenant: Name,
+    inner: Mutex<Inner>,
+    /// Whether a choice asks where the visitor is.
+    asks_where: AtomicBool,
+    started: Instant,
+}
+
+struct Inner {
+    targets: Arc<Targets>,
+    live: Live,
+    quality: Quality,
+    sessions: Sessions,
+    selectors: HashMap<Selection, Selector, RandomState>,
+    random: Random,
+}
+
+/// What a selector is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Selection {
+    plan: Option<Arc<StreamPlan>>,
+    of: TargetSet,
+    balancer: Balancer,
+}
+
+/// Who asks, as far as the node knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Who {
+    pub(crate) country: Option<Country>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) place: Option<Globe>,
+    /// The region of the coverage zone that the visitor is in.
+    pub(crate) zone: Option<Name>,
+}
+
+/// What is asked of a pool.
+pub(crate) struct Ask<'a> {
+    pub(crate) asset: &'a LiveAsset,
+    pub(crate) plan: Option<&'a Arc<StreamPlan>>,
+    pub(crate) session: &'a [u8],
+    pub(crate) who: &'a Who,
+    /// The target that the player says it plays from, by name.
+    pub(crate) playing: Option<&'a Name>,
+}
+
+/// Who was chosen.
+pub(crate) struct Chosen {
+    pub(crate) targets: Arc<Targets>,
+    pub(crate) copies: Arc<Copies>,
+    pub(crate) order: Order,
+}
+
+/// Why a tenant's targets cannot be chosen among.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Pool(#[from] NoPool),
+    #[error(transparent)]
+    Settings(#[from] NoSettings),
+}
+
+/// Why nobody was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Nobody {
+    /// No target of the tenant has a copy.
+    #[error("no target has a copy of the asset")]
+    NoCopy,
+    /// The policy's plan names what there is not, or leaves nobody.
+    #[error(transparent)]
+    Plan(#[from] Refused),
+    /// Policy and geography leave nobody.
+    #[error("policy and geography leave no target")]
+    NotHere,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            score: Adaptive::default(),
+            slow_start: Duration::from_secs(10),
+            quality: QualitySettings::default(),
+            silence_max: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Pools {
+    /// No targets yet. `region` is the node's own.
+    ///
+    /// # Errors
+    /// [`NoSettings`] when quality cannot be judged so.
+    pub(crate) fn new(settings: Settings, region: Option<&str>) -> Result<Self, NoSettings> {
+        settings.quality.check()?;
+        Ok(Self {
+            by_tenant: ArcSwap::default(),
+            settings,
+            region: region.and_then(|region| Name::parse("region", region).ok()),
+            started: Instant::now(),
+        })
+    }
+
+    /// The targets of a tenant; none when it has none.
+    pub(crate) fn of(&self, tenant: &Name) -> Option<Arc<TenantPool>> {
+        self.by_tenant.load().get(tenant).cloned()
+    }
+
+    /// Every tenant with targets.
+    pub(crate) fn all(&self) -> Vec<Arc<TenantPool>> {
+        self.by_tenant.load().values().cloned().collect()
+    }
+
+    /// Follows a directory. What is known of a target goes on with its name.
+    pub(crate) fn follow(&self, wire: &EdgeDirectory) {
+        let mut by_tenant: HashMap<&str, Vec<StreamTarget>> = HashMap::new();
+        for told in &wire.targets {
+            let target = match StreamTarget::try_from(told.target.clone()) {
+                Ok(target) => Some(target),
+                Err(error) => {
+                    let name = &told.target.name;
+                    tracing::error!(tenant = told.tenant, target = name, %error, "quarantined a target");
+                    self.kept(&told.tenant, name)
+                }
+            };
+            by_tenant.entry(&told.tenant).or_default().extend(target);
+        }
+        let mut pools = HashMap::default();
+        for (tenant, targets) in by_tenant {
+            let Ok(tenant) = Name::parse("tenant", tenant) else {
+                continue;
+            };
+            match self.pool(&tenant, targets) {
+                Ok(pool) => {
+                    pools.insert(tenant, pool);
+                }
+                Err(error) => tracing::error!(%tenant, %error, "these targets cannot be used together"),
+            }
+        }
+        self.by_tenant.store(Arc::new(pools));
+    }
+
+    /// What was good of a target that cannot be read any more.
+    fn kept(&self, tenant: &str, name: &str) -> Option<StreamTarget> {
+        let tenant = Name::parse("tenant", tenant).ok()?;
+        let targets = self.of(&tenant)?.targets();
+        targets.list.iter().find(|target| target.name.as_str() == name).cloned()
+    }
+
+    fn pool(&self, tenant: &Name, mut targets: Vec<StreamTarget>) -> Result<Arc<TenantPool>, Unusable> {
+        targets.truncate(TARGETS_MAX);
+        let known = self.of(tenant);
+        if let Some(known) = known.as_ref().filter(|known| *known.targets().list == *targets) {
+            return Ok(Arc::clone(known));
+        }
+        let pool = Pool::new(targets.iter().map(spec).collect())?;
+        let near_node = self.region.as_ref().map(|region| pool.of_region(region));
+        let targets = Arc::new(Targets {
+            version: known.as_ref().map_or(0, |known| known.targets().version + 1),
+            list: targets.into(),
+            pool,
+            near_node: near_node.unwrap_or_default(),
+        });
+        match known {
+            Some(known) => {
+                known.change(targets);
+                Ok(known)
+            }
+            None => {
+                let pool = TenantPool::new(tenant, targets, &self.settings, self.started)?;
+                Ok(Arc::new(pool))
+            }
+        }
+    }
+}
+
+fn spec(target: &StreamTarget) -> TargetSpec {
+    let place = target.coordinates.and_then(|place| {
+        let (latitude, longitude) = place.degrees();
+        Globe::new(latitude, longitude).ok()
+    });
+    TargetSpec {
+        name: target.name.clone(),
+        region: target.region.clone(),
+        place,
+        weight: target.weight,
+        sessions_max: target.sessions_max,
+        kbit_s_max: target.kbit_s_max,
+        kbit_s_commit: target.kbit_s_commit,
+        cost: target.cost,
+        countries: target.countries.as_ref().map(|countries| countries.to_vec()),
+    }
+}
+
+impl Targets {
+    /// Each with its place.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TargetIndex, &StreamTarget)> {
+        let indices = self.list.iter().enumerate();
+        indices.filter_map(|(place, target)| Some((TargetIndex::new(place)?, target)))
+    }
+
+    /// What is said of a target.
+    pub(crate) fn get(&self, index: TargetIndex) -> Option<&StreamTarget> {
+        self.list.get(index.place())
+    }
+}
+
+impl TenantPool {
+    fn new(tenant: &Name, targets: Arc<Targets>, settings: &Settings, started: Instant) -> Result<Self, NoSettings> {
+        let now = Moment::after_start(started.elapsed());
+        let seed = seed();
+        let quality = Quality::new(settings.quality, seed, now)?;
+        let mut live = Live::new(&targets.pool, settings.score, settings.slow_start, now);
+        serve_as_told(&mut live, &targets, now);
+        let pool = Self {
+            tenant: tenant.clone(),
+            asks_where: AtomicBool::new(false),
+            started,
+            inner: Mutex::new(Inner {
+                live,
+                quality,
+                sessions: Sessions::new(settings.silence_max),
+                selectors: HashMap::default(),
+                random: Random::new(seed),
+                targets,
+            }),
+        };
+        pool.note_asks_where(&pool.lock());
+        Ok(pool)
+    }
+
+    /// The targets now.
+    pub(crate) fn targets(&self) -> Arc<Targets> {
+        Arc::clone(&self.lock().targets)
+    }
+
+    /// Whether a choice needs to know where the visitor is, which costs a look-up.
+    pub(crate) fn asks_where(&self) -> bool {
+        self.asks_where.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Whatever was half changed by a panic is a count; it is made good by the next one that is made whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Moment {
+        Moment::after_start(self.started.elapsed())
+    }
+
+    fn change(&self, targets: Arc<Targets>) {
+        let now = self.now();
+        let mut inner = self.lock();
+        let from = Arc::clone(&inner.targets);
+        inner.live = inner.live.moved(&from.pool, &targets.pool, now);
+        serve_as_told(&mut inner.live, &targets, now);
+        inner.quality.follow(&from.pool, &targets.pool);
+        inner.sessions.follow(|target| {
+            let known = from.pool.target(target)?;
+            targets.pool.find(known.name.as_str())
+        });
+        inner.selectors.clear();
+        inner.targets = targets;
+        inner.count_all();
+        self.note_asks_where(&inner);
+    }
+
+    fn note_asks_where(&self, inner: &Inner) {
+        let asks = inner.targets.pool.asks_where() || inner.quality.cells() > 0;
+        self.asks_where.store(asks, Ordering::Relaxed);
+    }
+
+    /// Learns how a probe of the target of this name ended; true when its health changed.
+    pub(crate) fn probed(&self, name: &Name, probe: Probe) -> bool {
+        let now = self.now();
+        let mut inner = self.lock();
+        let targets = Arc::clone(&inner.targets);
+        let Some(index) = targets.pool.find(name.as_str()) else {
+            return false;
+        };
+        let late = targets
+            .get(index)
+            .and_then(|target| target.probe.as_ref()?.degraded_ms)
+            .map(|late_ms| Duration::from_millis(late_ms.into()));
+        if let (Some(late), Probe::Answered(took)) = (late, probe) {
+            inner.live.set_degraded(&targets.pool, index, took > late);
+        }
+        inner.live.probe(&targets.pool, index, probe, now)
+    }
+
+    /// Learns what is known elsewhere of the target of this name.
+    pub(crate) fn told(&self, name: &str, report: Report) {
+        let mut inner = self.lock();
+        let targets = Arc::clone(&inner.targets);
+        if let Some(index) = targets.pool.find(name)
+            && let Err(error) = inner.live.report(&targets.pool, index, report)
+        {
+            tracing::warn!(tenant = %self.tenant, %error, "the origin told of a load that is none");
+        }
+    }
+
+    /// What this node counts on each target: sessions, kbit/s.
+    pub(crate) fn counts(&self) -> Vec<(Name, u32, u64)> {
+        let inner = self.lock();
+        let counts = inner.targets.iter().map(|(index, target)| {
+            let count = inner.sessions.count(index);
+            (target.name.clone(), count.sessions, count.kbit_s)
+        });
+        counts.collect()
+    }
+
+    /// Forgets sessions that have ended and looks at what was reported; for once a second.
+    pub(crate) fn tend(&self) {
+        let now = self.now();
+        let mut inner = self.lock();
+        inner.sessions.forget_silent(now);
+        inner.quality.look(now);
+        inner.count_all();
+        self.note_asks_where(&inner);
+    }
+
+    /// The target that a session gets, which is counted there from now on, and `most` targets in order.
+    pub(crate) fn choose(&self, ask: &Ask<'_>, most: usize) -> Result<Chosen, Nobody> {
+        let now = self.now();
+        let mut inner = self.lock();
+        let (targets, copies) = inner.copies(ask)?;
+        let key = session_key(ask.session);
+        let networks = ask.who.networks();
+        let visitor = inner.visitor(ask, key, networks.as_slice());
+        let selection = selection(ask, &copies);
+        let Inner {
+            live,
+            selectors,
+            random,
+            sessions,
+            ..
+        } = &mut *inner;
+        if selectors.len() >= SELECTORS_MAX && !selectors.contains_key(&selection) {
+            selectors.clear();
+        }
+        if !selectors.contains_key(&selection) {
+            let selector = selector(&selection, &targets, &copies)?;
+            selectors.insert(selection.clone(), selector);
+        }
+        let Some(selector) = selectors.get_mut(&selection) else {
+            return Err(Nobody::NotHere);
+        };
+        let order = selector.order(&targets.pool, live, &visitor, most, now, random);
+        let first = order.iter().next().ok_or(Nobody::NotHere)?;
+        match sessions.see(key, first, None, now) {
+            Seen::New => live.begin_session(&targets.pool, first),
+            Seen::Moved { from } => {
+                live.end_session(&targets.pool, from);
+                live.begin_session(&targets.pool, first);
+            }
+            Seen::Stayed | Seen::NoRoom => {}
+        }
+        drop(inner);
+        Ok(Chosen { targets, copies, order })
+    }
+
+    /// What [`TenantPool::choose`] would choose, and why. It changes nothing.
+    pub(crate) fn explain(&self, ask: &Ask<'_>) -> Result<(Arc<Targets>, Explanation), Nobody> {
+        let now = self.now();
+        let inner = self.lock();
+        let (targets, copies) = inner.copies(ask)?;
+        let key = session_key(ask.session);
+        let networks = ask.who.networks();
+        let visitor = inner.visitor(ask, key, networks.as_slice());
+        let selection = selection(ask, &copies);
+        let explanation = match inner.selectors.get(&selection) {
+            Some(known) => known.explain(&targets.pool, &inner.live, &visitor, now, &inner.random),
+            None => selector(&selection, &targets, &copies)?.explain(
+                &targets.pool,
+                &inner.live,
+                &visitor,
+                now,
+                &inner.random,
+            ),
+        };
+        drop(inner);
+        Ok((targets, explanation))
+    }
+}
+
+impl Inner {
+    fn copies(&self, ask: &Ask<'_>) -> Result<(Arc<Targets>, Arc<Copies>), Nobody> {
+        let copies = ask.asset.copies(&self.targets);
+        if copies.of.is_empty() {
+            return Err(Nobody::NoCopy);
+        }
+        Ok((Arc::clone(&self.targets), copies))
+    }
+
+    fn visitor<'a>(&self, ask: &Ask<'a>, key: u64, networks: &[Network]) -> Visitor<'a> {
+        let pool = &self.targets.pool;
+        let told = ask.playing.and_then(|name| pool.find(name.as_str()));
+        let known = || self.sessions.playing(key).map(|playing| playing.target);
+        Visitor {
+            session: ask.session,
+            country: ask.who.country,
+            near: self.targets.near(ask.who),
+            place: ask.who.place,
+            current: told.or_else(known),
+            avoided: self.quality.avoided(networks, key),
+        }
+    }
+
+    /// Has the targets' counts follow those of the sessions.
+    fn count_all(&mut self) {
+        let targets = Arc::clone(&self.targets);
+        for (index, _) in targets.iter() {
+            let count = self.sessions.count(index);
+            self.live
+                .set_counted(&targets.pool, index, count.sessions, count.kbit_s);
+        }
+    }
+}
+
+impl Targets {
+    /// Those near a visitor: of its coverage zone, else of the region nearest to it, else of the node's own.
+    fn near(&self, who: &Who) -> TargetSet {
+        let of_zone = who.zone.as_ref().map(|zone| self.pool.of_region(zone));
+        let of_zone = of_zone.filter(|zone| !zone.is_empty());
+        let nearest = || who.place.as_ref().and_then(|place| self.pool.nearest_region(place));
+        of_zone.or_else(nearest).unwrap_or(self.near_node)
+    }
+}
+
+impl Who {
+    /// In which reports are alike, the narrowest first.
+    pub(crate) fn networks(&self) -> Vec<Network> {
+        let system = self.asn.map(Network::System);
+        let country = self.country.map(Network::Country);
+        system.into_iter().chain(country).collect()
+    }
+}
+
+fn selection(ask: &Ask<'_>, copies: &Copies) -> Selection {
+    Selection {
+        plan: ask.plan.cloned(),
+        of: copies.of,
+        balancer: ask.asset.asset.balancer,
+    }
+}
+
+fn selector(selection: &Selection, targets: &Targets, copies: &Copies) -> Result<Selector, Nobody> {
+    let pool = &targets.pool;
+    let plan = match &selection.plan {
+        Some(plan) => Plan::new(plan, pool)?,
+        None => Plan::of_all(pool),
+    };
+    let plan = plan.within(copies.of).ok_or(Nobody::NotHere)?;
+    Ok(Selector::new(pool, plan, selection.balancer))
+}
+
+/// What operators say of their targets.
+fn serve_as_told(live: &mut Live, targets: &Targets, now: Moment) {
+    for (index, target) in targets.iter() {
+        live.set_service(&targets.pool, index, target.service, now);
+    }
+}
+
+/// A number that nobody can guess, or on a system without randomness one that differs by the time.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => Instant::now().elapsed().as_nanos() as u64,
+    }
+}

@@ -1,0 +1,25 @@
+//! Sending a player, or whoever downloads, to a target for one file of an asset.
+
+use wayside_decide::{status::RedirectStatus, target::Target};
+
+use super::{Request, nobody};
+use crate::{pipeline::Answer, refusal::Refusal};
+
+/// To the target that the session gets, for the file at this path below the asset.
+pub(super) async fn to_target(request: &Request<'_>, file: &str) -> Result<Answer, Refusal> {
+    let ask = request.ask(request.session_bytes(), None);
+    let chosen = request.pool.choose(&ask, 1).map_err(|error| nobody(&error))?;
+    let copy = chosen.order.iter().next().and_then(|first| chosen.copies.get(first));
+    let copy = copy.ok_or(Refusal::NotFound)?;
+    let base = copy.base(request.visit.is_secure);
+    // A path that leads out of the asset's folder is none of its files.
+    let below = base.join(file).map_err(|_| Refusal::NotFound)?;
+    let target: Target = match request.visit.head.query {
+        Some(query) if !query.is_empty() => below.with_query(query).map_err(Refusal::LocationRefused)?,
+        _ => below,
+    };
+    Ok(Answer::StreamRedirect {
+        status: RedirectStatus::Found,
+        target,
+    })
+}

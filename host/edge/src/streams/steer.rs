@@ -1,0 +1,94 @@
+//! Steering manifests: where a player that plays already is to play from now on.
+
+use bytes::Bytes;
+use wayside_decide::{name::Name, target::Target};
+use wayside_stream::{
+    pathway::{Pathway, Proof},
+    select::set::TargetIndex,
+    steering::{
+        manifest::{MIME_DASH, MIME_HLS, Manifest, PathwayClone},
+        request::{self, Protocol},
+    },
+};
+
+use super::{Request, assets::Copy, nobody, pools::Chosen};
+use crate::{pipeline::Answer, refusal::Refusal};
+
+/// Pathways that a manifest lists: players fail over along them.
+const LISTED_MAX: usize = 8;
+
+/// The manifest for the session that asks.
+pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
+    let asked = request::read(request.visit.head.query.unwrap_or_default());
+    // The last that was used is what it plays from.
+    let playing = asked.used.iter().rev().find_map(|used| used.pathway.as_ref());
+    let ask = request.ask(request.session_bytes(), playing);
+    let chosen = request.pool.choose(&ask, LISTED_MAX).map_err(|error| nobody(&error))?;
+    let manifest = write(request, &chosen)?;
+    let media_type = match asked.protocol {
+        Some(Protocol::Hls) => MIME_HLS,
+        Some(Protocol::Dash) => MIME_DASH,
+        None if request.asset.asset.hls.is_some() => MIME_HLS,
+        None => MIME_DASH,
+    };
+    Ok(Answer::Content {
+        media_type,
+        body: Bytes::from(manifest.to_json()),
+    })
+}
+
+fn write(request: &Request<'_>, chosen: &Chosen) -> Result<Manifest, Refusal> {
+    let broken = |error: String| Refusal::StreamUnavailable(format!("write the steering manifest: {error}"));
+    let since_ms = request.session.map_or(u64::MAX, |(_, session)| session.since_ms);
+    let (known, later): (Vec<_>, Vec<_>) = chosen.copies.iter().partition(|(_, copy)| copy.since_ms <= since_ms);
+    let playlist: Vec<&Name> = known.iter().map(|(_, copy)| &copy.name).collect();
+    let clones = clones(request, chosen, &known, &later);
+    let is_there = |copy: &&Copy| copy.since_ms <= since_ms || clones.iter().any(|(id, _)| *id == &copy.name);
+    let order = chosen.order.iter().filter_map(|index| chosen.copies.get(index));
+    let priority = order.filter(is_there).map(|copy| copy.name.clone()).collect();
+    let clones = clones.iter().map(|(_, clone)| clone.clone()).collect();
+    let reload = reload(request).map_err(broken)?;
+    let ttl_s = request.asset.asset.ttl_s;
+    Manifest::new(ttl_s, reload, priority, clones, &playlist).map_err(|error| broken(error.to_string()))
+}
+
+/// Targets that became pathways after the player began, as changes to one that it knows. One that differs from all of
+/// those in more than its host's name is left out.
+fn clones<'c>(
+    request: &Request<'_>,
+    chosen: &Chosen,
+    known: &[(TargetIndex, &'c Copy)],
+    later: &[(TargetIndex, &'c Copy)],
+) -> Vec<(&'c Name, PathwayClone)> {
+    let is_secure = request.visit.is_secure;
+    let pathway = |copy: &'c Copy| Pathway {
+        id: &copy.name,
+        base: copy.base(is_secure),
+        proof: Proof::Open,
+    };
+    let listed = |index: TargetIndex| chosen.order.iter().any(|one| one == index);
+    let later = later.iter().filter(|(index, _)| listed(*index));
+    let clones = later.filter_map(|(_, copy)| {
+        let clone = known
+            .iter()
+            .find_map(|(_, base)| PathwayClone::new(&pathway(base), &pathway(copy)).ok())?;
+        Some((&copy.name, clone))
+    });
+    clones.collect()
+}
+
+/// Where the player asks next.
+fn reload(request: &Request<'_>) -> Result<Target, String> {
+    let session = request.session.map(|(text, _)| text);
+    let url = url(request, session);
+    Target::parse_at_edge(&url).map_err(|invalid| invalid.to_string())
+}
+
+/// The steering manifest's URL for a session.
+pub(super) fn url(request: &Request<'_>, session: Option<&str>) -> String {
+    let id = &request.asset.asset.id;
+    match session {
+        Some(session) => request.own_url(&format!("/.wayside/steer/{id}?session={session}")),
+        None => request.own_url(&format!("/.wayside/steer/{id}")),
+    }
+}
