@@ -146,6 +146,8 @@ pub(crate) fn router(
         .routes(routes!(nodes::enrol))
         .routes(routes!(edge::directory))
         .routes(routes!(edge::link))
+        .routes(routes!(edge::asset))
+        .routes(routes!(edge::zones))
         .routes(routes!(edge::snapshot))
         .routes(routes!(edge::policy))
         .routes(routes!(feed::follow))

@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use tokio::sync::watch;
 use wayside_decide::{
-    binding::Binding,
+    binding::{Binding, Prefix},
     digest::Digest,
     host::{HostName, HostPattern},
     link::Link,
@@ -30,6 +30,7 @@ use crate::{
 
 pub mod postgres;
 pub mod sqlite;
+pub mod streams;
 
 mod directory;
 mod rows;
@@ -37,12 +38,22 @@ mod snapshot;
 
 pub use snapshot::SnapshotKey;
 
+use streams::StreamStore;
+
 /// Why an operation did not happen. Nothing of it did.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// There is no such thing.
     #[error("{what} {name} does not exist")]
     Missing {
+        /// The kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// There was one, and it was deleted.
+    #[error("{what} {name} was deleted")]
+    Gone {
         /// The kind of thing.
         what: &'static str,
         /// Its name.
@@ -150,6 +161,8 @@ pub struct SiteContent {
     pub max_age_s: Option<u32>,
     /// What nodes may keep of its visitors' requests.
     pub privacy: Privacy,
+    /// Below which path its assets are.
+    pub streams: Option<Prefix>,
 }
 
 /// A site as it is recorded.
@@ -277,7 +290,7 @@ impl From<Option<Position>> for Freshness {
 
 /// The record.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: StreamStore {
     /// Makes a site.
     async fn create_site(&self, tenant: &Name, name: &Name, content: SiteContent) -> Result<SiteRecord, StoreError>;
     /// The sites of a tenant, by name.
@@ -286,7 +299,7 @@ pub trait Store: Send + Sync + 'static {
     async fn site(&self, tenant: &Name, name: &Name) -> Result<SiteRecord, StoreError>;
     /// Gives a site another content.
     async fn replace_site(&self, tenant: &Name, name: &Name, content: SiteContent) -> Result<SiteRecord, StoreError>;
-    /// Ends a site with its links, rules and bindings.
+    /// Ends a site with its links, rules, bindings and assets.
     async fn delete_site(&self, tenant: &Name, name: &Name) -> Result<(), StoreError>;
 
     /// The links of a site whose path starts with `prefix`, from the first after `after`, by path.

@@ -8,8 +8,10 @@ use axum::{
 };
 use serde::Deserialize;
 use utoipa::IntoParams;
-use wayside_decide::{digest::Digest, invalid::Invalid, path::LinkPath, site::SiteId};
-use wayside_upstream::protocol::{Cursor, EdgeLink, Epoch, Position, SNAPSHOT_LINKS_MAX, SnapshotPage};
+use wayside_decide::{digest::Digest, invalid::Invalid, name::Name, path::LinkPath, site::SiteId};
+use wayside_upstream::protocol::{
+    Cursor, EdgeLink, Epoch, Position, SNAPSHOT_LINKS_MAX, SnapshotPage, streams::EdgeAsset,
+};
 
 use super::{
     Api,
@@ -28,6 +30,22 @@ pub(crate) struct Which {
     site_id: u64,
     /// The path in normal form.
     path: String,
+    /// Which record `cursor` is of.
+    #[param(value_type = Option<String>)]
+    epoch: Option<Epoch>,
+    /// The last change that the node was told of.
+    cursor: Option<Cursor>,
+}
+
+/// Which asset.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhichAsset {
+    /// The site's number.
+    site_id: u64,
+    /// What it is called.
+    id: String,
     /// Which record `cursor` is of.
     #[param(value_type = Option<String>)]
     epoch: Option<Epoch>,
@@ -105,6 +123,34 @@ pub(crate) async fn link(
     let freshness = position(which.epoch, which.cursor).into();
     let record = api.store.link(SiteId(which.site_id), &path, freshness).await?;
     Ok(Json(EdgeLink::from(&record.link)))
+}
+
+/// One asset: 404 when there never was one of that name, 410 when it was deleted.
+#[utoipa::path(get, path = "/v1/edge/assets", params(WhichAsset),
+    responses((status = 200), (status = 404, body = Problem), (status = 409, body = Problem), (status = 410, body = Problem)))]
+pub(crate) async fn asset(
+    State(api): State<Api>,
+    _: Node,
+    Parameters(which): Parameters<WhichAsset>,
+) -> Result<Json<EdgeAsset>, Problem> {
+    // What cannot be the name of one never was one.
+    let missing = |_| StoreError::Missing {
+        what: "asset",
+        name: which.id.clone(),
+    };
+    let id = Name::parse("asset id", &which.id).map_err(missing)?;
+    let freshness = position(which.epoch, which.cursor).into();
+    let record = api.store.asset(SiteId(which.site_id), &id, freshness).await?;
+    Ok(Json(EdgeAsset::from(&record.asset)))
+}
+
+/// The coverage zones of a digest, as they were uploaded.
+#[utoipa::path(get, path = "/v1/edge/zones/{digest}", params(("digest" = String, Path)),
+    responses((status = 200, content_type = "application/json"), (status = 404, body = Problem)))]
+pub(crate) async fn zones(State(api): State<Api>, _: Node, Segment(digest): Segment) -> Result<Response, Problem> {
+    let digest = Digest::parse(&digest).map_err(|invalid| Problem::invalid("digest", invalid))?;
+    let body = api.store.zones_by_digest(digest).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// A part of all links.

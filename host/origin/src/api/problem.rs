@@ -206,6 +206,7 @@ impl From<StoreError> for Problem {
                 "There is no such thing",
                 error.to_string(),
             ),
+            StoreError::Gone { .. } => Self::new(StatusCode::GONE, "gone", "It was deleted", error.to_string()),
             StoreError::Conflict { what, name, .. } => {
                 let mut problem = Self::new(
                     StatusCode::CONFLICT,

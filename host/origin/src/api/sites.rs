@@ -6,6 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wayside_decide::{
+    binding::Prefix,
     host::HostPattern,
     invalid::Invalid,
     limits::{MAX_AGE_S_MAX, SITE_HOSTS_MAX},
@@ -40,6 +41,10 @@ pub(crate) struct NewSite {
     /// What nodes may keep of requests, to try another policy on them: `redacted` (when absent) or `full`.
     #[serde(default)]
     privacy: Option<String>,
+    /// Below which path its assets are: `/video` for an asset `film` at `/video/film/`. They have no paths of their own
+    /// when absent.
+    #[serde(default)]
+    streams: Option<String>,
 }
 
 /// Another content for a site.
@@ -58,6 +63,10 @@ pub(crate) struct Content {
     /// What nodes may keep of requests, to try another policy on them: `redacted` (when absent) or `full`.
     #[serde(default)]
     privacy: Option<String>,
+    /// Below which path its assets are: `/video` for an asset `film` at `/video/film/`. They have no paths of their own
+    /// when absent.
+    #[serde(default)]
+    streams: Option<String>,
 }
 
 /// A site.
@@ -70,6 +79,8 @@ pub(crate) struct Site {
     max_age_s: Option<u32>,
     /// `redacted` or `full`.
     privacy: &'static str,
+    /// Below which path its assets are.
+    streams: Option<String>,
     created_at: u64,
     updated_at: u64,
 }
@@ -95,6 +106,7 @@ pub(crate) async fn create(
         new.not_found.as_deref(),
         new.max_age_s,
         new.privacy.as_deref(),
+        new.streams.as_deref(),
     )?;
     let site = api.store.create_site(&tenant, &name, content).await?;
     tracing::info!(%tenant, site = %name, "made a site");
@@ -125,6 +137,7 @@ pub(crate) async fn replace(
         content.not_found.as_deref(),
         content.max_age_s,
         content.privacy.as_deref(),
+        content.streams.as_deref(),
     )?;
     let replaced = api
         .store
@@ -134,7 +147,7 @@ pub(crate) async fn replace(
     Ok(Json(replaced.into()))
 }
 
-/// Ends a site with its links, rules and bindings.
+/// Ends a site with its links, rules, bindings and assets.
 #[utoipa::path(delete, path = "/v1/sites/{site}", params(("site" = String, Path)), responses((status = 204)))]
 pub(crate) async fn delete(
     State(api): State<Api>,
@@ -151,6 +164,7 @@ fn read(
     not_found: Option<&str>,
     max_age_s: Option<u32>,
     privacy: Option<&str>,
+    streams: Option<&str>,
 ) -> Result<SiteContent, Problem> {
     if hosts.is_empty() || hosts.len() > SITE_HOSTS_MAX {
         let expected = format!("1 to {SITE_HOSTS_MAX} hosts");
@@ -177,6 +191,7 @@ fn read(
         return Err(Problem::invalid("max_age_s", invalid));
     }
     let privacy = privacy.map(Privacy::parse).transpose();
+    let streams = streams.map(Prefix::parse).transpose();
     Ok(SiteContent {
         hosts: patterns,
         not_found: not_found.map_err(|invalid| Problem::invalid("not_found", invalid))?,
@@ -184,6 +199,7 @@ fn read(
         privacy: privacy
             .map_err(|invalid| Problem::invalid("privacy", invalid))?
             .unwrap_or_default(),
+        streams: streams.map_err(|invalid| Problem::invalid("streams", invalid))?,
     })
 }
 
@@ -196,6 +212,7 @@ impl From<SiteRecord> for Site {
             not_found: record.content.not_found.map(|target| target.to_string()),
             max_age_s: record.content.max_age_s,
             privacy: record.content.privacy.as_str(),
+            streams: record.content.streams.map(|prefix| prefix.to_string()),
             created_at: record.created_at,
             updated_at: record.updated_at,
         }

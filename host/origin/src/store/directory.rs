@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use sqlx::FromRow;
-use wayside_upstream::protocol::{EdgeBinding, EdgeDirectory, EdgeRule, EdgeSite, Position};
+use wayside_upstream::protocol::{EdgeBinding, EdgeDirectory, EdgeRule, EdgeSite, Position, streams::EdgeZones};
 
 use super::{
     StoreError,
-    rows::{BindingRow, EdgeRuleRow, max_age_s, unsigned},
+    rows::{BindingRow, EdgeRuleRow, max_age_s, streams::TargetRow, unsigned},
 };
 
 /// A site as nodes are told of it, without what stands in other tables.
@@ -19,6 +19,7 @@ pub(super) struct EdgeSiteRow {
     not_found: Option<String>,
     max_age_s: Option<i64>,
     privacy: String,
+    streams: Option<String>,
     bucket_key: Vec<u8>,
 }
 
@@ -32,6 +33,10 @@ pub(super) struct Tables {
     pub(super) bindings: Vec<BindingRow>,
     /// By number.
     pub(super) sites: Vec<EdgeSiteRow>,
+    /// By tenant and name.
+    pub(super) targets: Vec<TargetRow>,
+    /// Tenant and digest, by tenant.
+    pub(super) zones: Vec<(String, String)>,
 }
 
 impl Tables {
@@ -61,18 +66,21 @@ impl Tables {
                 not_found: row.not_found,
                 max_age_s: max_age_s(row.max_age_s)?,
                 privacy: row.privacy,
-                streams: None,
+                streams: row.streams,
                 bucket_key: row.bucket_key.iter().map(|byte| format!("{byte:02x}")).collect(),
                 rules: rules.remove(&id).unwrap_or_default(),
                 bindings: bindings.remove(&id).unwrap_or_default(),
             });
         }
+        let targets = self.targets.into_iter().map(TargetRow::for_edge);
+        let zones = self.zones.into_iter();
+        let zones = zones.map(|(tenant, digest)| EdgeZones { tenant, digest });
         Ok(EdgeDirectory {
             epoch: Some(position.epoch),
             cursor: position.cursor,
             sites,
-            targets: Vec::new(),
-            zones: Vec::new(),
+            targets: targets.collect::<Result<_, _>>()?,
+            zones: zones.collect(),
             tag: None,
         })
     }

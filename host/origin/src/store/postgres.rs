@@ -8,11 +8,11 @@
 use std::{future::Future, io, sync::Arc, time::Duration};
 
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::task::AbortHandle;
-use wayside_decide::{path::LinkPath, site::SiteId};
+use wayside_decide::{name::Name, path::LinkPath, site::SiteId};
 use wayside_upstream::protocol::{Cursor, Epoch, Position};
 
 use self::{
@@ -38,15 +38,25 @@ mod replica;
 mod rules;
 mod sequencer;
 mod sites;
+mod streams;
 mod tenants;
 
-// What both engines write alike, for the pools of this one.
+// What both engines write alike, for what these are here.
+#[path = "assets.rs"]
+#[allow(clippy::duplicate_mod, reason = "each engine has its own pools")]
+mod assets;
 #[path = "nodes.rs"]
 #[allow(clippy::duplicate_mod, reason = "each engine has its own pools")]
 mod nodes;
+#[path = "targets.rs"]
+#[allow(clippy::duplicate_mod, reason = "each engine has its own pools")]
+mod targets;
 #[path = "tokens.rs"]
 #[allow(clippy::duplicate_mod, reason = "each engine has its own pools")]
 mod tokens;
+#[path = "zones.rs"]
+#[allow(clippy::duplicate_mod, reason = "each engine has its own pools")]
+mod zones;
 
 /// Connections beside those that requests use: one numbers changes, one listens for those that others numbered.
 const BACKGROUND_CONNECTIONS: u32 = 2;
@@ -57,9 +67,25 @@ const ATTEMPTS: u32 = 4;
 /// Reads that belong together are all of one instant.
 const ONE_INSTANT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
+type Engine = PostgresStore;
 type Pool = PgPool;
+type Connection = PgConnection;
 type Write<'c> = Transaction<'c, Postgres>;
 type Read<'c> = Transaction<'c, Postgres>;
+/// A change was noted; it has no number yet.
+struct Noted;
+
+/// Notes that something in the directory changed.
+async fn note_directory(write: &mut Write<'_>, tenant: &Name) -> Result<Noted, StoreError> {
+    changes::note_directory(write, tenant.as_str()).await?;
+    Ok(Noted)
+}
+
+/// Notes that an asset changed.
+async fn note_asset(write: &mut Write<'_>, tenant: &Name, site: SiteId, id: &Name) -> Result<Noted, StoreError> {
+    changes::note_asset(write, tenant.as_str(), site, id).await?;
+    Ok(Noted)
+}
 
 /// What was read, and as of when.
 struct Freshly<T> {
@@ -161,6 +187,16 @@ impl PostgresStore {
         self.primary.pool()
     }
 
+    /// Where what was just written is read.
+    fn pool(&self) -> Result<&Pool, StoreError> {
+        self.primary()
+    }
+
+    /// As [`Self::commit`], for what both engines write alike.
+    async fn finish(&self, write: Write<'_>, _: Noted) -> Result<(), StoreError> {
+        self.commit(write).await
+    }
+
     async fn begin(&self) -> Result<Write<'static>, StoreError> {
         Ok(self.primary()?.begin().await?)
     }
@@ -220,6 +256,22 @@ impl PostgresStore {
 
     /// A link of a site whose tenant nobody named.
     async fn link_of(&self, site: SiteId, path: &LinkPath, freshness: Freshness) -> Result<LinkRecord, StoreError> {
+        let read = |pool: PgPool, tenant: Arc<str>| async move { links::one(&pool, &tenant, site, path).await };
+        let found = self.of_site(site, freshness, read).await?;
+        found.ok_or_else(|| missing("link", path))
+    }
+
+    /// Reads something of a site whose tenant nobody named. `read` says that the site is missing when it is not the tenant's.
+    async fn of_site<T, F>(
+        &self,
+        site: SiteId,
+        freshness: Freshness,
+        read: impl Fn(PgPool, Arc<str>) -> F + Send + Sync,
+    ) -> Result<T, StoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<Freshly<T>, StoreError>> + Send,
+    {
         let hint = match self.tenants.of(site) {
             Some(tenant) => tenant,
             None => {
@@ -231,14 +283,14 @@ impl PostgresStore {
                 self.tenants.remember(site, tenant)
             }
         };
-        match self.link_of_tenant(&hint, site, path, freshness).await {
+        match self.near(freshness, |pool| read(pool, Arc::clone(&hint))).await {
             Err(StoreError::Missing { what: "site", .. }) => self.tenants.forget(site),
             ended => return ended,
         }
         // Another's by now, or nobody's.
         let tenant = self.tenant_by_primary(site, freshness).await?;
         let tenant = self.tenants.remember(site, tenant);
-        self.link_of_tenant(&tenant, site, path, freshness).await
+        self.near(freshness, |pool| read(pool, Arc::clone(&tenant))).await
     }
 
     /// That there is no such site, too, counts only as of what the node was told.
@@ -247,21 +299,6 @@ impl PostgresStore {
         freshness.is_met_by(changes::head(pool).await?)?;
         let tenant = sites::tenant(pool, site).await?;
         tenant.ok_or_else(|| missing("site", site))
-    }
-
-    async fn link_of_tenant(
-        &self,
-        tenant: &Arc<str>,
-        site: SiteId,
-        path: &LinkPath,
-        freshness: Freshness,
-    ) -> Result<LinkRecord, StoreError> {
-        let read = |pool: PgPool| {
-            let tenant = Arc::clone(tenant);
-            async move { links::one(&pool, &tenant, site, path).await }
-        };
-        let found = self.near(freshness, read).await?;
-        found.ok_or_else(|| missing("link", path))
     }
 
     /// Runs a change anew when Postgres rolled it back to untie it from another.

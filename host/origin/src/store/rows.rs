@@ -28,6 +28,8 @@ use crate::{
     token::{Grant, Scope, TokenId},
 };
 
+pub(super) mod streams;
+
 /// A recorded number of seconds, sizes and sequences: never negative as we write them.
 pub(super) fn unsigned(column: &str, value: i64) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|_| StoreError::Damaged(format!("{column} is {value}, expected no negative number")))
@@ -72,6 +74,11 @@ pub(super) fn max_age_s(value: Option<i64>) -> Result<Option<u32>, StoreError> {
 fn target_or_none(text: Option<String>) -> Result<Option<Target>, StoreError> {
     let target = text.map(|target| Target::parse_at_edge(&target));
     target.transpose().map_err(damaged)
+}
+
+fn prefix_or_none(text: Option<String>) -> Result<Option<Prefix>, StoreError> {
+    let prefix = text.map(|prefix| Prefix::parse(&prefix));
+    prefix.transpose().map_err(damaged)
 }
 
 /// A link with its place.
@@ -131,6 +138,7 @@ pub(super) struct SiteRow {
     not_found: Option<String>,
     max_age_s: Option<i64>,
     privacy: String,
+    streams: Option<String>,
     created_at: i64,
     updated_at: i64,
 }
@@ -150,6 +158,7 @@ impl SiteRow {
                 not_found: target_or_none(self.not_found)?,
                 max_age_s: max_age_s(self.max_age_s)?,
                 privacy: Privacy::parse(&self.privacy).map_err(damaged)?,
+                streams: prefix_or_none(self.streams)?,
             },
             created_at: unsigned("created_at", self.created_at)?,
             updated_at: unsigned("updated_at", self.updated_at)?,
@@ -341,17 +350,20 @@ pub(super) struct ChangeRow {
     pub(super) seq: i64,
     pub(super) site_id: Option<i64>,
     pub(super) path: Option<String>,
+    pub(super) asset: Option<String>,
 }
 
 impl ChangeRow {
     pub(super) fn event(self) -> Result<FeedEvent, StoreError> {
-        let change = match (unsigned_or_none("site_id", self.site_id)?, self.path) {
-            (Some(site_id), Some(path)) => Change::Link { site_id, path },
-            (None, None) => Change::Directory,
-            (site_id, path) => {
+        let change = match (unsigned_or_none("site_id", self.site_id)?, self.path, self.asset) {
+            (Some(site_id), Some(path), None) => Change::Link { site_id, path },
+            (Some(site_id), None, Some(id)) => Change::Asset { site_id, id },
+            (None, None, None) => Change::Directory,
+            (site_id, path, asset) => {
                 let seq = self.seq;
-                let found = format!("change {seq} is of site {site_id:?} and path {path:?}, expected both or neither");
-                return Err(StoreError::Damaged(found));
+                let found = format!("change {seq} is of site {site_id:?}, path {path:?} and asset {asset:?}");
+                let expected = "expected a site with a path or an asset, or neither";
+                return Err(StoreError::Damaged(format!("{found}, {expected}")));
             }
         };
         Ok(FeedEvent {

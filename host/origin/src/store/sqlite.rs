@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use sqlx::{
-    Connection as _, Sqlite, SqlitePool, Transaction,
+    Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::watch;
@@ -35,12 +35,19 @@ mod links;
 mod policies;
 mod rules;
 mod sites;
+mod streams;
 
-// What both engines write alike, for the pools of this one.
+// What both engines write alike, for what these are here.
+#[path = "assets.rs"]
+mod assets;
 #[path = "nodes.rs"]
 mod nodes;
+#[path = "targets.rs"]
+mod targets;
 #[path = "tokens.rs"]
 mod tokens;
+#[path = "zones.rs"]
+mod zones;
 
 /// How many connections read.
 const READERS: u32 = 4;
@@ -83,9 +90,23 @@ pub struct SqliteStore {
     _lock: std::fs::File,
 }
 
+type Engine = SqliteStore;
 type Pool = SqlitePool;
+type Connection = SqliteConnection;
 type Write<'c> = Transaction<'c, Sqlite>;
 type Read<'c> = Transaction<'c, Sqlite>;
+/// The number of a change.
+type Noted = Cursor;
+
+/// Notes that something in the directory changed.
+async fn note_directory(write: &mut Write<'_>, _: &Name) -> Result<Noted, StoreError> {
+    changes::note_directory(write).await
+}
+
+/// Notes that an asset changed.
+async fn note_asset(write: &mut Write<'_>, _: &Name, site: SiteId, id: &Name) -> Result<Noted, StoreError> {
+    changes::note_asset(write, site, id).await
+}
 
 impl SqliteStore {
     /// Opens the database at `path`, making it and its folder when they are missing, and brings its tables up to date.
@@ -141,6 +162,24 @@ impl SqliteStore {
         }
         // A feed may have read what is committed and not yet announced.
         freshness.is_met_by(changes::head(&self.readers).await?)
+    }
+
+    async fn begin(&self) -> Result<Write<'static>, StoreError> {
+        Ok(self.writer.begin().await?)
+    }
+
+    /// Where what was just written is read.
+    #[allow(
+        clippy::unnecessary_wraps,
+        reason = "with the other engine there may be nobody to ask"
+    )]
+    const fn pool(&self) -> Result<&Pool, StoreError> {
+        Ok(&self.readers)
+    }
+
+    /// As [`Self::commit`], for what both engines write alike.
+    async fn finish(&self, write: Write<'_>, noted: Noted) -> Result<(), StoreError> {
+        self.commit(write, noted).await
     }
 
     /// Ends a transaction and wakes the feeds. Whoever comes here must come to its end: see `api::finish_writes`.

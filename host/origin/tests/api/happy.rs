@@ -13,10 +13,16 @@ async fn a_site_is_made_listed_changed_and_ended() {
     assert_eq!(listed["items"][0]["name"], "go");
     assert_eq!(listed["items"][0]["privacy"], "redacted");
     assert!(listed["next_cursor"].is_null());
-    let content = json!({"hosts": ["*.example.org"], "not_found": "https://example.org/lost", "privacy": "full"});
+    let content = json!({"hosts": ["*.example.org"], "not_found": "https://example.org/lost", "privacy": "full",
+        "streams": "/video"});
     let changed = running.send("PUT", "/v1/sites/go", &content).await.success(200);
     assert_eq!(changed["hosts"], json!(["*.example.org"]));
-    assert_eq!(changed["privacy"], "full");
+    assert_eq!(
+        (&changed["privacy"], &changed["streams"]),
+        (&json!("full"), &json!("/video"))
+    );
+    let told = running.node().directory(None).await.expect("a directory");
+    assert_eq!(told.sites[0].streams.as_deref(), Some("/video"));
     let read = running.ask("GET", "/v1/sites/go").await.success(200);
     assert_eq!(read, changed);
     running.ask("DELETE", "/v1/sites/go").await.success(204);
@@ -155,7 +161,7 @@ async fn a_token_is_made_used_listed_and_revoked() {
 }
 
 /// Which parameters of which operations may be left out.
-const OPTIONAL: [(&str, &str); 13] = [
+const OPTIONAL: [(&str, &str); 15] = [
     ("get_edge_directory", "epoch"),
     ("get_edge_directory", "cursor"),
     ("get_edge_links", "epoch"),
@@ -163,6 +169,8 @@ const OPTIONAL: [(&str, &str); 13] = [
     ("get_edge_snapshot", "after"),
     ("get_edge_snapshot", "limit"),
     ("get_edge_snapshot", "epoch"),
+    ("get_edge_assets", "epoch"),
+    ("get_edge_assets", "cursor"),
     ("get_edge_snapshot", "cursor"),
     ("get_feed", "epoch"),
     ("get_links", "path"),

@@ -23,3 +23,4 @@ mod postgres;
 mod record;
 mod refusals;
 mod snapshot;
+mod streams;

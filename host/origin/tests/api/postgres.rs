@@ -23,13 +23,14 @@ mod tables;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;
 
-const SUITE: [&[Case]; 6] = [
+const SUITE: [&[Case]; 7] = [
     crate::access::CASES,
     crate::feed::CASES,
     crate::happy::CASES,
     crate::nodes::CASES,
     crate::refusals::CASES,
     crate::snapshot::CASES,
+    crate::streams::CASES,
 ];
 
 #[test]

@@ -89,6 +89,7 @@ async fn the_hosts_of_an_older_record_are_protected_and_kept() {
             not_found: None,
             max_age_s: None,
             privacy: Privacy::default(),
+            streams: None,
         };
         let grab = origin.store().create_site(&name("beta"), &name("grab"), content).await;
         assert!(matches!(grab, Err(StoreError::Conflict { .. })), "{host}: {grab:?}");
@@ -196,6 +197,7 @@ async fn a_restored_record_makes_nodes_begin_anew() {
             not_found: None,
             max_age_s: None,
             privacy: Privacy::Redacted,
+            streams: None,
         };
         let (tenant, name) = (Name::parse("tenant", "acme"), Name::parse("site", "new"));
         let (tenant, name) = (tenant.expect("a name"), name.expect("a name"));

@@ -1,6 +1,7 @@
 //! What edges are told: the directory, and the numbered changes.
 
 use sqlx::{FromRow, PgConnection, PgPool};
+use wayside_decide::{name::Name, site::SiteId};
 use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, FeedEvent, Position};
 
 use super::{Freshly, ONE_INSTANT, Write};
@@ -13,6 +14,14 @@ use crate::store::{
 /// Notes that something in the directory changed, to be told when the transaction has committed.
 pub(super) async fn note_directory(write: &mut Write<'_>, tenant: &str) -> Result<(), StoreError> {
     let insert = sqlx::query("INSERT INTO outbox (tenant) VALUES ($1)").bind(tenant);
+    insert.execute(&mut **write).await?;
+    Ok(())
+}
+
+/// Notes that an asset changed, to be told when the transaction has committed.
+pub(super) async fn note_asset(write: &mut Write<'_>, tenant: &str, site: SiteId, id: &Name) -> Result<(), StoreError> {
+    let insert = sqlx::query("INSERT INTO outbox (tenant, site_id, asset) VALUES ($1, $2, $3)");
+    let insert = insert.bind(tenant).bind(signed(site.0)).bind(id.as_str());
     insert.execute(&mut **write).await?;
     Ok(())
 }
@@ -101,14 +110,16 @@ struct PageRow {
     seq: Option<i64>,
     site_id: Option<i64>,
     path: Option<String>,
+    asset: Option<String>,
 }
 
 /// The changes after `cursor`, at most `limit`. One statement: all of one instant.
 pub(super) async fn after(pool: &PgPool, cursor: Cursor, limit: u32) -> Result<Page, StoreError> {
     let query = "SELECT record.epoch, (SELECT min(seq) FROM changes) AS oldest,
-            (SELECT coalesce(max(seq), 0) FROM changes) AS head, page.seq, page.site_id, page.path
+            (SELECT coalesce(max(seq), 0) FROM changes) AS head, page.seq, page.site_id, page.path,
+            page.asset
         FROM record LEFT JOIN LATERAL
-            (SELECT seq, site_id, path FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) AS page ON true
+            (SELECT seq, site_id, path, asset FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2) AS page ON true
         ORDER BY page.seq";
     let query = sqlx::query_as(query).bind(signed(cursor)).bind(i64::from(limit));
     let rows: Vec<PageRow> = query.fetch_all(pool).await?;
@@ -120,8 +131,13 @@ pub(super) async fn after(pool: &PgPool, cursor: Cursor, limit: u32) -> Result<P
     let mut events = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(seq) = row.seq else { break };
-        let (site_id, path) = (row.site_id, row.path);
-        events.push(ChangeRow { seq, site_id, path }.event()?);
+        let change = ChangeRow {
+            seq,
+            site_id: row.site_id,
+            path: row.path,
+            asset: row.asset,
+        };
+        events.push(change.event()?);
     }
     Ok(Page {
         oldest: oldest.unwrap_or(head.cursor + 1),
@@ -141,13 +157,19 @@ pub(super) async fn directory(pool: &PgPool) -> Result<Freshly<EdgeDirectory>, S
     let query = "SELECT site_id, prefix, policy, digest, settings::text AS settings, on_failure, visitor_key
         FROM bindings ORDER BY prefix";
     let bindings = sqlx::query_as(query).fetch_all(&mut *read).await?;
-    let query = "SELECT id, tenant, name, not_found, max_age_s, privacy, bucket_key FROM sites ORDER BY id";
+    let query = "SELECT id, tenant, name, not_found, max_age_s, privacy, streams, bucket_key FROM sites ORDER BY id";
     let sites = sqlx::query_as(query).fetch_all(&mut *read).await?;
+    let query = "SELECT tenant, body, since_ms, updated_at FROM targets ORDER BY tenant, name";
+    let targets = sqlx::query_as(query).fetch_all(&mut *read).await?;
+    let zones = sqlx::query_as("SELECT tenant, digest FROM zones ORDER BY tenant");
+    let zones = zones.fetch_all(&mut *read).await?;
     let tables = Tables {
         hosts,
         rules,
         bindings,
         sites,
+        targets,
+        zones,
     };
     Ok(Freshly {
         position,

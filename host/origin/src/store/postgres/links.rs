@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use wayside_decide::{link::Link, name::Name, path::LinkPath, site::SiteId, target::Target};
 use wayside_upstream::protocol::{Position, SnapshotPage};
 
-use super::{Freshly, ONE_INSTANT, PostgresStore, Read, Write, changes};
+use super::{Freshly, ONE_INSTANT, PostgresStore, Read, Write, changes, sites};
 use crate::store::{
     LinkRecord, SnapshotKey, StoreError, WriteMode, missing, now_s,
     rows::{LinkRow, json, signed},
@@ -60,9 +60,7 @@ pub(super) async fn one(
         .bind(path.as_str());
     let row: Option<LinkRow> = query.fetch_optional(&mut *connection).await?;
     if row.is_none() {
-        let query = sqlx::query("SELECT 1 FROM sites WHERE tenant = $1 AND id = $2");
-        let site_row = query.bind(tenant).bind(signed(site.0)).fetch_optional(&mut *connection);
-        site_row.await?.ok_or_else(|| missing("site", site))?;
+        sites::check(&mut connection, tenant, site).await?;
     }
     Ok(Freshly {
         position,

@@ -1,7 +1,7 @@
 //! Sites and the hosts they answer for.
 
-use sqlx::{AssertSqlSafe, PgPool};
-use wayside_decide::{host::HostPattern, name::Name, site::SiteId, target::Target};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use wayside_decide::{binding::Prefix, host::HostPattern, name::Name, site::SiteId, target::Target};
 
 use super::{ONE_INSTANT, PostgresStore, Read, Write, changes};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 const COLUMNS: &str =
-    "SELECT id, name, not_found, max_age_s, privacy, created_at, updated_at FROM sites WHERE tenant = $1";
+    "SELECT id, name, not_found, max_age_s, privacy, streams, created_at, updated_at FROM sites WHERE tenant = $1";
 
 /// Held by whoever gives hosts to a site, to the end of the transaction: two that overlap and do not see each other would
 /// both be taken.
@@ -32,14 +32,16 @@ pub(super) async fn create(
     let key = random::<32>()?;
     let mut write = store.begin().await?;
     sqlx::query(LOCK_HOSTS).execute(&mut *write).await?;
-    let insert = "INSERT INTO sites (tenant, name, not_found, max_age_s, privacy, bucket_key, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT DO NOTHING RETURNING id";
+    let insert = "INSERT INTO sites (tenant, name, not_found, max_age_s, privacy, streams, bucket_key, created_at,
+        updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT DO NOTHING RETURNING id";
     let inserted: Option<i64> = sqlx::query_scalar(insert)
         .bind(tenant.as_str())
         .bind(name.as_str())
         .bind(content.not_found.as_ref().map(Target::as_str))
         .bind(content.max_age_s.map(i64::from))
         .bind(content.privacy.as_str())
+        .bind(content.streams.as_ref().map(Prefix::as_str))
         .bind(&key[..])
         .bind(now_s())
         .fetch_optional(&mut *write)
@@ -64,6 +66,13 @@ pub(super) async fn tenant(pool: &PgPool, site: SiteId) -> Result<Option<String>
     Ok(query.bind(signed(site.0)).fetch_optional(pool).await?)
 }
 
+/// Whether the site is this tenant's. Who names it may remember a record that is no more.
+pub(super) async fn check(read: &mut PgConnection, tenant: &str, site: SiteId) -> Result<(), StoreError> {
+    let query = sqlx::query("SELECT 1 FROM sites WHERE tenant = $1 AND id = $2");
+    let row = query.bind(tenant).bind(signed(site.0)).fetch_optional(read).await?;
+    row.map(|_| ()).ok_or_else(|| missing("site", site))
+}
+
 pub(super) async fn replace(
     store: &PostgresStore,
     tenant: &Name,
@@ -72,12 +81,13 @@ pub(super) async fn replace(
 ) -> Result<SiteRecord, StoreError> {
     let mut write = store.begin().await?;
     sqlx::query(LOCK_HOSTS).execute(&mut *write).await?;
-    let update = "UPDATE sites SET not_found = $1, max_age_s = $2, privacy = $3, updated_at = $4
-        WHERE tenant = $5 AND name = $6 RETURNING id";
+    let update = "UPDATE sites SET not_found = $1, max_age_s = $2, privacy = $3, streams = $4, updated_at = $5
+        WHERE tenant = $6 AND name = $7 RETURNING id";
     let updated: Option<i64> = sqlx::query_scalar(update)
         .bind(content.not_found.as_ref().map(Target::as_str))
         .bind(content.max_age_s.map(i64::from))
         .bind(content.privacy.as_str())
+        .bind(content.streams.as_ref().map(Prefix::as_str))
         .bind(now_s())
         .bind(tenant.as_str())
         .bind(name.as_str())

@@ -46,9 +46,14 @@ fn node() -> NodeRow {
     }
 }
 
-fn change(site_id: Option<i64>, path: Option<&str>) -> Result<Change, StoreError> {
-    let path = path.map(str::to_owned);
-    ChangeRow { seq: 5, site_id, path }.event().map(|event| event.change)
+fn change(site_id: Option<i64>, path: Option<&str>, asset: Option<&str>) -> Result<Change, StoreError> {
+    let row = ChangeRow {
+        seq: 5,
+        site_id,
+        path: path.map(str::to_owned),
+        asset: asset.map(str::to_owned),
+    };
+    row.event().map(|event| event.change)
 }
 
 #[track_caller]
@@ -66,10 +71,14 @@ fn what_was_written_reads_back() {
     assert_eq!(token().record().expect("a token").revoked_at, Some(2));
     let node = node().record().expect("a node");
     assert_eq!((node.enrolled.map(|(_, at)| at), node.revoked_at), (Some(3), Some(4)));
-    assert_eq!(change(None, None).expect("a change"), Change::Directory);
+    assert_eq!(change(None, None, None).expect("a change"), Change::Directory);
     assert!(matches!(
-        change(Some(1), Some("/a")),
+        change(Some(1), Some("/a"), None),
         Ok(Change::Link { site_id: 1, .. })
+    ));
+    assert!(matches!(
+        change(Some(1), None, Some("film")),
+        Ok(Change::Asset { site_id: 1, .. })
     ));
     assert_eq!(max_age_s(Some(60)).expect("an age"), Some(60));
     assert_eq!(max_age_s(None).expect("no age"), None);
@@ -134,9 +143,15 @@ fn damage_is_not_read_as_absence() {
         .record(),
         "no key",
     );
-    is_damaged(change(negative, Some("/a")), "site_id");
-    is_damaged(change(None, Some("/a")), "change 5");
-    is_damaged(change(Some(1), None), "change 5");
+    is_damaged(change(negative, Some("/a"), None), "site_id");
+    for (site, path, asset) in [
+        (None, Some("/a"), None),
+        (None, None, Some("film")),
+        (Some(1), None, None),
+        (Some(1), Some("/a"), Some("film")),
+    ] {
+        is_damaged(change(site, path, asset), "change 5");
+    }
     is_damaged(max_age_s(negative), "max_age_s");
     is_damaged(max_age_s(Some(1 << 40)), "max_age_s");
 }

@@ -1,7 +1,7 @@
 //! What edges are told: the directory, and the changes in the order they were committed.
 
 use sqlx::{Row as _, SqlitePool};
-use wayside_decide::{path::LinkPath, site::SiteId};
+use wayside_decide::{name::Name, path::LinkPath, site::SiteId};
 use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, Position};
 
 use super::{Read, Write};
@@ -17,16 +17,26 @@ const CHANGES_KEPT: i64 = 1_000_000;
 const PRUNE_EVERY: u64 = 1_000;
 
 pub(super) async fn note_link(write: &mut Write<'_>, site: SiteId, path: &LinkPath) -> Result<Cursor, StoreError> {
-    note(write, Some(signed(site.0)), Some(path.as_str())).await
+    note(write, Some(site), Some(path.as_str()), None).await
+}
+
+pub(super) async fn note_asset(write: &mut Write<'_>, site: SiteId, id: &Name) -> Result<Cursor, StoreError> {
+    note(write, Some(site), None, Some(id.as_str())).await
 }
 
 pub(super) async fn note_directory(write: &mut Write<'_>) -> Result<Cursor, StoreError> {
-    note(write, None, None).await
+    note(write, None, None, None).await
 }
 
-async fn note(write: &mut Write<'_>, site: Option<i64>, path: Option<&str>) -> Result<Cursor, StoreError> {
-    let insert = sqlx::query_scalar("INSERT INTO changes (site_id, path) VALUES (?, ?) RETURNING seq");
-    let seq = unsigned("seq", insert.bind(site).bind(path).fetch_one(&mut **write).await?)?;
+async fn note(
+    write: &mut Write<'_>,
+    site: Option<SiteId>,
+    path: Option<&str>,
+    asset: Option<&str>,
+) -> Result<Cursor, StoreError> {
+    let insert = sqlx::query_scalar("INSERT INTO changes (site_id, path, asset) VALUES (?, ?, ?) RETURNING seq");
+    let insert = insert.bind(site.map(|site| signed(site.0))).bind(path).bind(asset);
+    let seq = unsigned("seq", insert.fetch_one(&mut **write).await?)?;
     if seq.is_multiple_of(PRUNE_EVERY) {
         let prune = sqlx::query("DELETE FROM changes WHERE seq <= ?");
         prune.bind(signed(seq) - CHANGES_KEPT).execute(&mut **write).await?;
@@ -65,7 +75,7 @@ pub(super) async fn after(
     if is_another || cursor.saturating_add(1) < oldest || cursor > newest.cursor {
         return Ok(FeedPage::Resync(newest));
     }
-    let query = sqlx::query_as("SELECT seq, site_id, path FROM changes WHERE seq > ? ORDER BY seq LIMIT ?");
+    let query = sqlx::query_as("SELECT seq, site_id, path, asset FROM changes WHERE seq > ? ORDER BY seq LIMIT ?");
     let rows: Vec<ChangeRow> = query.bind(signed(cursor)).bind(limit).fetch_all(&mut *read).await?;
     let events = rows.into_iter().map(ChangeRow::event).collect::<Result<_, _>>()?;
     Ok(FeedPage::Changes(newest.epoch, events))
@@ -82,13 +92,19 @@ pub(super) async fn directory(readers: &SqlitePool) -> Result<EdgeDirectory, Sto
     let query =
         "SELECT site_id, prefix, policy, digest, settings, on_failure, visitor_key FROM bindings ORDER BY prefix";
     let bindings = sqlx::query_as(query).fetch_all(&mut *read).await?;
-    let query = "SELECT id, tenant, name, not_found, max_age_s, privacy, bucket_key FROM sites ORDER BY id";
+    let query = "SELECT id, tenant, name, not_found, max_age_s, privacy, streams, bucket_key FROM sites ORDER BY id";
     let sites = sqlx::query_as(query).fetch_all(&mut *read).await?;
+    let query = "SELECT tenant, body, since_ms, updated_at FROM targets ORDER BY tenant, name";
+    let targets = sqlx::query_as(query).fetch_all(&mut *read).await?;
+    let zones = sqlx::query_as("SELECT tenant, digest FROM zones ORDER BY tenant");
+    let zones = zones.fetch_all(&mut *read).await?;
     let tables = Tables {
         hosts,
         rules,
         bindings,
         sites,
+        targets,
+        zones,
     };
     tables.assemble(position)
 }

@@ -1,7 +1,7 @@
 //! Sites and the hosts they answer for.
 
 use sqlx::{Executor, Sqlite, SqlitePool};
-use wayside_decide::{host::HostPattern, name::Name, site::SiteId, target::Target};
+use wayside_decide::{binding::Prefix, host::HostPattern, name::Name, site::SiteId, target::Target};
 
 use super::{SqliteStore, Write, changes};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 const COLUMNS: &str =
-    "SELECT id, name, not_found, max_age_s, privacy, created_at, updated_at FROM sites WHERE tenant = ?";
+    "SELECT id, name, not_found, max_age_s, privacy, streams, created_at, updated_at FROM sites WHERE tenant = ?";
 
 /// A few exact look-ups for what is above a host, one range for what is below.
 const OVERLAPPING: &str = "SELECT pattern FROM site_hosts WHERE tenant <> ?1
@@ -27,14 +27,16 @@ pub(super) async fn create(
 ) -> Result<SiteRecord, StoreError> {
     let key = random::<32>()?;
     let mut write = store.writer.begin().await?;
-    let insert = "INSERT INTO sites (tenant, name, not_found, max_age_s, privacy, bucket_key, created_at, updated_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?7, ?7) ON CONFLICT DO NOTHING RETURNING id";
+    let insert = "INSERT INTO sites (tenant, name, not_found, max_age_s, privacy, streams, bucket_key, created_at,
+        updated_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8) ON CONFLICT DO NOTHING RETURNING id";
     let inserted: Option<i64> = sqlx::query_scalar(insert)
         .bind(tenant.as_str())
         .bind(name.as_str())
         .bind(content.not_found.as_ref().map(Target::as_str))
         .bind(content.max_age_s)
         .bind(content.privacy.as_str())
+        .bind(content.streams.as_ref().map(Prefix::as_str))
         .bind(&key[..])
         .bind(now_s())
         .fetch_optional(&mut *write)
@@ -61,12 +63,13 @@ pub(super) async fn replace(
     content: SiteContent,
 ) -> Result<SiteRecord, StoreError> {
     let mut write = store.writer.begin().await?;
-    let update = "UPDATE sites SET not_found = ?, max_age_s = ?, privacy = ?, updated_at = ?
+    let update = "UPDATE sites SET not_found = ?, max_age_s = ?, privacy = ?, streams = ?, updated_at = ?
         WHERE tenant = ? AND name = ? RETURNING id";
     let updated: Option<i64> = sqlx::query_scalar(update)
         .bind(content.not_found.as_ref().map(Target::as_str))
         .bind(content.max_age_s)
         .bind(content.privacy.as_str())
+        .bind(content.streams.as_ref().map(Prefix::as_str))
         .bind(now_s())
         .bind(tenant.as_str())
         .bind(name.as_str())

@@ -90,6 +90,7 @@ async fn seed(origin: &Origin, tenant: &Name, name: &Name) -> anyhow::Result<()>
         not_found: None,
         max_age_s: None,
         privacy: Privacy::default(),
+        streams: None,
     };
     let site = store.create_site(tenant, name, content).await?.id;
     let link = Link {

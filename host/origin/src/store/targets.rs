@@ -1,0 +1,150 @@
+//! Targets, in any of the databases.
+//!
+//! Each engine makes a module of this file, for what it calls [`Engine`], [`Pool`] and [`Write`].
+
+use sqlx::AssertSqlSafe;
+use wayside_decide::{
+    limits::STREAM_TARGETS_MAX,
+    name::Name,
+    stream::target::{Service, StreamTarget},
+};
+use wayside_upstream::protocol::streams::EdgeTarget;
+
+use super::{Engine, Pool, Write, note_directory};
+use crate::{
+    clock,
+    store::{
+        StoreError, missing, now_s,
+        rows::{json, signed, streams::TargetRow, unsigned},
+        streams::TargetRecord,
+    },
+};
+
+const COLUMNS: &str = "SELECT tenant, body, since_ms, updated_at FROM targets WHERE tenant = $1";
+
+/// An instant later than all at which something came to the tenant's targets and pathways before, in milliseconds since
+/// 1970. Until the transaction ends, nobody else gets one: what is read after this stays as it is.
+pub(super) async fn tick(write: &mut Write<'_>, tenant: &Name) -> Result<u64, StoreError> {
+    let tick = "INSERT INTO stream_clocks (tenant, last_ms) VALUES ($1, $2)
+        ON CONFLICT (tenant) DO UPDATE SET last_ms = CASE WHEN excluded.last_ms > stream_clocks.last_ms
+            THEN excluded.last_ms ELSE stream_clocks.last_ms + 1 END
+        RETURNING last_ms";
+    let tick = sqlx::query_scalar(tick)
+        .bind(tenant.as_str())
+        .bind(signed(clock::now_ms()));
+    unsigned("last_ms", tick.fetch_one(&mut **write).await?)
+}
+
+pub(super) async fn create(store: &Engine, tenant: &Name, target: &StreamTarget) -> Result<TargetRecord, StoreError> {
+    let mut write = store.begin().await?;
+    let since_ms = tick(&mut write, tenant).await?;
+    let count = sqlx::query_scalar("SELECT count(*) FROM targets WHERE tenant = $1").bind(tenant.as_str());
+    let count: i64 = count.fetch_one(&mut *write).await?;
+    let conflict = |reason: String| StoreError::Conflict {
+        what: "target",
+        name: target.name.to_string(),
+        reason,
+    };
+    if count >= signed(STREAM_TARGETS_MAX as u64) && find(&mut write, tenant, &target.name).await?.is_none() {
+        let reason = format!("would be one of more than {STREAM_TARGETS_MAX}, which is as many as a tenant may have");
+        return Err(conflict(reason));
+    }
+    let insert = "INSERT INTO targets (tenant, name, body, since_ms, updated_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT DO NOTHING";
+    let inserted = sqlx::query(insert)
+        .bind(tenant.as_str())
+        .bind(target.name.as_str())
+        .bind(body(target)?)
+        .bind(signed(since_ms))
+        .bind(now_s())
+        .execute(&mut *write)
+        .await?;
+    if inserted.rows_affected() == 0 {
+        return Err(conflict("exists already".to_owned()));
+    }
+    let noted = note_directory(&mut write, tenant).await?;
+    let made = find(&mut write, tenant, &target.name).await?;
+    store.finish(write, noted).await?;
+    made.ok_or_else(|| missing("target", &target.name))?.record()
+}
+
+pub(super) async fn replace(store: &Engine, tenant: &Name, target: &StreamTarget) -> Result<TargetRecord, StoreError> {
+    change(store, tenant, &target.name, |before| StreamTarget {
+        since_ms: before.since_ms,
+        ..target.clone()
+    })
+    .await
+}
+
+pub(super) async fn set_service(
+    store: &Engine,
+    tenant: &Name,
+    name: &Name,
+    service: Service,
+) -> Result<TargetRecord, StoreError> {
+    change(store, tenant, name, |before| StreamTarget { service, ..before }).await
+}
+
+async fn change(
+    store: &Engine,
+    tenant: &Name,
+    name: &Name,
+    changed: impl FnOnce(StreamTarget) -> StreamTarget + Send,
+) -> Result<TargetRecord, StoreError> {
+    let mut write = store.begin().await?;
+    // Who changes a target at the same time waits.
+    tick(&mut write, tenant).await?;
+    let row = find(&mut write, tenant, name).await?;
+    let before = row.ok_or_else(|| missing("target", name))?.record()?;
+    let target = changed(before.target.clone());
+    if target == before.target {
+        // It was as it should be: there is nothing to tell.
+        return Ok(before);
+    }
+    let update = sqlx::query("UPDATE targets SET body = $1, updated_at = $2 WHERE tenant = $3 AND name = $4");
+    let update = update.bind(body(&target)?).bind(now_s());
+    let update = update.bind(tenant.as_str()).bind(name.as_str());
+    update.execute(&mut *write).await?;
+    let noted = note_directory(&mut write, tenant).await?;
+    let row = find(&mut write, tenant, name).await?;
+    store.finish(write, noted).await?;
+    row.ok_or_else(|| missing("target", name))?.record()
+}
+
+pub(super) async fn delete(store: &Engine, tenant: &Name, name: &Name) -> Result<(), StoreError> {
+    let mut write = store.begin().await?;
+    let delete = sqlx::query("DELETE FROM targets WHERE tenant = $1 AND name = $2");
+    let delete = delete.bind(tenant.as_str()).bind(name.as_str());
+    if delete.execute(&mut *write).await?.rows_affected() == 0 {
+        return Err(missing("target", name));
+    }
+    let noted = note_directory(&mut write, tenant).await?;
+    store.finish(write, noted).await
+}
+
+pub(super) async fn list(pool: &Pool, tenant: &Name) -> Result<Vec<TargetRecord>, StoreError> {
+    let query = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} ORDER BY name")));
+    let rows: Vec<TargetRow> = query.bind(tenant.as_str()).fetch_all(pool).await?;
+    rows.into_iter().map(TargetRow::record).collect()
+}
+
+pub(super) async fn one(pool: &Pool, tenant: &Name, name: &Name) -> Result<TargetRecord, StoreError> {
+    let query = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} AND name = $2")));
+    let query = query.bind(tenant.as_str()).bind(name.as_str());
+    let row: Option<TargetRow> = query.fetch_optional(pool).await?;
+    row.ok_or_else(|| missing("target", name))?.record()
+}
+
+async fn find(write: &mut Write<'_>, tenant: &Name, name: &Name) -> Result<Option<TargetRow>, StoreError> {
+    let query = sqlx::query_as(AssertSqlSafe(format!("{COLUMNS} AND name = $2")));
+    let query = query.bind(tenant.as_str()).bind(name.as_str());
+    Ok(query.fetch_optional(&mut **write).await?)
+}
+
+/// What is kept of a target beside its own instant.
+fn body(target: &StreamTarget) -> Result<String, StoreError> {
+    json(&EdgeTarget {
+        since_ms: 0,
+        ..EdgeTarget::from(target)
+    })
+}
