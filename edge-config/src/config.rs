@@ -39,6 +39,8 @@ pub struct Config {
     pub cache: Cache,
     /// Redis, which the nodes of a PoP share. Never needed.
     pub shared_cache: SharedCache,
+    /// Streams: what is fetched, signed and kept for steered players.
+    pub streams: Streams,
     /// What an edge leaves undone when it has too much to do.
     pub degradation: Degradation,
     /// What the process says on standard error.
@@ -207,6 +209,23 @@ pub struct SharedCache {
     pub password_file: Option<FilePath>,
     /// How long an answer is waited for before the link is loaded elsewhere, in milliseconds.
     pub timeout_ms: Within<1, 1_000>,
+}
+
+/// `[streams]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Streams {
+    /// Networks beside the public ones from which playlists are fetched and in which targets are probed. Tenants choose
+    /// those URLs: name no network in which they have no business.
+    pub private_networks: Networks,
+    /// Folder of the keys that URLs are signed with, in a folder for each tenant: `TENANT/NAME`. A key may stand in the
+    /// environment variable `WAYSIDE_SECRET_TENANT__NAME` instead.
+    pub secrets: Option<FilePath>,
+    /// Memory for playlists, in MiB.
+    pub memory_mib: Within<1, 1_048_576>,
+    /// Room for playlists in the node's folder (`edge.data`), in MiB; 0 keeps none there. What is served after a restart
+    /// while their origin is away.
+    pub disk_mib: Within<0, 1_048_576>,
 }
 
 /// `[degradation]`
@@ -455,6 +474,17 @@ impl Default for SharedCache {
             password: None,
             password_file: None,
             timeout_ms: Within::of::<5>(),
+        }
+    }
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self {
+            private_networks: Networks::default(),
+            secrets: None,
+            memory_mib: Within::of::<64>(),
+            disk_mib: Within::of::<256>(),
         }
     }
 }

@@ -5,11 +5,14 @@
 //! targets do is looked at anew each time.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use ipnet::IpNet;
 use tokio::runtime::Handle;
 use wayside_balance::level::AtomicLevel;
 use wayside_balance::nearest::Place as Globe;
@@ -29,6 +32,7 @@ use wayside_upstream::protocol::EdgeDirectory;
 use self::{
     assets::{LiveAsset, OriginAssets},
     pools::{Nobody, Pools, TenantPool, Who},
+    secrets::Variable,
     way::{Asked, Way},
 };
 use crate::{
@@ -40,10 +44,16 @@ use crate::{
 };
 
 pub(crate) mod assets;
+#[allow(dead_code, reason = "what calls it comes next")]
+pub(crate) mod fetch;
 pub(crate) mod play;
 pub mod pools;
+#[allow(dead_code, reason = "what calls it comes next")]
+pub mod secrets;
 pub(crate) mod send;
 pub(crate) mod steer;
+#[allow(dead_code, reason = "what calls it comes next")]
+pub(crate) mod tokens;
 pub(crate) mod way;
 
 /// How long a session's identifier is believed, in minutes: as long as anybody watches in one go.
@@ -57,6 +67,16 @@ const ASSETS_MAX: usize = 100_000;
 pub struct Settings {
     /// How targets are judged.
     pub pools: pools::Settings,
+    /// Networks beside the public ones that tenants' URLs may lead to.
+    pub private_networks: Vec<IpNet>,
+    /// The folder of keys; none when absent.
+    pub secrets: Option<PathBuf>,
+    /// Keys that stood in the environment, by the variable's name behind [`secrets::VARIABLE_PREFIX`].
+    pub variables: HashMap<String, Variable>,
+    /// Memory for playlists, in bytes.
+    pub memory_bytes_max: u64,
+    /// Room for playlists in the node's folder, in bytes; 0 keeps none there.
+    pub disk_bytes_max: u64,
 }
 
 /// All of a node that is about streams.

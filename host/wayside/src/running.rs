@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wayside_balance::level;
 use wayside_cache::{links::Settings as CacheSettings, shared};
-use wayside_edge::{degradation, facts::Place, geo_watch::GeoFiles, node::Settings};
+use wayside_edge::{degradation, facts::Place, geo_watch::GeoFiles, node::Settings, streams};
 use wayside_edge_config::{
     config::{self, Config},
     number::Within,
@@ -113,10 +113,22 @@ pub(crate) fn node_settings(config: &Config, origin_access: Access) -> anyhow::R
         compiler: compiler(),
         pool: pool_options(&config.policy),
         remembered_bytes_max: config.policy.remembered_mib.as_usize().saturating_mul(1024 * 1024),
+        streams: streams_settings(&config.streams)?,
         degradation: degradation_settings(&config.degradation),
-        streams: wayside_edge::streams::Settings::default(),
         geo: geo_files(config),
         data: edge.data.as_deref().map(Into::into),
+    })
+}
+
+/// What playlists are fetched with, kept in and signed by.
+fn streams_settings(config: &config::Streams) -> anyhow::Result<streams::Settings> {
+    Ok(streams::Settings {
+        private_networks: config.private_networks.0.iter().map(|network| network.0).collect(),
+        secrets: config.secrets.as_deref().map(Into::into),
+        variables: settings::secret_variables(streams::secrets::VARIABLE_PREFIX)?,
+        memory_bytes_max: config.memory_mib.get() * 1024 * 1024,
+        disk_bytes_max: config.disk_mib.get() * 1024 * 1024,
+        ..streams::Settings::default()
     })
 }
 

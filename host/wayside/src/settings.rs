@@ -1,8 +1,9 @@
 //! The process's configuration: the one place that reads the file, the environment and the files of secrets.
 
-use std::{env, fs, path::Path};
+use std::{collections::HashMap, env, fs, path::Path};
 
 use anyhow::Context as _;
+use wayside_edge::streams::secrets::Variable;
 use wayside_edge_config::{
     config::{Config, Upstream},
     read::VARIABLE_PREFIX,
@@ -13,7 +14,7 @@ pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Config> {
     let text = file.map(read).transpose()?;
     let name = file.map(|file| file.display().to_string());
     let source = name.as_deref().zip(text.as_deref());
-    Ok(Config::from_sources(source, variables()?)?)
+    Ok(Config::from_sources(source, variables(VARIABLE_PREFIX)?)?)
 }
 
 /// The text of a configuration file.
@@ -45,11 +46,18 @@ pub(crate) fn secret(file: &Path) -> anyhow::Result<String> {
     Ok(token.to_owned())
 }
 
-/// The variables that override configuration. Others may hold anything and are not looked at.
-fn variables() -> anyhow::Result<Vec<(String, String)>> {
+/// The keys for signed URLs in variables whose names begin with `prefix`, by what follows it.
+pub(crate) fn secret_variables(prefix: &str) -> anyhow::Result<HashMap<String, Variable>> {
+    let found = variables(prefix)?.into_iter();
+    let named = |(name, value): (String, String)| (name[prefix.len()..].to_owned(), Variable::new(value));
+    Ok(found.map(named).collect())
+}
+
+/// The variables whose names begin with `prefix`. Others may hold anything and are not looked at.
+fn variables(prefix: &str) -> anyhow::Result<Vec<(String, String)>> {
     let mut variables = Vec::new();
     for (name, value) in env::vars_os() {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(VARIABLE_PREFIX)) else {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(prefix)) else {
             continue;
         };
         let value = value

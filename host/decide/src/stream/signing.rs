@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// A way of signing, with its settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SigningSpec {
     /// Whose way.
     pub scheme: Scheme,
@@ -24,7 +24,7 @@ pub struct SigningSpec {
 }
 
 /// Ways of signing URLs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Amazon CloudFront; the key is an RSA key in PEM.
     CloudFront {

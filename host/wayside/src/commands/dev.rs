@@ -3,13 +3,13 @@
 //! The edge speaks to the origin by the same protocol over a socket as everywhere else; nothing here is a short cut.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use tokio::sync::oneshot;
 use wayside_edge::node::Node;
 use wayside_edge_config::{address::Cidr, config::Config, number::Within, path::FilePath, url::ServiceUrl};
@@ -107,6 +107,12 @@ fn configure(args: &Args) -> anyhow::Result<Config> {
     config.edge.trusted_proxies.0 = args.trust_proxy.iter().copied().map(Cidr).collect();
     config.edge.demo_country = true;
     config.edge.data = Some(file_path(&args.data.join("node"))?);
+    // Who tries it out has his targets on his own machine.
+    let loopback = [
+        Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8).trunc().into(),
+        Ipv6Net::from(Ipv6Addr::LOCALHOST).into(),
+    ];
+    config.streams.private_networks.0 = loopback.map(Cidr).into();
     config.admin.listen.0 = args.admin;
     config.origin.listen.0 = args.origin;
     config.origin.data = file_path(&args.data.join("origin"))?;

@@ -1,0 +1,123 @@
+//! How much is fetched at the same time: for a tenant, and from a host.
+//!
+//! A tenant whose hosts never answer holds its own turns and nobody else's; a host is not asked for more at once than it
+//! was asked for by one patient client.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Fetches at the same time for one tenant.
+const OF_TENANT: usize = 16;
+/// Fetches at the same time from one host and port.
+const OF_HOST: usize = 8;
+
+/// Whose turns they are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Of {
+    Tenant(Box<str>),
+    Host(Box<str>),
+}
+
+/// All turns that somebody has or waits for.
+#[derive(Debug, Default)]
+pub(super) struct Turns(Arc<Mutex<HashMap<Of, Arc<Semaphore>>>>);
+
+/// A turn, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _of_tenant: Held,
+    _of_host: Held,
+}
+
+/// One of so many that there are of it. What nobody has or waits for is forgotten.
+#[derive(Debug)]
+struct Held {
+    of: Of,
+    turns: Turns,
+    line: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Turns {
+    /// Waits for a turn. The wait may be given up.
+    pub(super) async fn take(&self, tenant: &str, host: &str) -> Turn {
+        Turn {
+            _of_tenant: self.one(Of::Tenant(tenant.into()), OF_TENANT).await,
+            _of_host: self.one(Of::Host(host.into()), OF_HOST).await,
+        }
+    }
+
+    async fn one(&self, of: Of, most: usize) -> Held {
+        let line = Arc::clone(
+            self.lock()
+                .entry(of.clone())
+                .or_insert_with(|| Arc::new(Semaphore::new(most))),
+        );
+        // Made before the wait, so that a wait that is given up is tidied, too.
+        let mut held = Held {
+            of,
+            turns: Self(Arc::clone(&self.0)),
+            line,
+            permit: None,
+        };
+        held.permit = Arc::clone(&held.line).acquire_owned().await.ok();
+        held
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Of, Arc<Semaphore>>> {
+        // The map is never left half changed, so a panic elsewhere does not spoil it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut lines = self.turns.lock();
+        // The permit has one of its own.
+        self.permit = None;
+        // The map's and ours; whoever else has one came by the lock that is held here.
+        if Arc::strong_count(&self.line) == 2 {
+            lines.remove(&self.of);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::{OF_HOST, OF_TENANT, Turns};
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn a_tenant_and_a_host_have_so_many_turns_and_nobody_else_waits_for_them() {
+        let turns = Turns::default();
+        let mut held = Vec::new();
+        for _ in 0..OF_HOST {
+            held.push(turns.take("a", "slow.example").await);
+        }
+        assert!(
+            timeout(SOON, turns.take("b", "slow.example")).await.is_err(),
+            "the host"
+        );
+        for number in OF_HOST..OF_TENANT {
+            held.push(turns.take("a", &format!("{number}.example")).await);
+        }
+        assert!(
+            timeout(SOON, turns.take("a", "other.example")).await.is_err(),
+            "the tenant"
+        );
+        drop(turns.take("b", "other.example").await);
+        held.remove(0);
+        drop(turns.take("a", "slow.example").await);
+        drop(held);
+        assert!(turns.lock().is_empty(), "nothing is kept of who is done");
+    }
+}
