@@ -9,6 +9,7 @@ pub mod dash;
 pub mod hls;
 pub mod pathway;
 pub mod quality;
+pub mod reports;
 #[cfg(test)]
 mod samples;
 pub mod select;

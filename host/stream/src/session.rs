@@ -111,11 +111,20 @@ fn message(told: &[u8], asset: &str) -> Vec<u8> {
 mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
-    use super::{NoSession, Session, check, give_out};
+    use super::{NoSession, Session, check, give_out, key_of};
     use crate::sign::secret::Secret;
 
     fn key(text: &str) -> Secret {
         Secret::from_bytes(text.as_bytes()).expect("a key")
+    }
+
+    #[test]
+    fn every_site_has_a_key_of_its_own() {
+        let session = give_out(&key_of(&[1; 32]).expect("a key"), "film", [7; 12], 0, 1_800_000_000);
+        let checked = |key: Option<Secret>| check(&key.expect("a key"), "film", &session, 1_800_000_000, 60);
+        assert_eq!(checked(key_of(&[1; 32])), Ok(Session { since_ms: 0 }));
+        assert_eq!(checked(key_of(&[2; 32])), Err(NoSession::Wrong));
+        assert_eq!(checked(Secret::from_bytes([1; 32]).ok()), Err(NoSession::Wrong));
     }
 
     #[test]
