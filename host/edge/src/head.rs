@@ -19,7 +19,6 @@ pub(crate) struct Head<'r> {
     pub(crate) is_authority_bound: bool,
     pub(crate) fields: Fields<'r>,
     /// The body, of requests that have one with a meaning ([`crate::listen`]); else nothing.
-    #[allow(dead_code, reason = "reports and ingest are read in the next step")]
     pub(crate) body: &'r [u8],
 }
 

@@ -140,6 +140,7 @@ pub(crate) struct Metrics {
     sites: Gauge,
     feed_connected: Gauge,
     wide_questions: Family<WideLabels, Gauge>,
+    stream_reports: Family<Outcome, Counter>,
 }
 
 impl Metrics {
@@ -161,6 +162,7 @@ impl Metrics {
             sites: Gauge::default(),
             feed_connected: Gauge::default(),
             wide_questions: Family::default(),
+            stream_reports: Family::default(),
         };
         let upstream = upstream::UpstreamMetrics(origins.clone());
         metrics.registry.register_collector(Box::new(upstream));
@@ -221,6 +223,11 @@ impl Metrics {
             "Answers met to questions of policies that have too many to remember",
             self.wide_questions.clone(),
         );
+        registry.register(
+            "wayside_stream_reports",
+            "Players' reports by outcome",
+            self.stream_reports.clone(),
+        );
     }
 
     /// A shard for a new listening thread.
@@ -248,6 +255,15 @@ impl Metrics {
                 outcome: outcome.to_owned(),
             })
             .inc();
+    }
+
+    /// Counts reports of players: heard, or why not.
+    pub(crate) fn count_stream_reports(&self, outcome: &str, count: usize) {
+        let outcome = Outcome {
+            outcome: outcome.to_owned(),
+        };
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.stream_reports.get_or_create(&outcome).inc_by(count);
     }
 
     pub(crate) fn count_geo_reload(&self, outcome: &str) {

@@ -72,7 +72,6 @@ pub(crate) enum Answer {
     /// What was made for one player.
     Content { media_type: &'static str, body: Bytes },
     /// A report was taken.
-    #[allow(dead_code, reason = "reports are read in the next step")]
     Reported,
     /// What pages of other sites may ask of a stream (CORS).
     StreamOptions,

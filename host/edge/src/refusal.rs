@@ -41,8 +41,10 @@ pub(crate) enum Refusal {
     NoKey,
     /// The body is longer than the edge reads.
     TooLarge {
-        /// How long it may be, in bytes.
-        bytes_max: usize,
+        /// How much there may be.
+        most: usize,
+        /// Of what.
+        unit: &'static str,
     },
     /// The body is of another type than is read there.
     UnsupportedMedia {
@@ -175,7 +177,7 @@ impl Refusal {
             Self::Loop => "The site redirects this address to itself.".to_owned(),
             Self::Gone => "What was at this address has been deleted.".to_owned(),
             Self::NoKey => "The key of this stream is needed, as `Authorization: Bearer KEY`.".to_owned(),
-            Self::TooLarge { bytes_max } => format!("The body is longer than {bytes_max} bytes."),
+            Self::TooLarge { most, unit } => format!("The body has more than {most} {unit}."),
             Self::UnsupportedMedia { expected } => {
                 format!("The body is of a type that is not read here: {expected} is.")
             }

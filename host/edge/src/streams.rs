@@ -48,6 +48,7 @@ pub(crate) mod assets;
 pub(crate) mod fetch;
 pub(crate) mod play;
 pub mod pools;
+mod reports;
 #[allow(dead_code, reason = "what calls it comes next")]
 pub mod secrets;
 pub(crate) mod send;
@@ -192,8 +193,12 @@ pub(crate) async fn answer(
     asset: Arc<LiveAsset>,
     plan: Option<Arc<StreamPlan>>,
 ) -> Result<Answer, Refusal> {
-    let pool = edge.streams.pools.of(&site.site.tenant);
-    let pool = pool.ok_or_else(|| Refusal::StreamUnavailable("the tenant has no targets".to_owned()))?;
+    let pool = match (edge.streams.pools.of(&site.site.tenant), asked.way) {
+        (Some(pool), _) => pool,
+        // Nobody is judged by it, and the player did nothing wrong.
+        (None, Way::Report) => return Ok(Answer::Reported),
+        (None, _) => return Err(Refusal::StreamUnavailable("the tenant has no targets".to_owned())),
+    };
     let request = Request {
         who: who(edge, visit, &pool),
         session: session(visit, site, asked.asset),
@@ -205,11 +210,13 @@ pub(crate) async fn answer(
         plan,
         pool,
     };
+    reports::note(&request);
     match asked.way {
         Way::File(file) => send::to_target(&request, file).await,
         Way::Steer => steer::manifest(&request).await,
         Way::Play => play::answer(&request).await,
-        Way::Ingest | Way::Report => Err(Refusal::NotFound),
+        Way::Report => reports::take(&request),
+        Way::Ingest => Err(Refusal::NotFound),
     }
 }
 
@@ -236,9 +243,12 @@ pub(crate) fn who_of(geography: &Geography) -> Who {
 fn session<'r>(visit: &Visit<'r>, site: &LiveSite, asset: &str) -> Option<(&'r str, Session)> {
     let query = visit.head.query?;
     let text = query.split('&').find_map(|pair| pair.strip_prefix("session="))?;
-    let key = site.session_key()?;
-    let session = ids::check(key, asset, text, visit.now.unix_s, SESSION_AGE_MIN_MAX).ok()?;
-    Some((text, session))
+    Some((text, believe(visit, site, asset, text)?))
+}
+
+/// What an identifier of a session says, when it is one of ours.
+fn believe(visit: &Visit<'_>, site: &LiveSite, asset: &str, text: &str) -> Option<Session> {
+    ids::check(site.session_key()?, asset, text, visit.now.unix_s, SESSION_AGE_MIN_MAX).ok()
 }
 
 fn address_bytes(address: IpAddr) -> AddressBytes {
@@ -271,6 +281,7 @@ impl Request<'_> {
             asset: &self.asset,
             plan: self.plan.as_ref(),
             session,
+            address: self.visit.address,
             who: &self.who,
             playing,
         }

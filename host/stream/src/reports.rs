@@ -22,6 +22,8 @@ use crate::{
 
 /// What a stream is taken to need while nobody said so, in kbit/s: slower than that in time and a half is bad.
 pub const NEEDED_KBIT_S: u64 = 1_000;
+/// What a session is believed to fetch at most, in kbit/s.
+const REPORTED_KBIT_S_MAX: u64 = 40_000;
 /// What a session is taken to fetch at most while it only says how fast it could, in kbit/s: a good picture's bitrate.
 const FETCHED_KBIT_S_MAX: u64 = 8_000;
 
@@ -89,9 +91,9 @@ pub struct Voice<'a> {
 }
 
 impl Voice<'_> {
-    /// Learns what a report says. From where the session plays comes back, when the report shows that.
-    pub fn report(&self, report: &Report, bases: &Bases, quality: &mut Quality) -> Option<Plays> {
-        let named = report.url.as_deref().and_then(|url| bases.target_of(url));
+    /// Learns what a report says of the target that its URL is of, or of the known one when it names none. From where the
+    /// session plays comes back, when the report shows that.
+    pub fn report(&self, report: &Report, named: Option<TargetIndex>, quality: &mut Quality) -> Option<Plays> {
         let playing = self.playing_from(named)?;
         if let Some(sample) = Sample::of(report) {
             quality.report(self.networks, self.speaker, &playing, &sample, self.now);
@@ -106,7 +108,7 @@ impl Voice<'_> {
             kbit_s: report
                 .bitrate_kbit_s
                 .filter(|_| is_of_media)
-                .map(|kbit_s| u32::try_from(kbit_s).unwrap_or(u32::MAX)),
+                .map(|kbit_s| kbit_s.min(REPORTED_KBIT_S_MAX) as u32),
         })
     }
 
@@ -292,7 +294,9 @@ mod tests {
             (Some(known), "ot=m,br=900", plays(1, None), [unknown; 3]),
         ] {
             let mut quality = quality();
-            let found = voice(playing).report(&report(text), &bases(), &mut quality);
+            let report = report(text);
+            let named = report.url.as_deref().and_then(|url| bases().target_of(url));
+            let found = voice(playing).report(&report, named, &mut quality);
             assert_eq!(found, expected, "{text}");
             assert_eq!(values(quality), heard, "{text}");
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use wayside_balance::{adaptive::Adaptive, moment::Moment, random::Random};
 use wayside_decide::{name::Name, stream::asset::Balancer};
 use wayside_stream::{
+    quality::Speaker,
     select::{
         Selector, Visitor, Why,
         live::{Live, Probe},
@@ -60,7 +61,7 @@ impl World {
         Self {
             live: Live::new(&pool, Adaptive::default(), SLOW_START, Moment::default()),
             selector: Selector::new(&pool, Plan::of_all(&pool), balancer),
-            sessions: Sessions::new(Duration::from_secs(3 * TTL_S)),
+            sessions: Sessions::new(Duration::from_secs(3 * TTL_S), u32::MAX),
             random: Random::new(seed),
             pool,
             now_s: 0,
@@ -113,7 +114,15 @@ impl World {
             .pick(&self.pool, &self.live, &visitor, self.now(), &mut self.random);
         let choice = choice.expect("a choice");
         assert_ne!(choice.why, Why::Panic, "others are well");
-        match self.sessions.see(key, choice.target, None, self.now()) {
+        match self.sessions.see(
+            Speaker {
+                session: key,
+                home: key,
+            },
+            choice.target,
+            None,
+            self.now(),
+        ) {
             Seen::New => self.live.begin_session(&self.pool, choice.target),
             Seen::Moved { from } => {
                 self.live.end_session(&self.pool, from);

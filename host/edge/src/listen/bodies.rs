@@ -63,7 +63,7 @@ impl Bodies {
     async fn read_within(&self, body: Incoming, bytes_max: usize, time_max: Duration) -> Result<Bytes, Refusal> {
         // What says that it is too long need not be read.
         if body.size_hint().lower() > bytes_max as u64 {
-            return Err(Refusal::TooLarge { bytes_max });
+            return Err(too_large(bytes_max));
         }
         let _one = self.begin_one()?;
         let began = Instant::now();
@@ -71,7 +71,7 @@ impl Bodies {
         let broken = |found: String| Refusal::Malformed(Invalid::other("body", found, "all of it"));
         match tokio::time::timeout(time_max, read).await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge { bytes_max }),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bytes_max)),
             Ok(Err(_)) => Err(broken("one that breaks off".to_owned())),
             Err(_) => Err(broken(format!("less after {} s", began.elapsed().as_secs()))),
         }
@@ -84,6 +84,13 @@ impl Bodies {
         }
         self.at_once.set(before + 1);
         Ok(One(&self.at_once))
+    }
+}
+
+const fn too_large(bytes_max: usize) -> Refusal {
+    Refusal::TooLarge {
+        most: bytes_max,
+        unit: "bytes",
     }
 }
 

@@ -21,7 +21,12 @@ pub(super) async fn answer(
     asked: Asked<'_>,
 ) -> Result<Option<Answer>, Refusal> {
     let found = streams::find(edge, site, asked.asset, visit.now.instant).await;
-    let asset = match found.map_err(Refusal::of_stream)? {
+    let found = match (found, asked.way) {
+        // A player that is told so once reports nothing any more, also of what it plays next.
+        (Err(Refusal::Gone), Way::Report) => Ok(None),
+        (found, _) => found.map_err(Refusal::of_stream),
+    };
+    let asset = match found? {
         Some(asset) => asset,
         None if matches!(asked.way, Way::File(_)) => return Ok(None),
         None => return Err(Refusal::NotFound.of_stream()),

@@ -5,6 +5,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -24,11 +25,12 @@ use wayside_decide::{
     },
 };
 use wayside_stream::{
-    quality::{Network, NoSettings, Quality, Settings as QualitySettings},
+    quality::{Network, NoSettings, Quality, Settings as QualitySettings, Speaker},
+    reports::{Bases, Plays, Voice},
     select::{
         Selector, Visitor,
         explain::Explanation,
-        live::{Live, Probe, Report},
+        live::{Health, Live, Probe, Report},
         order::Order,
         plan::{Plan, Refused},
         session_key,
@@ -55,6 +57,8 @@ pub struct Settings {
     pub quality: QualitySettings,
     /// After how long without a request a session has ended.
     pub silence_max: Duration,
+    /// How many sessions of one address count, of IPv6 of one site: whoever makes up more fills no target.
+    pub address_sessions_max: u32,
 }
 
 /// All tenants that have targets.
@@ -72,6 +76,8 @@ pub(crate) struct Targets {
     pub(super) version: u64,
     list: Box<[StreamTarget]>,
     pub(crate) pool: Pool,
+    /// By which a URL is known as a target's.
+    pub(super) bases: Bases,
     /// Those of the node's own region.
     near_node: TargetSet,
 }
@@ -117,6 +123,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) asset: &'a LiveAsset,
     pub(crate) plan: Option<&'a Arc<StreamPlan>>,
     pub(crate) session: &'a [u8],
+    /// Where the player is.
+    pub(crate) address: IpAddr,
     pub(crate) who: &'a Who,
     /// The target that the player says it plays from, by name.
     pub(crate) playing: Option<&'a Name>,
@@ -159,6 +167,7 @@ impl Default for Settings {
             slow_start: Duration::from_secs(10),
             quality: QualitySettings::default(),
             silence_max: Duration::from_secs(120),
+            address_sessions_max: 100,
         }
     }
 }
@@ -232,10 +241,14 @@ impl Pools {
         }
         let pool = Pool::new(targets.iter().map(spec).collect())?;
         let near_node = self.region.as_ref().map(|region| pool.of_region(region));
+        let bases = (0..).map_while(TargetIndex::new).zip(&targets);
+        let bases = bases.flat_map(|(index, target)| target.urls.iter().map(move |url| (index, url)));
+        let bases = Bases::new(bases);
         let targets = Arc::new(Targets {
             version: known.as_ref().map_or(0, |known| known.targets().version + 1),
             list: targets.into(),
             pool,
+            bases,
             near_node: near_node.unwrap_or_default(),
         });
         match known {
@@ -296,7 +309,7 @@ impl TenantPool {
             inner: Mutex::new(Inner {
                 live,
                 quality,
-                sessions: Sessions::new(settings.silence_max),
+                sessions: Sessions::new(settings.silence_max, settings.address_sessions_max),
                 selectors: HashMap::default(),
                 random: Random::new(seed),
                 targets,
@@ -386,6 +399,43 @@ impl TenantPool {
         counts.collect()
     }
 
+    /// Learns what a session says of these targets: `hear` is handed what is known of the session, and gives from where it
+    /// plays. Nothing is learnt when the targets have changed since.
+    pub(crate) fn hear(
+        &self,
+        targets: &Targets,
+        speaker: Speaker,
+        networks: &[Network],
+        hear: impl FnOnce(&Voice<'_>, &mut Quality) -> Option<Plays>,
+    ) {
+        let now = self.now();
+        let mut inner = self.lock();
+        if inner.targets.version != targets.version {
+            return;
+        }
+        let voice = Voice {
+            speaker,
+            networks,
+            playing: inner.sessions.playing(speaker.session),
+            now,
+        };
+        let plays = hear(&voice, &mut inner.quality);
+        if let Some(plays) = plays {
+            inner.see(speaker, &plays, now);
+        }
+    }
+
+    /// The targets now, and which of them serve: neither down nor on their way out.
+    pub(crate) fn serving(&self) -> (Arc<Targets>, TargetSet) {
+        let inner = self.lock();
+        let serves = |index| matches!(inner.live.health(index), Health::Healthy | Health::Degraded);
+        let mut serving = TargetSet::EMPTY;
+        for (index, _) in inner.targets.iter() {
+            serving.set(index, serves(index));
+        }
+        (Arc::clone(&inner.targets), serving)
+    }
+
     /// Forgets sessions that have ended and looks at what was reported; for once a second.
     pub(crate) fn tend(&self) {
         let now = self.now();
@@ -409,7 +459,6 @@ impl TenantPool {
             live,
             selectors,
             random,
-            sessions,
             ..
         } = &mut *inner;
         if selectors.len() >= SELECTORS_MAX && !selectors.contains_key(&selection) {
@@ -424,14 +473,11 @@ impl TenantPool {
         };
         let order = selector.order(&targets.pool, live, &visitor, most, now, random);
         let first = order.iter().next().ok_or(Nobody::NotHere)?;
-        match sessions.see(key, first, None, now) {
-            Seen::New => live.begin_session(&targets.pool, first),
-            Seen::Moved { from } => {
-                live.end_session(&targets.pool, from);
-                live.begin_session(&targets.pool, first);
-            }
-            Seen::Stayed | Seen::NoRoom => {}
-        }
+        let plays = Plays {
+            target: first,
+            kbit_s: None,
+        };
+        inner.see(Speaker::new(key, ask.address), &plays, now);
         drop(inner);
         Ok(Chosen { targets, copies, order })
     }
@@ -483,6 +529,20 @@ impl Inner {
         }
     }
 
+    /// Learns from where a session plays, which counts there from now on.
+    fn see(&mut self, speaker: Speaker, plays: &Plays, now: Moment) {
+        let left = match self.sessions.see(speaker, plays.target, plays.kbit_s, now) {
+            Seen::Stayed if plays.kbit_s.is_none() => return,
+            Seen::Moved { from } => Some(from),
+            Seen::New | Seen::Stayed | Seen::NoRoom => None,
+        };
+        for index in left.into_iter().chain([plays.target]) {
+            let count = self.sessions.count(index);
+            self.live
+                .set_counted(&self.targets.pool, index, count.sessions, count.kbit_s);
+        }
+    }
+
     /// Has the targets' counts follow those of the sessions.
     fn count_all(&mut self) {
         let targets = Arc::clone(&self.targets);
@@ -509,7 +569,12 @@ impl Who {
     pub(crate) fn networks(&self) -> Vec<Network> {
         let system = self.asn.map(Network::System);
         let country = self.country.map(Network::Country);
-        system.into_iter().chain(country).collect()
+        let known: Vec<Network> = system.into_iter().chain(country).collect();
+        if known.is_empty() {
+            vec![Network::Elsewhere]
+        } else {
+            known
+        }
     }
 }
 

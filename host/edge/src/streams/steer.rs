@@ -11,7 +11,7 @@ use wayside_stream::{
     },
 };
 
-use super::{Request, assets::Copy, nobody, pools::Chosen};
+use super::{Request, assets::Copy, nobody, pools::Chosen, reports};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// Pathways that a manifest lists: players fail over along them.
@@ -20,6 +20,7 @@ const LISTED_MAX: usize = 8;
 /// The manifest for the session that asks.
 pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
     let asked = request::read(request.visit.head.query.unwrap_or_default());
+    reports::asked(request, &asked);
     // The last that was used is what it plays from.
     let playing = asked.used.iter().rev().find_map(|used| used.pathway.as_ref());
     let ask = request.ask(request.session_bytes(), playing);
