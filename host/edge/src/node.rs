@@ -28,7 +28,6 @@ use wayside_policy::{
     pool::{Pool, PoolOptions},
 };
 use wayside_serve::server;
-use wayside_stream::quality::NoSettings;
 use wayside_upstream::{
     access::Access,
     client::OriginError,
@@ -52,7 +51,7 @@ use crate::{
     metrics::Metrics,
     pipeline::Edge,
     policy_log::PolicyLog,
-    streams::{self, Streams, assets::OriginAssets, tend},
+    streams::{self, NoStreams, Streams, assets::OriginAssets, tend},
 };
 
 /// How long requests to the admin endpoint may finish when the node drains.
@@ -125,7 +124,7 @@ pub enum StartError {
     Engine(#[from] EngineError),
     /// Streams cannot be judged so.
     #[error(transparent)]
-    Streams(#[from] NoSettings),
+    Streams(#[from] NoStreams),
     /// The threads that run policies cannot be started.
     #[error("start the threads that run policies: {0}")]
     Pool(std::io::Error),
@@ -201,6 +200,7 @@ impl Node {
             tokio::spawn(Arc::clone(&follower).follow_feed()),
             tokio::spawn(degradation::watch(Arc::clone(&edge), origins)),
             tokio::spawn(tend(Arc::clone(&edge))),
+            tokio::spawn(Arc::clone(&edge.streams.tokens).watch()),
             tokio::spawn(geo_watch::watch(edge, settings.geo, stamp)),
         ];
         if let Some(checkpoint) = &checkpoint {
@@ -260,7 +260,7 @@ fn streams(
     origins: &Origins,
     metrics: &Arc<Metrics>,
     degradation: &Degradation,
-) -> Result<Streams, NoSettings> {
+) -> Result<Streams, NoStreams> {
     let assets = OriginAssets {
         origins: origins.clone(),
         metrics: Arc::clone(metrics),

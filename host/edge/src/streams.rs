@@ -27,12 +27,14 @@ use wayside_decide::{
     stream::{plan::StreamPlan, target::Country},
 };
 use wayside_stream::{quality::NoSettings, session as ids, session::Session};
-use wayside_upstream::protocol::EdgeDirectory;
+use wayside_upstream::{http::Roots, protocol::EdgeDirectory};
 
 use self::{
     assets::{LiveAsset, OriginAssets},
+    fetch::Fetcher,
     pools::{Nobody, Pools, TenantPool, Who},
-    secrets::Variable,
+    secrets::{Signers, Variable},
+    tokens::Tokens,
     way::{Asked, Way},
 };
 use crate::{
@@ -84,20 +86,37 @@ pub struct Settings {
 pub(crate) struct Streams {
     pub(crate) assets: AssetCache<LiveAsset>,
     pub(crate) pools: Pools,
+    /// For whatever tenants name.
+    pub(crate) fetcher: Arc<Fetcher>,
+    /// Of targets that sign.
+    pub(crate) tokens: Arc<Tokens>,
+}
+
+/// Why streams cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum NoStreams {
+    /// Quality cannot be judged so.
+    #[error(transparent)]
+    Quality(#[from] NoSettings),
+    /// There is no client for what tenants name.
+    #[error("make a client for streams: {0}")]
+    Client(String),
 }
 
 impl Streams {
     /// Nothing is held yet. Assets are held as long as links are.
     ///
     /// # Errors
-    /// [`NoSettings`] when quality cannot be judged so.
+    /// [`NoStreams`] when quality cannot be judged so, or there can be no client.
     pub(crate) fn new(
         settings: &Settings,
         cache: &LinkSettings,
         region: Option<&str>,
         loader: OriginAssets,
         level: Arc<AtomicLevel>,
-    ) -> Result<Self, NoSettings> {
+    ) -> Result<Self, NoStreams> {
+        let fetcher = Fetcher::new(settings.private_networks.clone(), Roots::default());
+        let signers = Signers::new(settings.secrets.clone(), settings.variables.clone());
         let held = assets_cache::Settings {
             entries_max: ASSETS_MAX,
             ttl: cache.ttl,
@@ -109,6 +128,8 @@ impl Streams {
         Ok(Self {
             assets: AssetCache::new(held, Arc::new(loader), level, Handle::current()),
             pools: Pools::new(settings.pools, region)?,
+            fetcher: Arc::new(fetcher.map_err(|error| NoStreams::Client(error.to_string()))?),
+            tokens: Arc::new(Tokens::new(signers)),
         })
     }
 }

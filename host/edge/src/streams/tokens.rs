@@ -183,7 +183,7 @@ impl Tokens {
     }
 
     /// Follows the files of keys. Ends never.
-    pub(crate) async fn watch(&self) {
+    pub(crate) async fn watch(self: Arc<Self>) {
         self.signers.watch().await;
     }
 }
