@@ -22,8 +22,10 @@ use crate::{
     visit::Visit,
 };
 
+mod asset;
 mod text;
 
+pub use asset::AssetFacts;
 pub(crate) use text::{OwnedText, RequestText, cookies_of};
 
 /// Where a node stands.
@@ -55,6 +57,8 @@ pub(crate) enum LinkKnown {
     NotYet,
     /// This is held for the path.
     Held(Arc<Held>),
+    /// There is none: a stream is asked for.
+    Absent,
     /// It cannot be had, which does not mean that there is none: what is decided by asking about it is no decision.
     Unavailable,
 }
@@ -66,6 +70,8 @@ pub(crate) struct RequestFacts<T> {
     address: IpAddr,
     sources: Sources,
     link: LinkKnown,
+    /// The asset, where one is asked for.
+    asset: Option<Arc<AssetFacts>>,
     geography: OnceLock<Geography>,
     agent: OnceLock<Agent>,
 }
@@ -79,6 +85,7 @@ impl<'v> RequestFacts<&'v Visit<'v>> {
             address: visit.address,
             sources,
             link: LinkKnown::NotYet,
+            asset: None,
             geography: OnceLock::new(),
             agent: OnceLock::new(),
         }
@@ -89,6 +96,12 @@ impl<'v> RequestFacts<&'v Visit<'v>> {
         self.link = link;
     }
 
+    /// Says that a stream of this asset is asked for: there is no link then, and nobody has to look.
+    pub(crate) fn set_asset(&mut self, asset: Arc<AssetFacts>) {
+        self.asset = Some(asset);
+        self.link = LinkKnown::Absent;
+    }
+
     /// The same facts, owned, so that a guest can ask from another thread.
     pub(crate) fn freeze(&self) -> RequestFacts<OwnedText> {
         RequestFacts {
@@ -97,6 +110,7 @@ impl<'v> RequestFacts<&'v Visit<'v>> {
             address: self.address,
             sources: self.sources.clone(),
             link: self.link.clone(),
+            asset: self.asset.clone(),
             geography: self.geography.clone(),
             agent: self.agent.clone(),
         }
@@ -112,6 +126,7 @@ impl RequestFacts<Arc<OwnedText>> {
         visitor: Option<(Geography, Agent)>,
         sources: Sources,
         link: LinkKnown,
+        asset: Option<Arc<AssetFacts>>,
     ) -> Self {
         let (geography, agent) = visitor.unzip();
         Self {
@@ -119,7 +134,8 @@ impl RequestFacts<Arc<OwnedText>> {
             scheme,
             address,
             sources,
-            link,
+            link: if asset.is_some() { LinkKnown::Absent } else { link },
+            asset,
             geography: geography.map_or_else(OnceLock::new, OnceLock::from),
             agent: agent.map_or_else(OnceLock::new, OnceLock::from),
         }
@@ -149,7 +165,12 @@ impl<T: RequestText> RequestFacts<T> {
 
     /// Whether it is known what stands at the request's path.
     pub(crate) const fn knows_link(&self) -> bool {
-        matches!(self.link, LinkKnown::Held(_))
+        matches!(self.link, LinkKnown::Held(_) | LinkKnown::Absent)
+    }
+
+    /// The asset, where one is asked for.
+    pub(crate) const fn asset(&self) -> Option<&Arc<AssetFacts>> {
+        self.asset.as_ref()
     }
 
     /// Where the visitor is.
@@ -311,6 +332,7 @@ impl<T: RequestText> Facts for RequestFacts<T> {
     fn answer(&self, question: &Question) -> Answer {
         self.about_request(question)
             .or_else(|| self.about_visitor(question))
+            .or_else(|| asset::answer(self.asset.as_ref(), question))
             .unwrap_or_else(|| self.about_the_rest(question))
     }
 

@@ -67,8 +67,13 @@ pub(crate) enum Answer {
     },
     /// The methods that are answered.
     Options,
-    /// To a target of a stream: for one player, and for now.
-    StreamRedirect { status: RedirectStatus, target: Target },
+    /// A player elsewhere: to a target of the stream, for now, or where its policy says.
+    StreamRedirect {
+        status: RedirectStatus,
+        target: Target,
+        /// Who may keep the response.
+        caching: Caching,
+    },
     /// What was made for one player.
     Content { media_type: &'static str, body: Bytes },
     /// A report was taken.
@@ -113,7 +118,7 @@ pub(crate) async fn answer(
     let directory = edge.directory.load();
     let site = find_site(&directory, &visit)?;
     if let Some(asked) = way::read(&site.site, &visit.key)
-        && let Some(answer) = stream::answer(edge, &visit, site, asked).await?
+        && let Some(answer) = stream::answer(edge, shard, &visit, site, asked).await?
     {
         return check_loop(&visit, answer);
     }

@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
+use wayside_decide::{binding::Binding, site::Site};
 
 /// Lines that are kept.
 const KEPT_MAX: usize = 1_000;
@@ -28,6 +29,22 @@ pub(crate) struct Line {
     /// What the policy gave it, or `failure` where the node says why there was no decision.
     pub(crate) level: String,
     pub(crate) message: String,
+}
+
+impl Line {
+    /// What is said, at this instant in seconds since 1970 UTC, of the policy that is bound there.
+    pub(crate) fn new(site: &Site, binding: &Binding, at_s: u64, level: &str, message: &str) -> Self {
+        Self {
+            at_s,
+            tenant: site.tenant.to_string(),
+            site: site.name.to_string(),
+            prefix: binding.prefix.to_string(),
+            policy: binding.policy.to_string(),
+            digest: binding.digest.to_string(),
+            level: level.to_owned(),
+            message: message.to_owned(),
+        }
+    }
 }
 
 /// Whose lines are wanted; all where nothing is said.

@@ -17,7 +17,7 @@ use wayside_decide::{
 use crate::{
     clock::Clock,
     directory::{Directory, LiveSite},
-    facts::{LinkKnown, Place, RequestFacts, Sources},
+    facts::{AssetFacts, LinkKnown, Place, RequestFacts, Sources},
     geo::Database,
     head::{Fields, Head},
     visit::Visit,
@@ -40,6 +40,8 @@ pub struct Rehearsal {
     pub geo: Database,
     /// The binding's settings.
     pub settings: Vec<(String, String)>,
+    /// The asset that is asked for, when a stream is.
+    pub asset: Option<AssetFacts>,
 }
 
 impl Rehearsal {
@@ -88,7 +90,10 @@ impl Rehearsal {
                 demo_country: country,
             },
         );
-        facts.set_link(LinkKnown::Unavailable);
+        match self.asset {
+            Some(asset) => facts.set_asset(Arc::new(asset)),
+            None => facts.set_link(LinkKnown::Unavailable),
+        }
         Ok(Arc::new(facts.freeze()))
     }
 }
@@ -178,6 +183,7 @@ mod tests {
             country: None,
             geo: Database::default(),
             settings: Vec::new(),
+            asset: None,
         };
         rehearsal.facts()
     }

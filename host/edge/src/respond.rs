@@ -190,10 +190,13 @@ pub(crate) fn answer(answer: &Answer) -> Reply<'_> {
             allow: Some(METHODS),
             ..Reply::empty(StatusCode::NO_CONTENT)
         },
-        Answer::StreamRedirect { status, target } => Reply {
-            cache_control: Some(NOT_KEPT.into()),
+        Answer::StreamRedirect {
+            status,
+            target,
+            caching,
+        } => Reply {
             cors: READABLE,
-            ..redirect(*status, target, None)
+            ..redirect(*status, target, Some(caching))
         },
         Answer::Content { media_type, body } => Reply {
             cache_control: Some(NOT_KEPT.into()),

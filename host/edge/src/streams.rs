@@ -22,6 +22,7 @@ use wayside_cache::{
     load::{LoadError, Seen},
 };
 use wayside_decide::{
+    decision::Failure,
     name::Name,
     site::SiteId,
     stream::{plan::StreamPlan, target::Country},
@@ -38,7 +39,7 @@ use self::{
     way::{Asked, Way},
 };
 use crate::{
-    directory::LiveSite,
+    directory::{LiveBinding, LiveSite},
     geo::Geography,
     pipeline::{Answer, Edge},
     refusal::Refusal,
@@ -134,6 +135,13 @@ impl Streams {
     }
 }
 
+/// What a policy wants of a stream.
+pub(crate) struct Wanted<'r> {
+    pub(crate) plan: Arc<StreamPlan>,
+    /// What the policy is bound by.
+    pub(crate) live: &'r LiveBinding,
+}
+
 /// One request about an asset, read.
 pub(crate) struct Request<'r> {
     pub(crate) edge: &'r Edge,
@@ -141,7 +149,7 @@ pub(crate) struct Request<'r> {
     pub(crate) site: &'r LiveSite,
     pub(crate) asset: Arc<LiveAsset>,
     /// What the policy wants; none when none is bound, or it leaves that to the asset.
-    pub(crate) plan: Option<Arc<StreamPlan>>,
+    pub(crate) plan: Option<&'r Wanted<'r>>,
     pub(crate) pool: Arc<TenantPool>,
     pub(crate) who: Who,
     /// The session that the player says it is of, when the node of any PoP gave it out.
@@ -212,7 +220,7 @@ pub(crate) async fn answer(
     site: &LiveSite,
     asked: Asked<'_>,
     asset: Arc<LiveAsset>,
-    plan: Option<Arc<StreamPlan>>,
+    plan: Option<&Wanted<'_>>,
 ) -> Result<Answer, Refusal> {
     let pool = match (edge.streams.pools.of(&site.site.tenant), asked.way) {
         (Some(pool), _) => pool,
@@ -300,11 +308,27 @@ impl Request<'_> {
     pub(crate) fn ask<'a>(&'a self, session: &'a [u8], playing: Option<&'a Name>) -> pools::Ask<'a> {
         pools::Ask {
             asset: &self.asset,
-            plan: self.plan.as_ref(),
+            plan: self.plan.map(|wanted| &wanted.plan),
             session,
             address: self.visit.address,
             who: &self.who,
             playing,
+        }
+    }
+
+    /// What the visitor is told where nobody was chosen. A plan that cannot be carried out is a failure of its policy.
+    pub(crate) fn nobody(&self, nobody: Nobody) -> Refusal {
+        match (nobody, self.plan) {
+            (Nobody::Plan { refused, is_new }, Some(wanted)) => {
+                let failure = Failure::InvalidDecision(refused);
+                if is_new {
+                    wanted
+                        .live
+                        .note_refused(self.edge, &self.site.site, self.visit.now.unix_s, &failure);
+                }
+                Refusal::PolicyFailed(failure)
+            }
+            (nobody, _) => Refusal::StreamUnavailable(nobody.to_string()),
         }
     }
 
@@ -325,11 +349,6 @@ impl Request<'_> {
             None => format!("{}://{}{path}", visit.scheme(), visit.host),
         }
     }
-}
-
-/// What the visitor is told where nobody was chosen.
-pub(crate) fn nobody(nobody: &Nobody) -> Refusal {
-    Refusal::StreamUnavailable(nobody.to_string())
 }
 
 /// Looks after what is known of targets. Ends never.

@@ -21,7 +21,7 @@ use wayside_decide::{
 };
 
 use crate::{
-    facts::{LinkKnown, OwnedText, RequestFacts, RequestText, Sources, cookies_of},
+    facts::{AssetFacts, LinkKnown, OwnedText, RequestFacts, RequestText, Sources, cookies_of},
     geo::Geography,
 };
 
@@ -45,6 +45,8 @@ pub(crate) struct Witness {
     text: Arc<OwnedText>,
     scheme: &'static str,
     visitor: Visitor,
+    /// The asset that was asked for, as it was then.
+    asset: Option<Arc<AssetFacts>>,
 }
 
 /// What is kept of whoever asked.
@@ -91,6 +93,7 @@ impl Witness {
             text: Arc::new(text),
             scheme: facts.scheme(),
             visitor,
+            asset: facts.asset().cloned(),
         }
     }
 
@@ -100,7 +103,12 @@ impl Witness {
             Visitor::Full { .. } => 0,
             Visitor::Redacted(redacted) => redacted.bytes(),
         };
-        size_of::<Self>() + self.text.bytes() + visitor
+        // Others may have it, too; but they need not keep it as long.
+        let asset = self
+            .asset
+            .as_ref()
+            .map_or(0, |asset| size_of::<AssetFacts>() + asset.heap_bytes());
+        size_of::<Self>() + self.text.bytes() + visitor + asset
     }
 
     /// The path of its link, in normal form.
@@ -281,7 +289,15 @@ impl Replayed {
         let text = Arc::clone(&witness.text);
         Self {
             witness: Arc::clone(witness),
-            facts: RequestFacts::of_kept(text, witness.scheme, address, visitor, sources, link),
+            facts: RequestFacts::of_kept(
+                text,
+                witness.scheme,
+                address,
+                visitor,
+                sources,
+                link,
+                witness.asset.clone(),
+            ),
             lacks: Mutex::default(),
         }
     }
@@ -336,7 +352,7 @@ mod tests {
     use crate::{
         clock::Clock,
         directory::{Directory, LiveSite},
-        facts::{LinkKnown, Place, RequestFacts, Sources},
+        facts::{AssetFacts, LinkKnown, Place, RequestFacts, Sources},
         geo::Database,
         head::{Fields, Head},
         visit::Visit,
@@ -388,6 +404,17 @@ mod tests {
 
     /// A request, what is asked of it, and the same asked of its witness.
     fn replayed(privacy: Privacy, address: &str, asked: &[Question], random: u64) -> (Vec<Answer>, Replayed) {
+        replayed_of(None, privacy, address, asked, random)
+    }
+
+    /// The same for a stream of this asset.
+    fn replayed_of(
+        asset: Option<AssetFacts>,
+        privacy: Privacy,
+        address: &str,
+        asked: &[Question],
+        random: u64,
+    ) -> (Vec<Answer>, Replayed) {
         let fields = SENT.map(|(name, value)| Header {
             name,
             value: value.as_bytes(),
@@ -402,7 +429,8 @@ mod tests {
             body: &[],
         };
         let visit = Visit::read(&head, address.parse().expect("an address"), &[], Clock::new().now()).expect("a visit");
-        let facts = RequestFacts::new(&visit, sources(privacy));
+        let mut facts = RequestFacts::new(&visit, sources(privacy));
+        asset.map(Arc::new).into_iter().for_each(|asset| facts.set_asset(asset));
         let answers: Vec<Answer> = asked.iter().map(|question| facts.answer(question)).collect();
         let asked: Vec<_> = asked.iter().cloned().map(Arc::new).zip(answers.clone()).collect();
         let witness = Arc::new(Witness::of(&facts, &asked, random));
@@ -501,6 +529,25 @@ mod tests {
         }
         assert_eq!(unasked.answer(&Question::LinkExists), Answer::Absent);
         assert!(unasked.lacks().link);
+    }
+
+    #[test]
+    fn a_witness_of_a_stream_knows_the_asset_and_that_there_is_no_link() {
+        let name = |text: &str| Name::parse("name", text).expect("a name");
+        let targets = vec![(name("cdn-a"), name("eu"))];
+        let asset = AssetFacts::new(name("film"), ["vod".into()].into(), Box::default(), targets);
+        for privacy in [Privacy::Full, Privacy::Redacted] {
+            let (_, unasked) = replayed_of(Some(asset.clone()), privacy, "198.51.100.77", &[], 1);
+            for (question, expected) in [
+                (Question::AssetId, Answer::text(Some("film"))),
+                (Question::AssetTags, Answer::List(["vod".into()].into())),
+                (Question::TargetRegion("cdn-a".into()), Answer::text(Some("eu"))),
+                (Question::LinkExists, Answer::Flag(false)),
+            ] {
+                assert_eq!(unasked.answer(&question), expected, "{question}");
+            }
+            assert_eq!(unasked.lacks(), Lacks::default());
+        }
     }
 
     #[test]

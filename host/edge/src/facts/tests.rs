@@ -12,7 +12,7 @@ use wayside_decide::{
     site::{Privacy, Site, SiteId},
 };
 
-use super::{Place, RequestFacts, Sources};
+use super::{AssetFacts, Place, RequestFacts, Sources};
 use crate::{
     clock::Clock,
     directory::{Directory, LiveSite},
@@ -47,6 +47,11 @@ fn sources() -> Sources {
 
 /// What is answered about a path as it was sent: by the request, and by its copy for a guest.
 fn answers(path: &str, question: &Question) -> [Answer; 2] {
+    answers_of(path, None, question)
+}
+
+/// The same, where this asset is asked for.
+fn answers_of(path: &str, asset: Option<AssetFacts>, question: &Question) -> [Answer; 2] {
     let head = Head {
         method: "GET",
         path,
@@ -58,7 +63,9 @@ fn answers(path: &str, question: &Question) -> [Answer; 2] {
     };
     let peer = "192.0.2.1".parse().expect("an address");
     let visit = Visit::read(&head, peer, &[], Clock::new().now()).expect("a visit");
-    let facts = RequestFacts::new(&visit, sources());
+    let mut facts = RequestFacts::new(&visit, sources());
+    asset.map(Arc::new).into_iter().for_each(|asset| facts.set_asset(asset));
+    assert!(facts.asset().is_none() || facts.can_answer(&Question::LinkExists));
     [facts.answer(question), facts.freeze().answer(question)]
 }
 
@@ -108,4 +115,45 @@ fn segments_are_those_of_the_path_that_links_stand_at() {
     // An escaped slash ends no segment.
     let escaped = Answer::text(Some("a%2Fb"));
     assert_eq!(answers("/a%2fb", &Question::Segment(0)), [escaped.clone(), escaped]);
+}
+
+#[test]
+fn what_an_owner_says_of_an_asset_and_who_has_a_copy_is_told_and_that_there_is_no_link() {
+    let name = |text: &str| Name::parse("name", text).expect("a name");
+    let asset = AssetFacts::new(
+        name("film"),
+        ["vod".into(), "4k".into()].into(),
+        [("rights".into(), "eu".into())].into(),
+        vec![(name("cdn-b"), name("us")), (name("cdn-a"), name("eu"))],
+    );
+    let list = |items: &[&str]| Answer::List(items.iter().map(|&item| item.into()).collect());
+    let absent = || Answer::Absent;
+    for (question, expected, without) in [
+        (Question::AssetId, Answer::text(Some("film")), absent()),
+        (Question::AssetTags, list(&["vod", "4k"]), list(&[])),
+        (
+            Question::AssetAttribute("rights".into()),
+            Answer::text(Some("eu")),
+            absent(),
+        ),
+        (Question::AssetAttribute("right".into()), absent(), absent()),
+        (Question::AssetTargets, list(&["cdn-a", "cdn-b"]), list(&[])),
+        (
+            Question::TargetRegion("cdn-b".into()),
+            Answer::text(Some("us")),
+            absent(),
+        ),
+        (Question::TargetRegion("cdn-c".into()), absent(), absent()),
+        (Question::LinkExists, Answer::Flag(false), Answer::Flag(false)),
+        (Question::LinkTags, list(&[]), list(&[])),
+        (Question::LinkKey, absent(), absent()),
+    ] {
+        let told = answers_of("/video/film/", Some(asset.clone()), &question);
+        assert_eq!(told, [expected.clone(), expected], "{question}");
+        assert_eq!(
+            answers("/video/film/", &question),
+            [without.clone(), without],
+            "{question}"
+        );
+    }
 }

@@ -13,6 +13,7 @@ use wayside_decide::{
     facts::Facts as _,
     invalid::Invalid,
     status::{DenyStatus, RedirectStatus},
+    stream::plan::StreamPlan,
     target::Target,
     tree::{Hit, Leaf, Walk, earlier},
 };
@@ -29,6 +30,8 @@ use crate::{
     visit::Visit,
 };
 
+pub(super) mod streams;
+
 /// What a decision means for this visitor.
 enum Verdict {
     /// Go on without the policy.
@@ -37,6 +40,8 @@ enum Verdict {
     Redirect(RedirectStatus, Target),
     /// There is none for this visitor.
     Deny(DenyStatus),
+    /// A stream comes from these targets.
+    Plan(Arc<StreamPlan>),
 }
 
 /// A request on its way through a binding.
@@ -69,42 +74,59 @@ pub(super) async fn decide(
         facts,
         held: None,
     };
-    let (verdict, caching) = match step.decided().await? {
-        Ok(hit) => {
-            let verdict = step.carry_out(&hit.leaf).await?;
-            let told = match &verdict {
-                Ok(Verdict::GoOn) => Caching::of_going_on,
-                _ => Caching::of,
-            };
-            let dependence = hit.leaf.decided().dependence();
-            let holds_until = step.holds_until(&hit);
-            (
-                verdict,
-                told(dependence, site.site.max_age_s, holds_until, visit.now.unix_s),
-            )
-        }
-        Err(failure) => (Err(failure), Caching::NOT_KEPT),
-    };
-    match (verdict, live.binding.on_failure) {
-        (Ok(Verdict::Redirect(status, target)), _) => Ok(Answer::Redirect {
+    match step.verdict().await? {
+        (Ok(Verdict::Redirect(status, target)), caching) => Ok(Answer::Redirect {
             status,
             target,
             caching,
         }),
         (Ok(Verdict::Deny(status)), _) => Err(Refusal::Denied(status)),
-        (Ok(Verdict::GoOn), _) => step.go_on(caching).await,
-        (Err(failure), FailureMode::Closed) => Err(Refusal::PolicyFailed(failure)),
-        (Err(_), FailureMode::Open) => step.go_on(Caching::NOT_KEPT).await,
+        // What is no stream has nobody to choose among.
+        (Ok(Verdict::GoOn | Verdict::Plan(_)), caching) => step.go_on(caching).await,
+        (Err(failure), _) => {
+            live.go_on_without(failure)?;
+            step.go_on(Caching::NOT_KEPT).await
+        }
+    }
+}
+
+impl LiveBinding {
+    /// What holds where the policy gave no decision: to go on as if it had said nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::PolicyFailed`] when the binding fails closed.
+    pub(crate) fn go_on_without(&self, failure: Failure) -> Result<(), Refusal> {
+        match self.binding.on_failure {
+            FailureMode::Open => Ok(()),
+            FailureMode::Closed => Err(Refusal::PolicyFailed(failure)),
+        }
     }
 }
 
 impl Step<'_> {
+    /// What the decision means for this visitor, and what caches may make of that. The outer error is for a link that was
+    /// asked for and cannot be had.
+    async fn verdict(&mut self) -> Result<(Result<Verdict, Failure>, Caching), Refusal> {
+        let hit = match self.decided().await? {
+            Ok(hit) => hit,
+            Err(failure) => return Ok((Err(failure), Caching::NOT_KEPT)),
+        };
+        let verdict = self.carry_out(&hit.leaf).await?;
+        let told = match &verdict {
+            Ok(Verdict::GoOn | Verdict::Plan(_)) => Caching::of_going_on,
+            _ => Caching::of,
+        };
+        let dependence = hit.leaf.decided().dependence();
+        let (max_age_s, holds_until) = (self.site.site.max_age_s, self.holds_until(&hit));
+        Ok((verdict, told(dependence, max_age_s, holds_until, self.visit.now.unix_s)))
+    }
+
     /// The decision, remembered or fresh. The outer error is for a link that was asked for and cannot be had.
     async fn decided(&mut self) -> Result<Result<Hit, Failure>, Refusal> {
         let memory = &self.live.remembered.memory;
         let mut walk = memory.walk(&self.facts);
         if matches!(walk, Walk::Waits) {
-            self.learn_link().await?;
+            self.know_link().await?;
             walk = memory.walk(&self.facts);
         }
         if let Walk::Found(hit) = walk {
@@ -115,7 +137,7 @@ impl Step<'_> {
         if self.edge.degradation.level() >= Level::CoreOnly {
             return Ok(Err(self.shed()));
         }
-        let away = self.learn_link().await.err();
+        let away = self.know_link().await.err();
         if away.is_some() {
             self.facts.set_link(LinkKnown::Unavailable);
         }
@@ -158,6 +180,14 @@ impl Step<'_> {
         hit
     }
 
+    /// Looks the link up, where it is not known: of a stream it is known that there is none.
+    async fn know_link(&mut self) -> Result<(), Refusal> {
+        if self.facts.knows_link() {
+            return Ok(());
+        }
+        self.learn_link().await.map(drop)
+    }
+
     /// Looks the link up, unless that was done.
     async fn learn_link(&mut self) -> Result<Arc<Held>, Refusal> {
         if let Some(held) = &self.held {
@@ -173,12 +203,13 @@ impl Step<'_> {
     async fn carry_out(&mut self, leaf: &Leaf) -> Result<Result<Verdict, Failure>, Refusal> {
         let (status, location) = match leaf.decided().outcome() {
             Ok(Decision::Redirect { status, location }) => (*status, location),
-            Ok(Decision::Proceed | Decision::Plan(_)) => return Ok(Ok(Verdict::GoOn)),
+            Ok(Decision::Proceed) => return Ok(Ok(Verdict::GoOn)),
+            Ok(Decision::Plan(plan)) => return Ok(Ok(Verdict::Plan(Arc::clone(plan)))),
             Ok(Decision::Deny(status)) => return Ok(Ok(Verdict::Deny(*status))),
             Err(failure) => return Ok(Err(failure.clone())),
         };
         if location.asks().any(|question| question.is_about_link()) {
-            self.learn_link().await?;
+            self.know_link().await?;
         }
         let rendered = match leaf.decided().target() {
             Some(target) => Ok(target.clone()),

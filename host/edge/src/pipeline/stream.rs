@@ -1,14 +1,20 @@
 //! The step of a stream: the asset, its policy, and then who serves it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use super::{Answer, Edge};
+use super::{
+    Answer, Edge,
+    policy::streams::{Planned, plan},
+};
 use crate::{
     directory::LiveSite,
+    facts::AssetFacts,
+    metrics::Shard,
     refusal::Refusal,
     streams::{
-        self,
-        way::{Asked, Way},
+        self, Wanted,
+        assets::LiveAsset,
+        way::{Asked, Way, path_of},
     },
     visit::Visit,
 };
@@ -16,6 +22,7 @@ use crate::{
 /// What a request about an asset gets; none when there is no such asset, and the path may be that of a link.
 pub(super) async fn answer(
     edge: &Arc<Edge>,
+    shard: &Shard,
     visit: &Visit<'_>,
     site: &Arc<LiveSite>,
     asked: Asked<'_>,
@@ -37,6 +44,73 @@ pub(super) async fn answer(
     if !asked.way.takes(visit.head.method) {
         return Err(Refusal::MethodNotAllowed.of_stream());
     }
-    let answer = streams::answer(edge, visit, site, asked, asset, None).await;
+    let answer = planned(edge, shard, visit, site, asked, asset).await;
     answer.map(Some).map_err(Refusal::of_stream)
+}
+
+/// What the policy says that is bound to the asset's path, and then what serves.
+async fn planned(
+    edge: &Arc<Edge>,
+    shard: &Shard,
+    visit: &Visit<'_>,
+    site: &Arc<LiveSite>,
+    asked: Asked<'_>,
+    asset: Arc<LiveAsset>,
+) -> Result<Answer, Refusal> {
+    let visit_of_asset = as_of_asset(visit, site, asked);
+    // What players report is not for a policy to decide on.
+    let live = site
+        .binding_for(&visit_of_asset.key)
+        .filter(|_| asked.way != Way::Report);
+    let Some(live) = live else {
+        return streams::answer(edge, visit, site, asked, asset, None).await;
+    };
+    let facts = facts(edge, site, &asset);
+    let wanted = match plan(edge, shard, &visit_of_asset, site, live, facts).await? {
+        Planned::Proceed => None,
+        Planned::Plan(plan) => Some(Wanted { plan, live }),
+        Planned::Redirect {
+            status,
+            target,
+            caching,
+        } => {
+            return Ok(Answer::StreamRedirect {
+                status,
+                target,
+                caching,
+            });
+        }
+    };
+    let answer = streams::answer(edge, visit, site, asked, Arc::clone(&asset), wanted.as_ref()).await;
+    match answer {
+        Err(Refusal::PolicyFailed(failure)) => {
+            live.go_on_without(failure)?;
+            streams::answer(edge, visit, site, asked, asset, None).await
+        }
+        answer => answer,
+    }
+}
+
+/// The visit as a policy sees it: where a player asks at a reserved path, it asks for the asset.
+fn as_of_asset<'v>(visit: &'v Visit<'_>, site: &LiveSite, asked: Asked<'_>) -> Visit<'v> {
+    Visit {
+        head: visit.head,
+        host: Cow::Borrowed(&visit.host),
+        port: visit.port,
+        key: match asked.way {
+            Way::File(_) => Cow::Borrowed(&visit.key),
+            _ => Cow::Owned(path_of(&site.site, asked.asset)),
+        },
+        is_secure: visit.is_secure,
+        address: visit.address,
+        now: visit.now,
+    }
+}
+
+/// What a policy can ask about the asset. Of a tenant without targets, nobody has a copy.
+fn facts(edge: &Edge, site: &LiveSite, asset: &LiveAsset) -> Arc<AssetFacts> {
+    match edge.streams.pools.of(&site.site.tenant) {
+        Some(pool) => Arc::clone(&asset.copies(&pool.targets()).facts),
+        None => Arc::new(AssetFacts::of(&asset.asset, [])),
+    }
 }

@@ -101,16 +101,7 @@ impl Attempt {
     /// Hands on what a policy said, and why it gave no decision, to those who follow its log.
     fn tell(&self, run: &PolicyRun) {
         let (site, binding) = (&self.site.site, &self.live.binding);
-        let line = |level: &str, message: &str| Line {
-            at_s: self.facts.now_s(),
-            tenant: site.tenant.to_string(),
-            site: site.name.to_string(),
-            prefix: binding.prefix.to_string(),
-            policy: binding.policy.to_string(),
-            digest: binding.digest.to_string(),
-            level: level.to_owned(),
-            message: message.to_owned(),
-        };
+        let line = |level: &str, message: &str| Line::new(site, binding, self.facts.now_s(), level, message);
         for note in &run.log {
             self.edge.policy_log.push(line(&note.level.to_string(), &note.message));
         }

@@ -20,7 +20,7 @@ use wayside_upstream::{
 };
 
 use super::pools::Targets;
-use crate::{causes::told, metrics::Metrics};
+use crate::{causes::told, facts::AssetFacts, metrics::Metrics};
 
 /// An asset that players may ask for.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct Copies {
     version: u64,
     /// Those that have one.
     pub(crate) of: TargetSet,
+    /// What policies are told of the asset and of them.
+    pub(crate) facts: Arc<AssetFacts>,
     /// For each target its copy, if it has one.
     list: Box<[Option<Copy>]>,
 }
@@ -95,6 +97,7 @@ impl Copies {
         Self {
             version: targets.version,
             of,
+            facts: Arc::new(AssetFacts::of(asset, targets.iter().map(|(_, target)| target))),
             list,
         }
     }

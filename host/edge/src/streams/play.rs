@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use wayside_decide::stream::asset::RelativePath;
 
-use super::{Request, assets::Copy, nobody, steer};
+use super::{Request, assets::Copy, steer};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// URLs after the first.
@@ -64,7 +64,10 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
             .ok_or_else(|| Refusal::StreamUnavailable("the system gives no randomness".to_owned()))?,
     };
     let ask = request.ask(session.as_bytes(), None);
-    let chosen = request.pool.choose(&ask, LISTED_MAX).map_err(|error| nobody(&error))?;
+    let chosen = request
+        .pool
+        .choose(&ask, LISTED_MAX)
+        .map_err(|error| request.nobody(error))?;
     let order: Vec<_> = chosen.order.iter().collect();
     let first = order.first().and_then(|first| chosen.targets.get(*first));
     let first = first.ok_or(Refusal::NotFound)?;

@@ -17,6 +17,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use wayside_balance::{adaptive::Adaptive, moment::Moment, nearest::Place as Globe, random::Random};
 use wayside_decide::{
+    invalid::Invalid,
     name::Name,
     stream::{
         asset::Balancer,
@@ -32,7 +33,7 @@ use wayside_stream::{
         explain::Explanation,
         live::{Health, Live, Probe, Report},
         order::Order,
-        plan::{Plan, Refused},
+        plan::Plan,
         session_key,
         set::{TARGETS_MAX, TargetIndex, TargetSet},
         target::{NoPool, Pool, TargetSpec},
@@ -96,7 +97,8 @@ struct Inner {
     live: Live,
     quality: Quality,
     sessions: Sessions,
-    selectors: HashMap<Selection, Selector, RandomState>,
+    /// Why there is none, for a plan that cannot be carried out.
+    selectors: HashMap<Selection, Result<Selector, Invalid>, RandomState>,
     random: Random,
 }
 
@@ -153,8 +155,13 @@ pub(crate) enum Nobody {
     #[error("no target has a copy of the asset")]
     NoCopy,
     /// The policy's plan names what there is not, or leaves nobody.
-    #[error(transparent)]
-    Plan(#[from] Refused),
+    #[error("{refused}")]
+    Plan {
+        /// What is wrong with it.
+        refused: Invalid,
+        /// Whether nobody has been told before.
+        is_new: bool,
+    },
     /// Policy and geography leave nobody.
     #[error("policy and geography leave no target")]
     NotHere,
@@ -464,12 +471,18 @@ impl TenantPool {
         if selectors.len() >= SELECTORS_MAX && !selectors.contains_key(&selection) {
             selectors.clear();
         }
-        if !selectors.contains_key(&selection) {
+        let is_new = !selectors.contains_key(&selection);
+        if is_new {
             let selector = selector(&selection, &targets, &copies)?;
             selectors.insert(selection.clone(), selector);
         }
-        let Some(selector) = selectors.get_mut(&selection) else {
-            return Err(Nobody::NotHere);
+        let selector = match selectors.get_mut(&selection) {
+            Some(Ok(selector)) => selector,
+            Some(Err(refused)) => {
+                let refused = refused.clone();
+                return Err(Nobody::Plan { refused, is_new });
+            }
+            None => return Err(Nobody::NotHere),
         };
         let order = selector.order(&targets.pool, live, &visitor, most, now, random);
         let first = order.iter().next().ok_or(Nobody::NotHere)?;
@@ -491,16 +504,19 @@ impl TenantPool {
         let networks = ask.who.networks();
         let visitor = inner.visitor(ask, key, networks.as_slice());
         let selection = selection(ask, &copies);
-        let explanation = match inner.selectors.get(&selection) {
-            Some(known) => known.explain(&targets.pool, &inner.live, &visitor, now, &inner.random),
-            None => selector(&selection, &targets, &copies)?.explain(
-                &targets.pool,
-                &inner.live,
-                &visitor,
-                now,
-                &inner.random,
-            ),
+        let made;
+        let selector = match inner.selectors.get(&selection) {
+            Some(known) => known,
+            None => {
+                made = selector(&selection, &targets, &copies)?;
+                &made
+            }
         };
+        let selector = selector.as_ref().map_err(|refused| Nobody::Plan {
+            refused: refused.clone(),
+            is_new: false,
+        })?;
+        let explanation = selector.explain(&targets.pool, &inner.live, &visitor, now, &inner.random);
         drop(inner);
         Ok((targets, explanation))
     }
@@ -586,14 +602,18 @@ fn selection(ask: &Ask<'_>, copies: &Copies) -> Selection {
     }
 }
 
-fn selector(selection: &Selection, targets: &Targets, copies: &Copies) -> Result<Selector, Nobody> {
+/// What chooses so, or what is wrong with the policy's plan.
+fn selector(selection: &Selection, targets: &Targets, copies: &Copies) -> Result<Result<Selector, Invalid>, Nobody> {
     let pool = &targets.pool;
     let plan = match &selection.plan {
-        Some(plan) => Plan::new(plan, pool)?,
-        None => Plan::of_all(pool),
+        Some(plan) => Plan::new(plan, pool),
+        None => Ok(Plan::of_all(pool)),
     };
-    let plan = plan.within(copies.of).ok_or(Nobody::NotHere)?;
-    Ok(Selector::new(pool, plan, selection.balancer))
+    let plan = match plan {
+        Ok(plan) => plan.within(copies.of).ok_or(Nobody::NotHere)?,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    Ok(Ok(Selector::new(pool, plan, selection.balancer)))
 }
 
 /// What operators say of their targets.

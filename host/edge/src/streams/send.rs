@@ -2,13 +2,13 @@
 
 use wayside_decide::{status::RedirectStatus, target::Target};
 
-use super::{Request, nobody};
-use crate::{pipeline::Answer, refusal::Refusal};
+use super::Request;
+use crate::{caching::Caching, pipeline::Answer, refusal::Refusal};
 
 /// To the target that the session gets, for the file at this path below the asset.
 pub(super) async fn to_target(request: &Request<'_>, file: &str) -> Result<Answer, Refusal> {
     let ask = request.ask(request.session_bytes(), None);
-    let chosen = request.pool.choose(&ask, 1).map_err(|error| nobody(&error))?;
+    let chosen = request.pool.choose(&ask, 1).map_err(|error| request.nobody(error))?;
     let copy = chosen.order.iter().next().and_then(|first| chosen.copies.get(first));
     let copy = copy.ok_or(Refusal::NotFound)?;
     let base = copy.base(request.visit.is_secure);
@@ -21,5 +21,6 @@ pub(super) async fn to_target(request: &Request<'_>, file: &str) -> Result<Answe
     Ok(Answer::StreamRedirect {
         status: RedirectStatus::Found,
         target,
+        caching: Caching::NOT_KEPT,
     })
 }

@@ -11,7 +11,7 @@ use wayside_stream::{
     },
 };
 
-use super::{Request, assets::Copy, nobody, pools::Chosen, reports};
+use super::{Request, assets::Copy, pools::Chosen, reports};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// Pathways that a manifest lists: players fail over along them.
@@ -24,7 +24,10 @@ pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
     // The last that was used is what it plays from.
     let playing = asked.used.iter().rev().find_map(|used| used.pathway.as_ref());
     let ask = request.ask(request.session_bytes(), playing);
-    let chosen = request.pool.choose(&ask, LISTED_MAX).map_err(|error| nobody(&error))?;
+    let chosen = request
+        .pool
+        .choose(&ask, LISTED_MAX)
+        .map_err(|error| request.nobody(error))?;
     let manifest = write(request, &chosen)?;
     let media_type = match asked.protocol {
         Some(Protocol::Hls) => MIME_HLS,

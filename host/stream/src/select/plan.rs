@@ -4,6 +4,7 @@
 //! state targets are in: a plan is remembered, states change by the moment.
 
 use wayside_decide::{
+    invalid::Invalid,
     limits::TARGET_WEIGHT_MAX,
     name::Name,
     stream::plan::{Share, StreamPlan},
@@ -13,22 +14,6 @@ use super::{
     set::{TargetIndex, TargetSet},
     target::Pool,
 };
-
-/// Why a plan is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// A target that there is not.
-    #[error("{field} of the plan: found target `{found}`, expected one of the tenant's targets")]
-    Unknown {
-        /// Where it stands.
-        field: String,
-        /// Its name.
-        found: Name,
-    },
-    /// A plan that leaves nobody.
-    #[error("plan: found no target that it allows, expected one at least")]
-    Nobody,
-}
 
 /// A checked plan over a pool.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,8 +45,8 @@ impl Plan {
     /// What a policy returned, over the targets of `pool`.
     ///
     /// # Errors
-    /// [`Refused`] for a target that is unknown, or a plan that leaves nobody.
-    pub fn new(wanted: &StreamPlan, pool: &Pool) -> Result<Self, Refused> {
+    /// [`Invalid`] for a target that is unknown, or a plan that leaves nobody.
+    pub fn new(wanted: &StreamPlan, pool: &Pool) -> Result<Self, Invalid> {
         let mut plan = Self::of_all(pool);
         if !wanted.tiers().is_empty() {
             plan.set_tiers(wanted.tiers(), pool)?;
@@ -72,7 +57,7 @@ impl Plan {
         plan.denied = named(wanted.deny(), "deny", pool)?;
         plan.permitted = plan.permitted.without(plan.denied).without(plan.weightless());
         if plan.permitted.is_empty() {
-            return Err(Refused::Nobody);
+            return Err(Invalid::other("plan", "no target that it allows", "one at least"));
         }
         plan.preferred_region = wanted.preferred_region().cloned();
         Ok(plan)
@@ -100,7 +85,7 @@ impl Plan {
         set
     }
 
-    fn set_tiers(&mut self, tiers: &[Box<[Share]>], pool: &Pool) -> Result<(), Refused> {
+    fn set_tiers(&mut self, tiers: &[Box<[Share]>], pool: &Pool) -> Result<(), Invalid> {
         self.tiers.clear();
         self.permitted = TargetSet::EMPTY;
         for (place, shares) in tiers.iter().enumerate() {
@@ -126,7 +111,7 @@ fn scaled(shares: &[Share]) -> impl Iterator<Item = u32> {
     })
 }
 
-fn named(names: &[Name], field: &str, pool: &Pool) -> Result<TargetSet, Refused> {
+fn named(names: &[Name], field: &str, pool: &Pool) -> Result<TargetSet, Invalid> {
     let mut set = TargetSet::EMPTY;
     for name in names {
         set.set(find(name, || field.to_owned(), pool)?, true);
@@ -134,9 +119,9 @@ fn named(names: &[Name], field: &str, pool: &Pool) -> Result<TargetSet, Refused>
     Ok(set)
 }
 
-fn find(name: &Name, field: impl FnOnce() -> String, pool: &Pool) -> Result<TargetIndex, Refused> {
-    pool.find(name.as_str()).ok_or_else(|| Refused::Unknown {
-        field: field(),
-        found: name.clone(),
+fn find(name: &Name, field: impl FnOnce() -> String, pool: &Pool) -> Result<TargetIndex, Invalid> {
+    pool.find(name.as_str()).ok_or_else(|| {
+        let found = format!("{name} in {} of the plan", field());
+        Invalid::other("target", found, "one of the tenant's targets")
     })
 }

@@ -14,10 +14,11 @@ use serde_json::json;
 use wayside_decide::{
     decision::{Decision, Failure},
     limits::COMPONENT_BYTES_MAX,
+    name::Name,
     question::caution,
     trace::Recorder,
 };
-use wayside_edge::{geo_watch::GeoFiles, rehearsal::Rehearsal};
+use wayside_edge::{facts::AssetFacts, geo_watch::GeoFiles, rehearsal::Rehearsal};
 use wayside_edge_config::config;
 use wayside_policy::{
     admission::Admission,
@@ -30,7 +31,7 @@ use wayside_policy::{
 };
 
 use crate::{
-    commands::values::setting,
+    commands::values::{name, setting},
     output::{self, Format},
     running,
 };
@@ -94,11 +95,29 @@ pub(crate) struct Try {
     /// A setting that the policy reads; repeat for more
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    /// The asset that is asked for, where a stream is
+    #[arg(long, value_name = "ID", value_parser = name)]
+    asset: Option<String>,
+    /// A tag of the asset; repeat for more
+    #[arg(long = "tag", value_name = "TAG", requires = "asset")]
+    tags: Vec<String>,
+    /// An attribute of the asset; repeat for more
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = setting, requires = "asset")]
+    attributes: Vec<(String, String)>,
+    /// A target that has a copy of the asset, and its region; repeat for more
+    #[arg(long = "target", value_name = "NAME=REGION", value_parser = target, requires = "asset")]
+    targets: Vec<(Name, Name)>,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("expected NAME: VALUE")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+fn target(text: &str) -> Result<(Name, Name), String> {
+    let (target, region) = text.split_once('=').ok_or("expected NAME=REGION")?;
+    let read = |what, text| Name::parse(what, text).map_err(|invalid| invalid.to_string());
+    Ok((read("target", target)?, read("region", region)?))
 }
 
 /// Shows what a component is, once it is admitted.
@@ -175,6 +194,13 @@ pub(super) fn try_one(args: Try, format: Format) -> anyhow::Result<()> {
         systems: args.geo_asn,
         check_interval: Duration::MAX,
     };
+    let asset = args.asset.as_deref().map(|id| Name::parse("asset", id)).transpose()?;
+    let pairs = args
+        .attributes
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()));
+    let tags = args.tags.into_iter().map(Into::into);
+    let asset = asset.map(|id| AssetFacts::new(id, tags.collect(), pairs.collect(), args.targets));
     let rehearsal = Rehearsal {
         url: args.url,
         method: args.method.to_ascii_uppercase(),
@@ -183,6 +209,7 @@ pub(super) fn try_one(args: Try, format: Format) -> anyhow::Result<()> {
         country: args.country,
         geo: files.open()?,
         settings: args.settings,
+        asset,
     };
     let recorder = Recorder::new(rehearsal.facts()?);
     let began = Instant::now();
