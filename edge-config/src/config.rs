@@ -226,6 +226,8 @@ pub struct Streams {
     /// Room for playlists in the node's folder (`edge.data`), in MiB; 0 keeps none there. What is served after a restart
     /// while their origin is away.
     pub disk_mib: Within<0, 1_048_576>,
+    /// A target that was down gets its sessions back in steps of 10, 25, 50, 75 and 100 %. How long each takes, in seconds.
+    pub slow_start_s: Within<1, 3_600>,
 }
 
 /// `[degradation]`
@@ -485,6 +487,7 @@ impl Default for Streams {
             secrets: None,
             memory_mib: Within::of::<64>(),
             disk_mib: Within::of::<256>(),
+            slow_start_s: Within::of::<10>(),
         }
     }
 }

@@ -123,12 +123,15 @@ pub(crate) fn node_settings(config: &Config, origin_access: Access) -> anyhow::R
 /// What playlists are fetched with, kept in and signed by.
 fn streams_settings(config: &config::Streams) -> anyhow::Result<streams::Settings> {
     Ok(streams::Settings {
+        pools: streams::pools::Settings {
+            slow_start: Duration::from_secs(config.slow_start_s.get()),
+            ..streams::pools::Settings::default()
+        },
         private_networks: config.private_networks.0.iter().map(|network| network.0).collect(),
         secrets: config.secrets.as_deref().map(Into::into),
         variables: settings::secret_variables(streams::secrets::VARIABLE_PREFIX)?,
         memory_bytes_max: config.memory_mib.get() * 1024 * 1024,
         disk_bytes_max: config.disk_mib.get() * 1024 * 1024,
-        ..streams::Settings::default()
     })
 }
 
