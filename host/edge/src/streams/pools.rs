@@ -624,7 +624,7 @@ fn serve_as_told(live: &mut Live, targets: &Targets, now: Moment) {
 }
 
 /// A number that nobody can guess, or on a system without randomness one that differs by the time.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u64::from_ne_bytes(bytes),

@@ -69,6 +69,9 @@ impl Selector {
             return order;
         };
         order.push(choice.target);
+        if most <= 1 {
+            return order;
+        }
         let groups = self.groups(pool, live, visitor);
         let mut keys = [u64::MAX; TARGETS_MAX];
         let mut count = 0;
