@@ -95,6 +95,8 @@ struct Shared<V> {
     flights: Mutex<HashMap<Key, Arc<Flight<V>>>>,
     /// Entries of an earlier one are loaded anew before they are served, if anybody answers.
     epoch: AtomicU64,
+    /// Grows with everything that is put in or forgotten.
+    changes: AtomicU64,
     seen: RwLock<Option<Seen>>,
     loader: Arc<dyn LoadAsset<V>>,
     level: Arc<AtomicLevel>,
@@ -156,6 +158,7 @@ impl<V: Send + Sync + 'static> AssetCache<V> {
             settings,
             flights: Mutex::default(),
             epoch: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             seen: RwLock::default(),
             loader,
             level,
@@ -214,6 +217,7 @@ impl<V: Send + Sync + 'static> AssetCache<V> {
         let key = KeyRef { site, id };
         flights.remove(&key.to_key());
         self.0.memory.remove(&key);
+        self.0.changes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Whatever is held may have changed: it is loaded anew before it is served, unless nobody answers.
@@ -221,6 +225,34 @@ impl<V: Send + Sync + 'static> AssetCache<V> {
         let mut flights = self.lock();
         flights.clear();
         self.0.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Differs from what it was whenever something else is held than then.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.0.changes.load(Ordering::SeqCst)
+    }
+
+    /// Assets that are held, at most so many: what a restart begins with.
+    #[must_use]
+    pub fn held_assets(&self, most: usize) -> Vec<(SiteId, Arc<V>)> {
+        let assets = self.0.memory.iter().filter_map(|(key, entry)| match entry.known {
+            Known::There(asset) => Some((key.site, asset)),
+            Known::Gone | Known::Missing => None,
+        });
+        assets.take(most).collect()
+    }
+
+    /// Puts in an asset that was held before a restart, as if it had been loaded now.
+    pub fn restore(&self, site: SiteId, id: &str, asset: V, now: Instant) {
+        let Settings { ttl, stale_max, .. } = self.0.settings;
+        let entry = Entry {
+            known: Known::There(Arc::new(asset)),
+            fresh_until: now + ttl,
+            stale_until: now + ttl + stale_max,
+            epoch: self.0.epoch.load(Ordering::SeqCst),
+        };
+        self.0.memory.insert(KeyRef { site, id }.to_key(), entry);
     }
 
     /// How many assets are held, those that are known not to be included.
@@ -315,6 +347,7 @@ impl<V: Send + Sync + 'static> Boarded<V> {
                         epoch: self.flight.epoch,
                     };
                     shared.memory.insert(self.key.clone(), entry);
+                    shared.changes.fetch_add(1, Ordering::SeqCst);
                 }
                 Err(_) => {
                     if let Some(mut entry) = shared.memory.get(&self.key) {

@@ -31,6 +31,11 @@ impl Target {
         Self::parse_up_to(text, TARGET_BYTES_MAX)
     }
 
+    /// A URL that is in its normal form already: one that was parsed, with plain text behind its path.
+    pub(crate) fn of_normal(text: String) -> Self {
+        Self(text.into())
+    }
+
     fn parse_up_to(text: &str, bytes_max: usize) -> Result<Self, Invalid> {
         let url = parse_url(text, bytes_max)?;
         let normal = String::from(url);

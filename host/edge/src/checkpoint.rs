@@ -10,12 +10,12 @@ use std::{
 };
 
 use wayside_cache::{clock::NodeClock, disk::Disk};
-use wayside_upstream::protocol::EdgeDirectory;
+use wayside_upstream::protocol::{EdgeDirectory, streams::EdgeAsset};
 
 use crate::{
     follow::{Follower, Place},
     pipeline::Edge,
-    snapshot::{Position, Snapshot},
+    snapshot::{KeptAsset, Position, Snapshot},
 };
 
 /// How often the place in the feed is kept.
@@ -26,6 +26,8 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(60);
 const POPULAR_INTERVAL: Duration = Duration::from_secs(60);
 /// How often what was popular counts for half as much.
 const FADE_INTERVAL: Duration = Duration::from_secs(600);
+/// Assets that are kept.
+const ASSETS_MAX: usize = 10_000;
 /// Popular links that are kept.
 const POPULAR_MAX: usize = 50_000;
 
@@ -46,6 +48,8 @@ pub(crate) struct Done {
     position: Option<(Place, Instant)>,
     popular: Option<Instant>,
     faded: Option<Instant>,
+    /// The version of the assets.
+    assets: Option<u64>,
     has_told: bool,
     /// Whether the feed was followed since the start.
     has_heard: bool,
@@ -118,10 +122,27 @@ impl Checkpoint {
             return Ok(());
         }
         self.disk.as_ref().map_or(Ok(()), |disk| disk.flush())?;
+        self.write_assets(done)?;
         let now = Instant::now();
         let clock = self.clock.kept(now, unix_s(), done.has_heard);
         self.snapshot.keep_position(&Position::new(place.clone(), clock))?;
         done.position = Some((place, now));
+        Ok(())
+    }
+
+    /// Assets as of the place in the feed that is kept next, or later.
+    fn write_assets(&self, done: &mut Done) -> io::Result<()> {
+        let assets = &self.edge.streams.assets;
+        let version = assets.version();
+        if done.assets == Some(version) || (done.assets.is_none() && version == 0) {
+            return Ok(());
+        }
+        let held = assets.held_assets(ASSETS_MAX).into_iter();
+        self.snapshot.keep_assets(held.map(|(site, live)| KeptAsset {
+            site_id: site.0,
+            asset: EdgeAsset::from(&live.asset),
+        }))?;
+        done.assets = Some(version);
         Ok(())
     }
 

@@ -94,6 +94,10 @@ impl Held {
     pub(crate) async fn revive(self, edge: &Arc<Edge>, follower: &Arc<Follower>) -> Option<Arc<Checkpoint>> {
         let snapshot = self.snapshot?;
         let cursor = self.position.as_ref().and_then(|position| position.place.cursor);
+        let is_known = self
+            .position
+            .as_ref()
+            .is_some_and(|position| position.place.resync.is_none());
         if let Some(position) = self.position {
             follower.go_on_from(position.place);
         } else if self.disk.as_ref().is_some_and(|disk| disk.was_there()) {
@@ -101,8 +105,13 @@ impl Held {
             follower.check_all();
         }
         let reading = snapshot.clone();
-        let directory = tokio::task::spawn_blocking(move || reading.directory()).await;
-        if let Ok(Some(directory)) = directory {
+        let read = tokio::task::spawn_blocking(move || (reading.directory(), reading.assets())).await;
+        let (directory, assets) = read.unwrap_or_default();
+        edge.streams.restore(assets);
+        if !is_known {
+            edge.streams.distrust_all();
+        }
+        if let Some(directory) = directory {
             tracing::info!(cursor, "starting with what the node kept");
             follower.revive(directory);
         }

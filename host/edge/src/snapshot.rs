@@ -1,5 +1,5 @@
-//! What a node keeps beside its links to start from: the last directory, its place in the feed, and which links are
-//! popular.
+//! What a node keeps beside its links to start from: the last directory, its place in the feed, which links are
+//! popular, and assets.
 //!
 //! Each is a file of JSON values, one a line: a header, what is kept, and at the end the digest of all that stands
 //! before it. A file is replaced whole, and the one before it stays beside it as the last known good: where the newer
@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use wayside_cache::{aside::set_aside, clock::Kept, links::Popular};
 use wayside_decide::{digest::Digest, site::SiteId};
-use wayside_upstream::protocol::EdgeDirectory;
+use wayside_upstream::protocol::{EdgeDirectory, streams::EdgeAsset};
 
 use crate::{files, follow::Place};
 
@@ -53,6 +53,13 @@ struct PopularLine {
     hits: u32,
     site_id: u64,
     path: Box<str>,
+}
+
+/// An asset with its site.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeptAsset {
+    pub(crate) site_id: u64,
+    pub(crate) asset: EdgeAsset,
 }
 
 /// The folder in which all of it is.
@@ -103,6 +110,16 @@ impl Snapshot {
             path: popular.path.clone(),
         });
         self.write("popular", lines)
+    }
+
+    /// The assets that were held.
+    pub(crate) fn assets(&self) -> Vec<KeptAsset> {
+        self.read("assets").unwrap_or_default()
+    }
+
+    /// Keeps assets: before a place in the feed beyond any of them is kept.
+    pub(crate) fn keep_assets(&self, assets: impl Iterator<Item = KeptAsset>) -> io::Result<()> {
+        self.write("assets", assets)
     }
 
     fn write<T: Serialize>(&self, name: &str, values: impl Iterator<Item = T>) -> io::Result<()> {

@@ -25,7 +25,7 @@ use wayside_decide::{
     decision::Failure,
     name::Name,
     site::SiteId,
-    stream::{plan::StreamPlan, target::Country},
+    stream::{asset::Asset, plan::StreamPlan, target::Country},
 };
 use wayside_stream::{quality::NoSettings, session as ids, session::Session};
 use wayside_upstream::{http::Roots, protocol::EdgeDirectory};
@@ -43,6 +43,7 @@ use crate::{
     geo::Geography,
     pipeline::{Answer, Edge},
     refusal::Refusal,
+    snapshot::KeptAsset,
     visit::Visit,
 };
 
@@ -164,6 +165,18 @@ impl Streams {
     /// Follows a directory.
     pub(crate) fn follow(&self, wire: &EdgeDirectory) {
         self.pools.follow(wire);
+    }
+
+    /// Begins with the assets that were held before a restart.
+    pub(crate) fn restore(&self, kept: Vec<KeptAsset>) {
+        let now = Instant::now();
+        for KeptAsset { site_id, asset } in kept {
+            let id = asset.id.clone();
+            match Asset::try_from(asset) {
+                Ok(asset) => self.assets.restore(SiteId(site_id), &id, LiveAsset::new(asset), now),
+                Err(error) => tracing::warn!(site_id, id, %error, "an asset that was kept cannot be read"),
+            }
+        }
     }
 
     /// The node has been told of every change up to `seen`.

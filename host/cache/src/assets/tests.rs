@@ -155,6 +155,24 @@ async fn a_deleted_asset_is_remembered_as_such() {
 }
 
 #[tokio::test]
+async fn a_restart_begins_with_what_was_held() {
+    let (cache, origin, _) = cache_with(settings());
+    origin.gate.add_permits(1);
+    let before = cache.version();
+    assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
+    assert_ne!(cache.version(), before);
+    let held = cache.held_assets(10);
+    let (restarted, asked, _) = cache_with(settings());
+    for (site, asset) in held {
+        restarted.restore(site, "a", *asset, Instant::now());
+    }
+    assert_eq!(value(restarted.look_up(SITE, "a", Instant::now())), Some(1));
+    assert_eq!(asked.asked.load(Ordering::SeqCst), 0);
+    restarted.invalidate(SITE, "a");
+    assert!(restarted.look_up(SITE, "a", Instant::now()).is_none());
+}
+
+#[tokio::test]
 async fn loads_under_way_are_bounded() {
     let (cache, origin, _) = cache_with(settings());
     let waiting: Vec<_> = (0..4)
