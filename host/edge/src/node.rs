@@ -51,7 +51,7 @@ use crate::{
     metrics::Metrics,
     pipeline::Edge,
     policy_log::PolicyLog,
-    streams::{self, NoStreams, Streams, assets::OriginAssets, tend},
+    streams::{self, NoStreams, Streams, assets::OriginAssets},
 };
 
 /// How long requests to the admin endpoint may finish when the node drains.
@@ -199,8 +199,7 @@ impl Node {
             tokio::spawn(Arc::clone(&follower).keep_directory()),
             tokio::spawn(Arc::clone(&follower).follow_feed()),
             tokio::spawn(degradation::watch(Arc::clone(&edge), origins)),
-            tokio::spawn(tend(Arc::clone(&edge))),
-            tokio::spawn(Arc::clone(&edge.streams.tokens).watch()),
+            tokio::spawn(streams::run(Arc::clone(&edge))),
             tokio::spawn(geo_watch::watch(edge, settings.geo, stamp)),
         ];
         if let Some(checkpoint) = &checkpoint {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Notify};
 use wayside_balance::level::AtomicLevel;
 use wayside_balance::nearest::Place as Globe;
 use wayside_cache::{
@@ -31,11 +31,11 @@ use wayside_stream::{quality::NoSettings, session as ids, session::Session};
 use wayside_upstream::{http::Roots, protocol::EdgeDirectory};
 
 use self::{
-    assets::{LiveAsset, OriginAssets},
+    assets::{Copy, LiveAsset, OriginAssets},
     fetch::Fetcher,
     pools::{Nobody, Pools, TenantPool, Who},
     secrets::{Signers, Variable},
-    tokens::Tokens,
+    tokens::{SigningError, Tokens},
     way::{Asked, Way},
 };
 use crate::{
@@ -48,16 +48,14 @@ use crate::{
 };
 
 pub(crate) mod assets;
-#[allow(dead_code, reason = "what calls it comes next")]
 pub(crate) mod fetch;
 pub(crate) mod play;
 pub mod pools;
+pub(crate) mod probes;
 mod reports;
-#[allow(dead_code, reason = "what calls it comes next")]
 pub mod secrets;
 pub(crate) mod send;
 pub(crate) mod steer;
-#[allow(dead_code, reason = "what calls it comes next")]
 pub(crate) mod tokens;
 pub(crate) mod way;
 
@@ -92,6 +90,8 @@ pub(crate) struct Streams {
     pub(crate) fetcher: Arc<Fetcher>,
     /// Of targets that sign.
     pub(crate) tokens: Arc<Tokens>,
+    /// Wakes who asks targets how they are.
+    targets_changed: Notify,
 }
 
 /// Why streams cannot be served.
@@ -132,6 +132,7 @@ impl Streams {
             pools: Pools::new(settings.pools, region)?,
             fetcher: Arc::new(fetcher.map_err(|error| NoStreams::Client(error.to_string()))?),
             tokens: Arc::new(Tokens::new(signers)),
+            targets_changed: Notify::new(),
         })
     }
 }
@@ -165,6 +166,7 @@ impl Streams {
     /// Follows a directory.
     pub(crate) fn follow(&self, wire: &EdgeDirectory) {
         self.pools.follow(wire);
+        self.targets_changed.notify_one();
     }
 
     /// Begins with the assets that were held before a restart.
@@ -224,6 +226,11 @@ fn away(error: LoadError) -> Refusal {
             Refusal::OriginAway(error.to_string())
         }
     }
+}
+
+/// What the visitor is told where a target's URLs cannot be signed.
+pub(crate) fn unsigned(copy: &Copy, error: &SigningError) -> Refusal {
+    Refusal::StreamUnavailable(format!("sign a URL of target {}: {error}", copy.name))
 }
 
 /// What the player behind a request about an asset gets, once its policy has been asked.
@@ -364,8 +371,13 @@ impl Request<'_> {
     }
 }
 
-/// Looks after what is known of targets. Ends never.
-pub(crate) async fn tend(edge: Arc<Edge>) {
+/// Looks after what is known of targets, and after keys. Ends never.
+pub(crate) async fn run(edge: Arc<Edge>) {
+    let tokens = Arc::clone(&edge.streams.tokens);
+    tokio::join!(tend(&edge), probes::run(&edge), tokens.watch());
+}
+
+async fn tend(edge: &Edge) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -1,6 +1,6 @@
 //! Assets as a node uses them: what their owners say, and where each target's copy is.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use wayside_cache::{
@@ -10,7 +10,11 @@ use wayside_cache::{
 use wayside_decide::{
     name::Name,
     site::SiteId,
-    stream::{asset::Asset, base::BaseUrl},
+    stream::{
+        asset::Asset,
+        base::BaseUrl,
+        signing::{Scheme, SigningSpec},
+    },
 };
 use wayside_stream::select::set::{TargetIndex, TargetSet};
 use wayside_upstream::{
@@ -19,7 +23,11 @@ use wayside_upstream::{
     protocol::{Epoch, Position, streams::EdgeAsset},
 };
 
-use super::pools::Targets;
+use super::{
+    Request,
+    pools::Targets,
+    tokens::{Pass, SigningError, TokenSource},
+};
 use crate::{causes::told, facts::AssetFacts, metrics::Metrics};
 
 /// An asset that players may ask for.
@@ -53,6 +61,9 @@ pub(crate) struct Copy {
     plain: BaseUrl,
     /// Since when there is one, in milliseconds since 1970 UTC.
     pub(crate) since_ms: u64,
+    signing: Option<SigningSpec>,
+    /// Where the tokens of the two folders come from, once one was needed.
+    tokens: [OnceLock<Arc<TokenSource>>; 2],
 }
 
 impl LiveAsset {
@@ -91,6 +102,8 @@ impl Copies {
                 secure,
                 plain,
                 since_ms,
+                signing: target.signing.clone(),
+                tokens: Default::default(),
             })
         });
         let list = list.collect();
@@ -117,6 +130,25 @@ impl Copy {
     /// Where it begins.
     pub(crate) const fn base(&self, is_secure: bool) -> &BaseUrl {
         if is_secure { &self.secure } else { &self.plain }
+    }
+
+    /// Whether its tokens stand in the path, where nothing replaces them.
+    pub(crate) fn is_signed_in_path(&self) -> bool {
+        let scheme = self.signing.as_ref().map(|signing| &signing.scheme);
+        matches!(scheme, Some(Scheme::Hmac { is_in_path: true }))
+    }
+
+    /// What to put on its URLs. Waits where a token has to be made.
+    pub(crate) async fn pass(&self, request: &Request<'_>) -> Result<Pass, SigningError> {
+        let Some(spec) = &self.signing else {
+            return Ok(Pass::Open);
+        };
+        let is_secure = request.visit.is_secure;
+        let source = self.tokens[usize::from(is_secure)].get_or_init(|| {
+            let tokens = &request.edge.streams.tokens;
+            tokens.source(&request.site.site.tenant, spec, self.base(is_secure))
+        });
+        source.pass(request.visit.now.unix_s).await
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::task::JoinHandle;
 use wayside_balance::random::Random;
 use wayside_decide::{name::Name, stream::target::Probe, target::Target};
 use wayside_stream::select::live::Probe as Ended;
@@ -28,12 +28,11 @@ struct Plan {
 struct Probing(HashMap<(Name, Name), (Plan, JoinHandle<()>)>);
 
 /// Probes all targets, and follows their changes. Ends never.
-pub(crate) async fn run(edge: Arc<Edge>) {
-    let changed: Arc<Notify> = edge.streams.changed();
+pub(super) async fn run(edge: &Arc<Edge>) {
     let mut probing = Probing::default();
     loop {
-        probing.follow(&edge);
-        changed.notified().await;
+        probing.follow(edge);
+        edge.streams.targets_changed.notified().await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wayside_decide::{status::RedirectStatus, target::Target};
 
-use super::Request;
+use super::{Request, unsigned};
 use crate::{caching::Caching, pipeline::Answer, refusal::Refusal};
 
 /// To the target that the session gets, for the file at this path below the asset.
@@ -18,6 +18,8 @@ pub(super) async fn to_target(request: &Request<'_>, file: &str) -> Result<Answe
         Some(query) if !query.is_empty() => below.with_query(query).map_err(Refusal::LocationRefused)?,
         _ => below,
     };
+    let pass = copy.pass(request).await.map_err(|error| unsigned(copy, &error))?;
+    let target = pass.sign(target).map_err(|error| unsigned(copy, &error.into()))?;
     Ok(Answer::StreamRedirect {
         status: RedirectStatus::Found,
         target,

@@ -28,7 +28,7 @@ pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
         .pool
         .choose(&ask, LISTED_MAX)
         .map_err(|error| request.nobody(error))?;
-    let manifest = write(request, &chosen)?;
+    let manifest = write(request, &chosen).await?;
     let media_type = match asked.protocol {
         Some(Protocol::Hls) => MIME_HLS,
         Some(Protocol::Dash) => MIME_DASH,
@@ -41,12 +41,12 @@ pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
     })
 }
 
-fn write(request: &Request<'_>, chosen: &Chosen) -> Result<Manifest, Refusal> {
+async fn write(request: &Request<'_>, chosen: &Chosen) -> Result<Manifest, Refusal> {
     let broken = |error: String| Refusal::StreamUnavailable(format!("write the steering manifest: {error}"));
     let since_ms = request.session.map_or(u64::MAX, |(_, session)| session.since_ms);
     let (known, later): (Vec<_>, Vec<_>) = chosen.copies.iter().partition(|(_, copy)| copy.since_ms <= since_ms);
     let playlist: Vec<&Name> = known.iter().map(|(_, copy)| &copy.name).collect();
-    let clones = clones(request, chosen, &known, &later);
+    let clones = clones(request, chosen, &known, &later).await;
     let is_there = |copy: &&Copy| copy.since_ms <= since_ms || clones.iter().any(|(id, _)| *id == &copy.name);
     let order = chosen.order.iter().filter_map(|index| chosen.copies.get(index));
     let priority = order.filter(is_there).map(|copy| copy.name.clone()).collect();
@@ -58,27 +58,38 @@ fn write(request: &Request<'_>, chosen: &Chosen) -> Result<Manifest, Refusal> {
 
 /// Targets that became pathways after the player began, as changes to one that it knows. One that differs from all of
 /// those in more than its host's name is left out.
-fn clones<'c>(
+async fn clones<'c>(
     request: &Request<'_>,
     chosen: &Chosen,
     known: &[(TargetIndex, &'c Copy)],
     later: &[(TargetIndex, &'c Copy)],
 ) -> Vec<(&'c Name, PathwayClone)> {
     let is_secure = request.visit.is_secure;
-    let pathway = |copy: &'c Copy| Pathway {
+    let listed = |index: TargetIndex| chosen.order.iter().any(|one| one == index);
+    let mut clones = Vec::new();
+    for (_, copy) in later.iter().filter(|(index, _)| listed(*index)) {
+        let pass = match copy.pass(request).await {
+            Ok(pass) => pass,
+            Err(error) => {
+                tracing::warn!(target = %copy.name, %error, "leave a target out of a steering manifest");
+                continue;
+            }
+        };
+        let clone = pathway(copy, is_secure, pass.proof());
+        // What a token in the query stands on is no matter: the clone's is put beside or over it. One in the path stays.
+        let mut bases = known.iter().filter(|(_, base)| !base.is_signed_in_path());
+        let clone = bases.find_map(|(_, base)| PathwayClone::new(&pathway(base, is_secure, Proof::Open), &clone).ok());
+        clones.extend(clone.map(|clone| (&copy.name, clone)));
+    }
+    clones
+}
+
+fn pathway<'p>(copy: &'p Copy, is_secure: bool, proof: Proof<'p>) -> Pathway<'p> {
+    Pathway {
         id: &copy.name,
         base: copy.base(is_secure),
-        proof: Proof::Open,
-    };
-    let listed = |index: TargetIndex| chosen.order.iter().any(|one| one == index);
-    let later = later.iter().filter(|(index, _)| listed(*index));
-    let clones = later.filter_map(|(_, copy)| {
-        let clone = known
-            .iter()
-            .find_map(|(_, base)| PathwayClone::new(&pathway(base), &pathway(copy)).ok())?;
-        Some((&copy.name, clone))
-    });
-    clones.collect()
+        proof,
+    }
 }
 
 /// Where the player asks next.
