@@ -53,6 +53,8 @@ pub const HEADER_BYTES_MAX: usize = 16 * 1024;
 pub const HEADER_COUNT_MAX: usize = 64;
 /// Links in one batch of the API.
 pub const BATCH_LINKS_MAX: usize = 10_000;
+/// Assets in one batch of the API.
+pub const BATCH_ASSETS_MAX: usize = 1_000;
 /// Items on one page of a listing.
 pub const PAGE_ITEMS_MAX: usize = 1_000;
 /// Targets for streams of one tenant.

@@ -27,11 +27,13 @@ use wayside_policy::admission::Admission;
 
 use crate::{store::Store, tail::Following};
 
+mod assets;
 mod auth;
 mod bindings;
 mod edge;
 mod extract;
 mod feed;
+mod labels;
 mod large;
 mod links;
 mod nodes;
@@ -40,6 +42,7 @@ mod problem;
 mod request_id;
 mod rules;
 mod sites;
+mod targets;
 mod tokens;
 mod unreadable;
 mod welcome;
@@ -65,7 +68,8 @@ pub(crate) struct Api {
     components(schemas(Problem)),
     info(
         title = "Wayside origin",
-        description = "Sites, links, rules, policies, bindings and tokens; the directory, links, policies and feed for edge nodes. \
+        description = "Sites, links, rules, policies, bindings, targets and assets of streams, and tokens; the directory, links, assets, policies and \
+                   feed for edge nodes. \
                    Send `Authorization: Bearer TOKEN`; an operator's token names the tenant in `Wayside-Tenant`."
     )
 )]
@@ -142,6 +146,12 @@ pub(crate) fn router(
         .routes(routes!(bindings::list, bindings::bind, bindings::unbind))
         .routes(routes!(bindings::roll_back))
         .routes(routes!(tokens::list, tokens::create, tokens::revoke))
+        .routes(routes!(targets::list, targets::create))
+        .routes(routes!(targets::one, targets::replace, targets::delete))
+        .routes(routes!(targets::serve))
+        .routes(routes!(assets::list, assets::create, assets::replace, assets::delete))
+        .routes(routes!(assets::batch))
+        .routes(routes!(assets::make_key, assets::drop_key))
         .routes(routes!(nodes::list, nodes::invite, nodes::revoke))
         .routes(routes!(nodes::enrol))
         .routes(routes!(edge::directory))

@@ -11,19 +11,15 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use wayside_decide::{
-    invalid::Invalid,
-    limits::{ATTRIBUTE_VALUE_BYTES_MAX, BATCH_LINKS_MAX, LINK_ATTRIBUTES_MAX, LINK_TAGS_MAX, TAG_BYTES_MAX},
-    link::Link as DomainLink,
-    name::Name,
-    path::LinkPath,
-    status::RedirectStatus,
-    target::Target,
+    invalid::Invalid, limits::BATCH_LINKS_MAX, link::Link as DomainLink, name::Name, path::LinkPath,
+    status::RedirectStatus, target::Target,
 };
 
 use super::{
     Api,
     auth::{Reader, Writer},
     extract::{Body, Object, Page, Parameters, page_items, read_site_name},
+    labels::{check_attributes, check_tags},
     problem::Problem,
 };
 use crate::store::{Freshness, LinkRecord, SiteRecord, WriteMode};
@@ -309,15 +305,7 @@ fn read(site: &SiteRecord, content: &LinkContent, prefix: &str) -> Result<(LinkP
             expected,
         )));
     }
-    let is_tag = |tag: &String| !tag.is_empty() && tag.len() <= TAG_BYTES_MAX && !tag.chars().any(char::is_control);
-    if content.tags.len() > LINK_TAGS_MAX || !content.tags.iter().all(is_tag) {
-        let expected = format!("at most {LINK_TAGS_MAX} tags of 1 to {TAG_BYTES_MAX} bytes");
-        return Err(refuse("tags")(Invalid::text(
-            "tags",
-            &content.tags.join(", "),
-            expected,
-        )));
-    }
+    check_tags(&content.tags, prefix)?;
     check_attributes(&content.attributes, prefix)?;
     let link = DomainLink {
         target,
@@ -334,26 +322,6 @@ fn read(site: &SiteRecord, content: &LinkContent, prefix: &str) -> Result<(LinkP
             .collect(),
     };
     Ok((path, link))
-}
-
-fn check_attributes(attributes: &BTreeMap<String, String>, prefix: &str) -> Result<(), Problem> {
-    let refuse = |name: &str| {
-        let field = format!("{prefix}attributes{name}");
-        move |invalid| Problem::invalid(field, invalid)
-    };
-    if attributes.len() > LINK_ATTRIBUTES_MAX {
-        let expected = format!("at most {LINK_ATTRIBUTES_MAX} attributes");
-        let found = attributes.len().to_string();
-        return Err(refuse("")(Invalid::other("attributes", found, expected)));
-    }
-    for (name, value) in attributes {
-        Name::parse("attribute", name).map_err(refuse(""))?;
-        if value.len() > ATTRIBUTE_VALUE_BYTES_MAX || value.chars().any(char::is_control) {
-            let expected = format!("at most {ATTRIBUTE_VALUE_BYTES_MAX} bytes without control characters");
-            return Err(refuse(&format!(".{name}"))(Invalid::text("attribute", value, expected)));
-        }
-    }
-    Ok(())
 }
 
 /// A link that leads to its own path on a host of its own site would never end.

@@ -161,7 +161,7 @@ async fn a_token_is_made_used_listed_and_revoked() {
 }
 
 /// Which parameters of which operations may be left out.
-const OPTIONAL: [(&str, &str); 15] = [
+const OPTIONAL: [(&str, &str); 19] = [
     ("get_edge_directory", "epoch"),
     ("get_edge_directory", "cursor"),
     ("get_edge_links", "epoch"),
@@ -169,6 +169,10 @@ const OPTIONAL: [(&str, &str); 15] = [
     ("get_edge_snapshot", "after"),
     ("get_edge_snapshot", "limit"),
     ("get_edge_snapshot", "epoch"),
+    ("get_assets", "id"),
+    ("get_assets", "prefix"),
+    ("get_assets", "cursor"),
+    ("get_assets", "limit"),
     ("get_edge_assets", "epoch"),
     ("get_edge_assets", "cursor"),
     ("get_edge_snapshot", "cursor"),

@@ -14,6 +14,7 @@
 mod engines;
 
 mod access;
+mod assets;
 mod failures;
 mod feed;
 mod happy;

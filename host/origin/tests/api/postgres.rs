@@ -23,8 +23,9 @@ mod tables;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;
 
-const SUITE: [&[Case]; 7] = [
+const SUITE: [&[Case]; 8] = [
     crate::access::CASES,
+    crate::assets::CASES,
     crate::feed::CASES,
     crate::happy::CASES,
     crate::nodes::CASES,

@@ -185,6 +185,10 @@ async fn each_wrong_field_is_named() {
             "privacy",
             json!({"name": "x", "hosts": ["a.example"], "privacy": "none"}),
         ),
+        (
+            "streams",
+            json!({"name": "x", "hosts": ["a.example"], "streams": "video/"}),
+        ),
     ];
     for (field, site) in sites {
         running.send("POST", "/v1/sites", &site).await.invalid(field);
