@@ -28,7 +28,7 @@ pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
         .pool
         .choose(&ask, LISTED_MAX)
         .map_err(|error| request.nobody(error))?;
-    let manifest = write(request, &chosen).await?;
+    let manifest = write(request, &chosen, asked.protocol).await?;
     let media_type = match asked.protocol {
         Some(Protocol::Hls) => MIME_HLS,
         Some(Protocol::Dash) => MIME_DASH,
@@ -41,11 +41,14 @@ pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
     })
 }
 
-async fn write(request: &Request<'_>, chosen: &Chosen) -> Result<Manifest, Refusal> {
+async fn write(request: &Request<'_>, chosen: &Chosen, protocol: Option<Protocol>) -> Result<Manifest, Refusal> {
     let broken = |error: String| Refusal::StreamUnavailable(format!("write the steering manifest: {error}"));
     let since_ms = request.session.map_or(u64::MAX, |(_, session)| session.since_ms);
     let (known, later): (Vec<_>, Vec<_>) = chosen.copies.iter().partition(|(_, copy)| copy.since_ms <= since_ms);
     let playlist: Vec<&Name> = known.iter().map(|(_, copy)| &copy.name).collect();
+    // dash.js forgets the port of a clone, and looks for it on the scheme's own.
+    let is_found = |copy: &Copy| protocol != Some(Protocol::Dash) || !copy.base(request.visit.is_secure).has_port();
+    let later: Vec<_> = later.into_iter().filter(|(_, copy)| is_found(copy)).collect();
     let clones = clones(request, chosen, &known, &later).await;
     let is_there = |copy: &&Copy| copy.since_ms <= since_ms || clones.iter().any(|(id, _)| *id == &copy.name);
     let order = chosen.order.iter().filter_map(|index| chosen.copies.get(index));
