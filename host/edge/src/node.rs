@@ -178,6 +178,7 @@ impl Node {
             degradation,
             streams,
         });
+        let zones_folder = settings.data.as_ref().map(|data| data.join("zones"));
         let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
         let admission = Admission::new(engine, settings.compiler);
         let metrics = Arc::clone(&edge.metrics);
@@ -198,10 +199,10 @@ impl Node {
         let mut tasks = vec![
             tokio::spawn(Arc::clone(&follower).keep_directory()),
             tokio::spawn(Arc::clone(&follower).follow_feed()),
-            tokio::spawn(degradation::watch(Arc::clone(&edge), origins)),
-            tokio::spawn(streams::run(Arc::clone(&edge))),
-            tokio::spawn(geo_watch::watch(edge, settings.geo, stamp)),
+            tokio::spawn(degradation::watch(Arc::clone(&edge), origins.clone())),
+            tokio::spawn(geo_watch::watch(Arc::clone(&edge), settings.geo, stamp)),
         ];
+        tasks.extend(tend_streams(&edge, &origins, zones_folder));
         if let Some(checkpoint) = &checkpoint {
             tasks.push(tokio::spawn(Arc::clone(checkpoint).keep()));
             tasks.push(tokio::spawn(held::warm(Arc::clone(checkpoint))));
@@ -251,6 +252,16 @@ impl Node {
             tracing::error!("the admin endpoint had panicked");
         }
     }
+}
+
+/// Everything that goes on beside requests about streams.
+fn tend_streams(edge: &Arc<Edge>, origins: &Origins, zones_folder: Option<PathBuf>) -> [JoinHandle<()>; 3] {
+    let (edge, origins) = (|| Arc::clone(edge), || origins.clone());
+    [
+        tokio::spawn(streams::run(edge())),
+        tokio::spawn(streams::share::keep(edge(), origins())),
+        tokio::spawn(streams::zones::keep(edge(), origins(), zones_folder)),
+    ]
 }
 
 /// What the node knows of streams: nothing yet.

@@ -33,10 +33,12 @@ use wayside_upstream::{http::Roots, protocol::EdgeDirectory};
 use self::{
     assets::{Copy, LiveAsset, OriginAssets},
     fetch::Fetcher,
+    ingest::Recordings,
     pools::{Nobody, Pools, TenantPool, Who},
     secrets::{Signers, Variable},
     tokens::{SigningError, Tokens},
     way::{Asked, Way},
+    zones::TenantZones,
 };
 use crate::{
     directory::{LiveBinding, LiveSite},
@@ -49,15 +51,18 @@ use crate::{
 
 pub(crate) mod assets;
 pub(crate) mod fetch;
+mod ingest;
 pub(crate) mod play;
 pub mod pools;
 pub(crate) mod probes;
 mod reports;
 pub mod secrets;
 pub(crate) mod send;
+pub(crate) mod share;
 pub(crate) mod steer;
 pub(crate) mod tokens;
 pub(crate) mod way;
+pub(crate) mod zones;
 
 /// How long a session's identifier is believed, in minutes: as long as anybody watches in one go.
 const SESSION_AGE_MIN_MAX: u64 = 24 * 60;
@@ -92,6 +97,8 @@ pub(crate) struct Streams {
     pub(crate) tokens: Arc<Tokens>,
     /// Wakes who asks targets how they are.
     targets_changed: Notify,
+    pub(crate) zones: TenantZones,
+    pub(crate) recordings: Recordings,
 }
 
 /// Why streams cannot be served.
@@ -133,6 +140,8 @@ impl Streams {
             fetcher: Arc::new(fetcher.map_err(|error| NoStreams::Client(error.to_string()))?),
             tokens: Arc::new(Tokens::new(signers)),
             targets_changed: Notify::new(),
+            zones: TenantZones::default(),
+            recordings: Recordings::default(),
         })
     }
 }
@@ -166,6 +175,7 @@ impl Streams {
     /// Follows a directory.
     pub(crate) fn follow(&self, wire: &EdgeDirectory) {
         self.pools.follow(wire);
+        self.zones.follow(wire);
         self.targets_changed.notify_one();
     }
 
@@ -265,16 +275,19 @@ pub(crate) async fn answer(
         Way::Steer => steer::manifest(&request).await,
         Way::Play => play::answer(&request).await,
         Way::Report => reports::take(&request),
-        Way::Ingest => Err(Refusal::NotFound),
+        Way::Ingest => ingest::place(&request),
     }
 }
 
 /// Where the visitor is, as far as a choice asks for it.
 pub(crate) fn who(edge: &Edge, visit: &Visit<'_>, pool: &TenantPool) -> Who {
-    if !pool.asks_where() {
-        return Who::default();
-    }
-    who_of(&edge.geo.load().look_up(visit.address))
+    let zone = edge.streams.zones.group_of(&pool.tenant, visit.address);
+    let known = if pool.asks_where() {
+        who_of(&edge.geo.load().look_up(visit.address))
+    } else {
+        Who::default()
+    };
+    Who { zone, ..known }
 }
 
 /// What a choice wants to know of a place.

@@ -304,6 +304,10 @@ impl OriginClient {
         self.http.get(format!("{}{path}", self.base))
     }
 
+    fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.base))
+    }
+
     /// Sends a request and shows who asks. Once more, when the origin's clock turns out to be another.
     async fn send(&self, operation: &'static str, request: RequestBuilder) -> Result<Response, OriginError> {
         let (again, showing) = (request.try_clone(), self.shown.now());

@@ -1,17 +1,19 @@
 //! What a node asks of an origin about streams.
 
 use bytes::Bytes;
-use reqwest::StatusCode;
+use reqwest::{StatusCode, header};
 use wayside_decide::{digest::Digest, site::SiteId};
 
 use super::{OriginClient, OriginError, accept, is_problem, read_body, read_json};
 use crate::protocol::{
     Position,
-    streams::{ASSET_PATH, EdgeAsset, ZONES_PATH},
+    streams::{ASSET_PATH, EdgeAsset, LOADS_PATH, LoadsElsewhere, LoadsTold, ZONES_PATH},
 };
 
 /// Largest answer about one asset, in bytes.
 const ASSET_BYTES_MAX: usize = 1024 * 1024;
+/// Largest answer about loads, in bytes: a few hundred for each target.
+const LOADS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Largest text of coverage zones, in bytes.
 const ZONES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -46,6 +48,21 @@ impl OriginClient {
                 Ok(Lookup::Found(Box::new(asset)))
             }
         }
+    }
+
+    /// Tells what this node counts on targets; what is known elsewhere comes back.
+    ///
+    /// # Errors
+    /// [`OriginError`] when there is no usable answer.
+    pub async fn loads(&self, told: &LoadsTold) -> Result<LoadsElsewhere, OriginError> {
+        let operation = "tell loads";
+        let body = serde_json::to_vec(told).map_err(|error| OriginError::Malformed {
+            operation,
+            reason: error.to_string(),
+        })?;
+        let request = self.post(LOADS_PATH).header(header::CONTENT_TYPE, "application/json");
+        let response = accept(operation, self.send(operation, request.body(body)).await?).await?;
+        read_json(operation, response, LOADS_BYTES_MAX).await
     }
 
     /// The coverage zones named by `digest`, checked against it.

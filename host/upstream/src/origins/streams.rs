@@ -9,7 +9,10 @@ use wayside_decide::{digest::Digest, site::SiteId};
 use super::Origins;
 use crate::{
     client::{OriginClient, OriginError, streams::Lookup},
-    protocol::Position,
+    protocol::{
+        Position,
+        streams::{LoadsElsewhere, LoadsTold},
+    },
 };
 
 impl Origins {
@@ -24,6 +27,19 @@ impl Origins {
             async move { origin.asset(site, &id, known).await }
         };
         self.read(Read::Small, ask).await
+    }
+
+    /// As [`OriginClient::loads`].
+    ///
+    /// # Errors
+    /// As [`Self::directory`].
+    pub async fn loads(&self, told: LoadsTold) -> Result<LoadsElsewhere, OriginError> {
+        let told = Arc::new(told);
+        let ask = move |origin: OriginClient| {
+            let told = Arc::clone(&told);
+            async move { origin.loads(&told).await }
+        };
+        self.read(Read::Large, ask).await
     }
 
     /// As [`OriginClient::zones`].

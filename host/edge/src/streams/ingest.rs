@@ -1,0 +1,275 @@
+//! Where a recorder sends a stream to.
+//!
+//! In: a request with the asset's key. Out: a target with the URLs at which it takes streams, and those after it; to who
+//! posts a description of a session (WHIP, RFC 9725), the URL itself. It must not know how targets are probed.
+//!
+//! A ring over the targets decides, so that nodes agree without talking. Whoever comes back gets the target it had, while
+//! that serves: this node remembers it, and any other is told by the recorder (`?target=`).
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use serde::Serialize;
+use subtle::ConstantTimeEq as _;
+use wayside_balance::consistent_hash::{Member, Ring};
+use wayside_decide::{
+    digest::Digest,
+    name::Name,
+    site::SiteId,
+    status::RedirectStatus,
+    stream::{
+        asset::Asset,
+        target::{IngestUrl, StreamTarget},
+    },
+    target::Target,
+};
+use wayside_stream::select::set::{TargetIndex, TargetSet};
+
+use super::{Request, pools::Targets};
+use crate::{caching::Caching, head::Fields, pipeline::Answer, refusal::Refusal};
+
+/// How long it is remembered where a recorder was, since it last asked.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
+/// Most recordings that are remembered.
+const RECORDINGS_MAX: usize = 10_000;
+/// How a session is described.
+const SDP: &str = "application/sdp";
+
+/// Where recorders were sent to.
+#[derive(Debug, Default)]
+pub(crate) struct Recordings(Mutex<HashMap<(SiteId, Name), Recording>>);
+
+#[derive(Debug)]
+struct Recording {
+    target: Name,
+    asked: Instant,
+}
+
+/// What is answered.
+#[derive(Debug, Serialize)]
+struct Offer<'o> {
+    asset: &'o str,
+    #[serde(flatten)]
+    first: Place<'o>,
+    /// What to try when the first does not take the stream, best first.
+    fallbacks: Vec<Place<'o>>,
+}
+
+/// A target, and where it takes the stream.
+#[derive(Debug, Serialize)]
+struct Place<'o> {
+    target: &'o str,
+    /// By protocol: `whip`, `rtmp`, `rtmps`, `srt`.
+    urls: BTreeMap<&'static str, String>,
+}
+
+/// Where the recorder that asks sends its stream to.
+pub(super) fn place(request: &Request<'_>) -> Result<Answer, Refusal> {
+    let head = request.visit.head;
+    let asset = &request.asset.asset;
+    check_key(head.fields, asset)?;
+    let is_whip = reads_description(head.fields, head.body)?;
+    let (targets, serving) = request.pool.serving();
+    let mut able = takers(&targets, asset, is_whip).and(serving);
+    let which = (request.site.site.id, asset.id.clone());
+    let had =
+        asked_for(head.query).or_else(|| request.edge.streams.recordings.known(&which, request.visit.now.instant));
+    let mut order: Vec<&StreamTarget> = Vec::with_capacity(able.len());
+    let known = had
+        .and_then(|name| targets.pool.find(&name))
+        .filter(|index| able.has(*index));
+    let ring = ring(&targets);
+    let key = format!("{}/{}", which.0, which.1);
+    let on_ring = |able: TargetSet| {
+        ring.pick(key.as_bytes(), |_| 0, |place| able.has_place(place))
+            .and_then(TargetIndex::new)
+    };
+    while let Some(index) = known.filter(|_| order.is_empty()).or_else(|| on_ring(able)) {
+        able.set(index, false);
+        order.extend(targets.get(index));
+    }
+    let Some((first, others)) = order.split_first() else {
+        let reason = format!("no target that takes streams of asset {} serves", asset.id);
+        return Err(Refusal::StreamUnavailable(reason));
+    };
+    request
+        .edge
+        .streams
+        .recordings
+        .note(which, &first.name, request.visit.now.instant);
+    if is_whip {
+        return redirect(first, asset);
+    }
+    let offer = Offer {
+        asset: asset.id.as_str(),
+        first: offered(first, asset),
+        fallbacks: others.iter().map(|target| offered(target, asset)).collect(),
+    };
+    let body = serde_json::to_vec(&offer).map_err(|error| Refusal::StreamUnavailable(error.to_string()))?;
+    Ok(Answer::Content {
+        media_type: "application/json",
+        body: Bytes::from(body),
+    })
+}
+
+/// RFC 6750 §2.1. What is compared are digests, in the same time for any two.
+fn check_key(fields: Fields<'_>, asset: &Asset) -> Result<(), Refusal> {
+    let told = fields.first("authorization").and_then(|value| {
+        let (scheme, key) = value.split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
+    });
+    let is_right = told
+        .zip(asset.ingest_key.as_ref())
+        .is_some_and(|(told, known)| bool::from(Digest::of(told).as_bytes().ct_eq(known)));
+    if is_right { Ok(()) } else { Err(Refusal::NoKey) }
+}
+
+/// Whether a session is described, which is for the target to read.
+fn reads_description(fields: Fields<'_>, body: &[u8]) -> Result<bool, Refusal> {
+    let told = fields.first("content-type").unwrap_or_default();
+    let media_type = told.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    if media_type.eq_ignore_ascii_case(SDP.as_bytes()) {
+        return Ok(true);
+    }
+    if body.is_empty() || media_type.eq_ignore_ascii_case(b"application/json") {
+        return Ok(false);
+    }
+    Err(Refusal::UnsupportedMedia {
+        expected: "a session's description, `application/sdp`, or nothing",
+    })
+}
+
+/// The targets that take streams of an asset.
+fn takers(targets: &Targets, asset: &Asset, is_whip: bool) -> TargetSet {
+    let mut takers = TargetSet::EMPTY;
+    for (index, target) in targets.iter() {
+        let is_of_asset =
+            asset.pathways.is_empty() || asset.pathways.iter().any(|pathway| pathway.target == target.name);
+        let takes = if is_whip {
+            whip(target).is_some()
+        } else {
+            !target.ingest.is_empty()
+        };
+        takers.set(index, is_of_asset && takes && target.weight > 0);
+    }
+    takers
+}
+
+/// All of a tenant's targets, each with as much of the ring: a recorder that moves costs more than one that sends a little
+/// farther.
+fn ring(targets: &Targets) -> Ring {
+    let members = targets.iter().map(|(_, target)| Member {
+        name: target.name.as_str(),
+        weight: 1,
+    });
+    Ring::new(&members.collect::<Vec<_>>(), f64::INFINITY)
+}
+
+/// The target that a recorder says it had.
+fn asked_for(query: Option<&str>) -> Option<String> {
+    let name = query?.split('&').find_map(|pair| pair.strip_prefix("target="))?;
+    Some(name.to_owned())
+}
+
+fn whip(target: &StreamTarget) -> Option<&IngestUrl> {
+    let of = |scheme| target.ingest.iter().find(|url| url.scheme() == scheme);
+    of("https").or_else(|| of("http"))
+}
+
+fn offered<'o>(target: &'o StreamTarget, asset: &Asset) -> Place<'o> {
+    let mut urls = BTreeMap::new();
+    if let Some(whip) = whip(target) {
+        urls.insert("whip", whip.of(&asset.id));
+    }
+    for protocol in ["rtmp", "rtmps", "srt"] {
+        if let Some(url) = target.ingest.iter().find(|url| url.scheme() == protocol) {
+            urls.insert(protocol, url.of(&asset.id));
+        }
+    }
+    Place {
+        target: target.name.as_str(),
+        urls,
+    }
+}
+
+/// RFC 9725 asks for 307: the description is posted again, to the target.
+fn redirect(target: &StreamTarget, asset: &Asset) -> Result<Answer, Refusal> {
+    let url = whip(target).map(|url| url.of(&asset.id)).unwrap_or_default();
+    Ok(Answer::StreamRedirect {
+        status: RedirectStatus::TemporaryRedirect,
+        target: Target::parse_at_edge(&url).map_err(Refusal::LocationRefused)?,
+        caching: Caching::NOT_KEPT,
+    })
+}
+
+impl Recordings {
+    /// The target that a recorder had.
+    fn known(&self, which: &(SiteId, Name), now: Instant) -> Option<String> {
+        let recordings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = recordings.get(which)?;
+        let is_recent = now.saturating_duration_since(known.asked) < REMEMBERED;
+        is_recent.then(|| known.target.to_string())
+    }
+
+    fn note(&self, which: (SiteId, Name), target: &Name, now: Instant) {
+        let mut recordings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if recordings.len() >= RECORDINGS_MAX && !recordings.contains_key(&which) {
+            let oldest = recordings.iter().min_by_key(|(_, recording)| recording.asked);
+            if let Some(oldest) = oldest.map(|(which, _)| which.clone()) {
+                recordings.remove(&oldest);
+            }
+        }
+        let target = target.clone();
+        recordings.insert(which, Recording { target, asked: now });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use httparse::Header;
+    use wayside_decide::{name::Name, site::SiteId};
+
+    use super::{RECORDINGS_MAX, REMEMBERED, Recordings, reads_description};
+    use crate::head::Fields;
+
+    fn name(text: &str) -> Name {
+        Name::parse("name", text).expect("a name")
+    }
+
+    #[test]
+    fn recordings_are_remembered_for_a_day_and_the_oldest_make_room() {
+        let (recordings, start) = (Recordings::default(), Instant::now());
+        let which = |number: usize| (SiteId(1), name(&format!("a{number}")));
+        for number in 0..RECORDINGS_MAX {
+            recordings.note(which(number), &name("t"), start + Duration::from_secs(number as u64));
+        }
+        let later = start + REMEMBERED;
+        assert_eq!(recordings.known(&which(0), later), None, "too old");
+        assert_eq!(recordings.known(&which(1), later).as_deref(), Some("t"));
+        recordings.note(which(RECORDINGS_MAX), &name("u"), later);
+        assert_eq!(recordings.known(&which(0), start), None, "it was the oldest");
+        assert_eq!(recordings.known(&which(RECORDINGS_MAX), later).as_deref(), Some("u"));
+    }
+
+    #[test]
+    fn only_a_description_of_a_session_is_passed_on() {
+        let read = |media_type: &str, body: &[u8]| {
+            let fields = [Header {
+                name: "Content-Type",
+                value: media_type.as_bytes(),
+            }];
+            reads_description(Fields(&fields), body).ok()
+        };
+        assert_eq!(read("application/sdp", b"v=0"), Some(true));
+        assert_eq!(read("Application/SDP; charset=utf-8", b""), Some(true));
+        assert_eq!(read("application/json", b"{}"), Some(false));
+        assert_eq!(read("text/plain", b""), Some(false));
+        assert_eq!(read("text/plain", b"x"), None);
+    }
+}
