@@ -36,9 +36,11 @@ use crate::{
     explain::{self, Which},
     follow::Follower,
     guests::Guests,
-    pipeline::Edge,
+    metrics::Shard,
+    pipeline::{Edge, stream as stream_step},
     plan::{self, PlanError, Wanted},
     policy_log::{self, Line},
+    streams,
 };
 
 mod host;
@@ -51,6 +53,8 @@ pub(crate) struct Admin {
     pub(crate) origins: Origins,
     /// Plans that may be under way: each takes the time of many runs.
     pub(crate) planning: Semaphore,
+    /// What explanations count in.
+    pub(crate) shard: Arc<Shard>,
     pub(crate) started: Instant,
     pub(crate) is_draining: AtomicBool,
 }
@@ -89,6 +93,7 @@ pub(crate) fn router(admin: Arc<Admin>, is_loopback: bool) -> Router {
         .route("/policies", get(policies))
         .route("/policies/explain", get(explain_one))
         .route("/policies/logs", get(policy_logs))
+        .route("/streams/explain", get(explain_stream))
         .route(
             "/policies/plan",
             post(plan_one).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX)),
@@ -212,6 +217,22 @@ async fn explain_one(
     match explain::explanation(&admin.edge.directory.load(), &which) {
         Some(explanation) => Json(explanation).into_response(),
         None => (StatusCode::NOT_FOUND, "there is no such binding on this node\n").into_response(),
+    }
+}
+
+/// Which target somebody would get.
+async fn explain_stream(
+    State(admin): State<Arc<Admin>>,
+    which: Result<Query<streams::explain::Which>, QueryRejection>,
+) -> Response {
+    let Ok(Query(which)) = which else {
+        let expected = "expected the parameters tenant, site, asset, ip (an address) and, if it is to be one that \
+                        plays, session";
+        return refuse(StatusCode::BAD_REQUEST, expected.to_owned());
+    };
+    match stream_step::explain(&admin.edge, &admin.shard, &which).await {
+        Ok(told) => Json(told).into_response(),
+        Err(reason) => refuse(StatusCode::NOT_FOUND, reason),
     }
 }
 

@@ -178,11 +178,10 @@ impl Node {
             degradation,
             streams,
         });
-        let zones_folder = settings.data.as_ref().map(|data| data.join("zones"));
-        let guests_folder = settings.data.as_ref().map(|data| data.join("policies"));
-        let admission = Admission::new(engine, settings.compiler);
-        let metrics = Arc::clone(&edge.metrics);
-        let guests = Arc::new(Guests::new(admission, origins.clone(), guests_folder, metrics));
+        let folder = |name| settings.data.as_ref().map(|data| data.join(name));
+        let (zones_folder, guests_folder) = (folder("zones"), folder("policies"));
+        let (admission, counts) = (Admission::new(engine, settings.compiler), Arc::clone(&edge.metrics));
+        let guests = Arc::new(Guests::new(admission, origins.clone(), guests_folder, counts));
         let follower = Arc::new(Follower::new(Arc::clone(&edge), origins.clone(), Arc::clone(&guests)));
         let checkpoint = held.revive(&edge, &follower).await;
         let listeners = Listeners::start(&edge, settings.listen, settings.threads)?;
@@ -192,6 +191,7 @@ impl Node {
             guests,
             origins: origins.clone(),
             planning: Semaphore::new(1),
+            shard: edge.metrics.shard(),
             started: Instant::now(),
             is_draining: AtomicBool::new(false),
         });

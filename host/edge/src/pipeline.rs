@@ -33,7 +33,7 @@ use crate::{
 };
 
 mod policy;
-mod stream;
+pub(crate) mod stream;
 
 /// The header that sets the visitor's country in `wayside dev`, and nowhere else.
 const DEMO_COUNTRY_HEADER: &str = "wayside-demo-country";

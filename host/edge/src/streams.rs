@@ -50,6 +50,7 @@ use crate::{
 };
 
 pub(crate) mod assets;
+pub(crate) mod explain;
 pub(crate) mod fetch;
 mod ingest;
 pub(crate) mod play;
@@ -329,6 +330,33 @@ fn address_bytes(address: IpAddr) -> AddressBytes {
 }
 
 impl Request<'_> {
+    /// A request that nobody sent, by somebody of whom all is known that can be.
+    pub(crate) fn rehearsed<'r>(
+        edge: &'r Edge,
+        visit: &'r Visit<'r>,
+        site: &'r LiveSite,
+        asset: Arc<LiveAsset>,
+        plan: Option<&'r Wanted<'r>>,
+        pool: Arc<TenantPool>,
+        session: Option<&'r str>,
+    ) -> Request<'r> {
+        let id = asset.asset.id.as_str();
+        Request {
+            who: Who {
+                zone: edge.streams.zones.group_of(&pool.tenant, visit.address),
+                ..who_of(&edge.geo.load().look_up(visit.address))
+            },
+            session: session.and_then(|text| Some((text, believe(visit, site, id, text)?))),
+            address: address_bytes(visit.address),
+            edge,
+            visit,
+            site,
+            plan,
+            pool,
+            asset,
+        }
+    }
+
     /// What the session is known by: its identifier, or the address of those that have none.
     pub(crate) fn session_bytes(&self) -> &[u8] {
         match self.session {

@@ -7,13 +7,16 @@ use super::{
     policy::streams::{Planned, plan},
 };
 use crate::{
+    clock::Clock,
     directory::LiveSite,
     facts::AssetFacts,
+    head::{Fields, Head},
     metrics::Shard,
     refusal::Refusal,
     streams::{
-        self, Wanted,
+        self, Request, Wanted,
         assets::LiveAsset,
+        explain::{Told, Which, told},
         way::{Asked, Way, path_of},
     },
     visit::Visit,
@@ -89,6 +92,56 @@ async fn planned(
         }
         answer => answer,
     }
+}
+
+/// What [`answer`] would do for somebody at an address, and why; the error says what there is not.
+pub(crate) async fn explain(edge: &Arc<Edge>, shard: &Shard, which: &Which) -> Result<Told, String> {
+    let directory = edge.directory.load_full();
+    let is_it =
+        |site: &&Arc<LiveSite>| site.site.tenant.as_str() == which.tenant && site.site.name.as_str() == which.site;
+    let site = directory.sites().find(is_it);
+    let site = site.ok_or_else(|| format!("there is no site {} on this node", which.site))?;
+    let now = Clock::new().now();
+    let found = streams::find(edge, site, &which.asset, now.instant).await;
+    let found = found.map_err(|refusal| refusal.detail().unwrap_or_else(|| refusal.public_message()))?;
+    let asset = found.ok_or_else(|| format!("site {} has no asset {}", which.site, which.asset))?;
+    let pool = edge.streams.pools.of(&site.site.tenant);
+    let pool = pool.ok_or_else(|| format!("tenant {} has no targets", which.tenant))?;
+    let path = path_of(&site.site, &which.asset);
+    let head = Head {
+        method: "GET",
+        path: &path,
+        query: None,
+        authority: None,
+        is_authority_bound: false,
+        fields: Fields(&[]),
+        body: &[],
+    };
+    let visit = Visit {
+        head: &head,
+        host: Cow::Borrowed("explain.invalid"),
+        port: None,
+        key: Cow::Borrowed(&path),
+        is_secure: true,
+        address: which.ip,
+        now,
+    };
+    let mut policy = None;
+    let mut wanted = None;
+    if let Some(live) = site.binding_for(&path) {
+        let facts = facts(edge, site, &asset);
+        let (said, plan) = match plan(edge, shard, &visit, site, live, facts).await {
+            Ok(Planned::Proceed) => ("proceed: all targets, by their own weights".to_owned(), None),
+            Ok(Planned::Plan(plan)) => (plan.to_string(), Some(Wanted { plan, live })),
+            Ok(Planned::Redirect { target, .. }) => (format!("redirect to {target}"), None),
+            Err(refusal) => (refusal.detail().unwrap_or_else(|| refusal.public_message()), None),
+        };
+        policy = Some(format!("{} at {}: {said}", live.binding.policy, live.binding.prefix));
+        wanted = plan;
+    }
+    let session = which.session.as_deref();
+    let request = Request::rehearsed(edge, &visit, site, asset, wanted.as_ref(), pool, session);
+    Ok(told(&request, which.ip, policy))
 }
 
 /// The visit as a policy sees it: where a player asks at a reserved path, it asks for the asset.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use wayside_decide::stream::asset::RelativePath;
 
-use super::{Request, assets::Copy, steer};
+use super::{Request, assets::Copy, steer, unsigned};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// URLs after the first.
@@ -80,8 +80,8 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
             id: first.name.as_str(),
             region: first.region.as_str(),
         },
-        hls: manifests(request, &copies, asset.hls.as_ref()),
-        dash: manifests(request, &copies, asset.dash.as_ref()),
+        hls: manifests(request, &copies, asset.hls.as_ref()).await?,
+        dash: manifests(request, &copies, asset.dash.as_ref()).await?,
         steering: steer::url(request, Some(&session)),
         reports: request.own_url(&format!("/.wayside/cmcd/{}?session={session}", asset.id)),
     };
@@ -92,21 +92,31 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     })
 }
 
-fn manifests(request: &Request<'_>, copies: &[&Copy], path: Option<&RelativePath>) -> Option<Manifests> {
-    let path = path?.as_str();
-    let on = |copy: &&Copy| {
-        let url = copy.base(request.visit.is_secure).join(path).ok()?;
-        Some(url.as_str().to_owned())
+async fn manifests(
+    request: &Request<'_>,
+    copies: &[&Copy],
+    path: Option<&RelativePath>,
+) -> Result<Option<Manifests>, Refusal> {
+    let Some(path) = path.map(RelativePath::as_str) else {
+        return Ok(None);
     };
-    let mut urls = copies.iter().filter_map(on);
+    let mut urls = Vec::with_capacity(copies.len());
+    for copy in copies {
+        let pass = copy.pass(request).await.map_err(|error| unsigned(copy, &error))?;
+        let url = copy.base(request.visit.is_secure).join(path);
+        let url = url.map_err(Refusal::LocationRefused)?;
+        let url = pass.sign(url).map_err(|error| unsigned(copy, &error.into()))?;
+        urls.push(url.as_str().to_owned());
+    }
+    let mut urls = urls.into_iter();
     let prefix = request.site.site.streams.as_ref().map(|prefix| prefix.as_str());
     let steered = prefix.map(|prefix| {
         let prefix = prefix.trim_end_matches('/');
         request.own_url(&format!("{prefix}/{}/{path}", request.asset.asset.id))
     });
-    Some(Manifests {
-        url: urls.next()?,
+    Ok(urls.next().map(|url| Manifests {
+        url,
         fallbacks: urls.collect(),
         steered,
-    })
+    }))
 }

@@ -1,0 +1,158 @@
+//! Which target a visitor would get, and why the others not: for people, off the path of requests.
+//!
+//! In: a request about an asset that nobody sent. Out: what [`super::pools`] says of each target, as the admin endpoint
+//! tells it. Nothing is counted and nobody is sent anywhere.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use wayside_stream::select::explain::{Explained, Score};
+
+use super::{
+    Request,
+    pools::{Nobody, Who},
+};
+
+/// Of whom it is asked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    pub(crate) tenant: String,
+    pub(crate) site: String,
+    pub(crate) asset: String,
+    /// The visitor's address.
+    pub(crate) ip: IpAddr,
+    /// The session, when it is to be one that plays.
+    pub(crate) session: Option<String>,
+}
+
+/// What is told.
+#[derive(Debug, Serialize)]
+pub(crate) struct Told {
+    asset: String,
+    balancer: &'static str,
+    visitor: Visitor,
+    /// What the policy wants: a plan, or that it goes on without one; none when none is bound.
+    policy: Option<String>,
+    /// The target that would be taken; none when there is none.
+    target: Option<String>,
+    /// Why it, or why none.
+    why: String,
+    targets: Vec<Target>,
+}
+
+/// Who asks, as far as the node knows.
+#[derive(Debug, Serialize)]
+struct Visitor {
+    ip: IpAddr,
+    country: Option<String>,
+    asn: Option<u32>,
+    /// The group of its coverage zone.
+    zone: Option<String>,
+    /// Whether its place on the globe is known.
+    is_placed: bool,
+}
+
+/// A target.
+#[derive(Debug, Serialize)]
+struct Target {
+    name: String,
+    region: String,
+    service: &'static str,
+    /// Whether it has a copy of the asset.
+    has_copy: bool,
+    /// What took it out; none when it may be taken.
+    removed_by: Option<String>,
+    tier: Option<usize>,
+    is_near: bool,
+    is_degraded: bool,
+    is_over_commit: bool,
+    is_avoided: bool,
+    /// Its share while it comes back.
+    coming_back_percent: Option<u8>,
+    weight: u32,
+    cost: u32,
+    score: f64,
+    load: f64,
+    latency_ms: f64,
+    bandwidth: f64,
+    /// All of it in one line.
+    line: String,
+}
+
+/// What is told of the choice for a request.
+pub(crate) fn told(request: &Request<'_>, ip: IpAddr, policy: Option<String>) -> Told {
+    let asset = &request.asset.asset;
+    let ask = request.ask(request.session_bytes(), None);
+    let (target, why, targets) = match request.pool.explain(&ask) {
+        Ok((targets, explanation)) => {
+            let copies = request.asset.copies(&targets);
+            let said = targets.iter().zip(&explanation.targets);
+            let described = said.map(|((index, spec), explained)| {
+                let has_copy = copies.get(index).is_some();
+                describe(explained, spec, has_copy)
+            });
+            let choice = explanation.choice;
+            let name = choice.and_then(|choice| targets.get(choice.target));
+            let why = choice.map_or_else(|| Nobody::NotHere.to_string(), |choice| choice.why.to_string());
+            (name.map(|target| target.name.to_string()), why, described.collect())
+        }
+        Err(nobody) => (None, nobody.to_string(), Vec::new()),
+    };
+    Told {
+        asset: asset.id.to_string(),
+        balancer: asset.balancer.as_str(),
+        visitor: visitor(&request.who, ip),
+        policy,
+        target,
+        why,
+        targets,
+    }
+}
+
+fn visitor(who: &Who, ip: IpAddr) -> Visitor {
+    Visitor {
+        ip,
+        country: who.country.map(|country| country.to_string()),
+        asn: who.asn,
+        zone: who.zone.as_ref().map(ToString::to_string),
+        is_placed: who.place.is_some(),
+    }
+}
+
+fn describe(explained: &Explained, spec: &wayside_decide::stream::target::StreamTarget, has_copy: bool) -> Target {
+    let Score {
+        load,
+        latency,
+        bandwidth,
+        total,
+    } = explained.score;
+    let no_copy = || "asset: no copy".to_owned();
+    let removed_by = match has_copy {
+        true => explained.removed_by.as_ref().map(ToString::to_string),
+        false => Some(no_copy()),
+    };
+    Target {
+        name: explained.name.to_string(),
+        region: spec.region.to_string(),
+        service: spec.service.as_str(),
+        has_copy,
+        removed_by,
+        tier: explained.tier,
+        is_near: explained.is_near,
+        is_degraded: explained.is_degraded,
+        is_over_commit: explained.is_over_commit,
+        is_avoided: explained.is_avoided,
+        coming_back_percent: explained.not_yet_at_percent,
+        weight: explained.weight,
+        cost: explained.cost,
+        score: total,
+        load,
+        latency_ms: latency.as_secs_f64() * 1_000.0,
+        bandwidth,
+        line: match has_copy {
+            true => explained.to_string(),
+            false => format!("{}: {}", explained.name, no_copy()),
+        },
+    }
+}
