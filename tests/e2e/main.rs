@@ -42,4 +42,5 @@ mod records;
 mod regions;
 mod remembered;
 mod shared_cache;
+mod stream_commands;
 mod tls;

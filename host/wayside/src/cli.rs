@@ -13,7 +13,9 @@ use wayside_edge_config::url::ServiceUrl;
 
 use crate::{
     client::access::{service_url, tenant},
-    commands::{completions, config, dev, edge, geo, link, node, origin, policy, rule, site, status, token},
+    commands::{
+        completions, config, dev, edge, geo, link, node, origin, policy, rule, site, status, stream, target, token,
+    },
     output::Format,
 };
 
@@ -132,7 +134,7 @@ pub(crate) fn command() -> clap::Command {
 /// Commands that ask nobody: where the origin answers, and as whom to ask it, says nothing about them.
 const WITHOUT_ORIGIN: [&str; 6] = ["dev", "edge", "origin", "geo", "config", "completions"];
 /// Commands that ask the origin alone.
-const WITHOUT_EDGE: [&str; 5] = ["site", "link", "rule", "policy", "token"];
+const WITHOUT_EDGE: [&str; 6] = ["site", "link", "rule", "policy", "target", "token"];
 
 /// Leaves the options under a heading out of a command's help, and of the help of those below it.
 fn hide(command: clap::Command, heading: &str) -> clap::Command {
@@ -177,6 +179,12 @@ pub(crate) enum Command {
     /// Build, push and bind policies, the programs that decide
     #[command(subcommand, after_help = policy::EXAMPLES)]
     Policy(policy::Args),
+    /// Add, show, drain and remove targets: the CDNs and edge servers that serve streams
+    #[command(subcommand, after_help = target::EXAMPLES)]
+    Target(target::Args),
+    /// Add, show, change and remove assets, which players play
+    #[command(subcommand, after_help = stream::EXAMPLES)]
+    Stream(stream::Args),
     /// Make, show and revoke tokens
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::Args),
@@ -255,6 +263,12 @@ mod tests {
             "wayside policy push geo-redirect geo.wasm",
             "wayside policy bind localhost /geo geo-redirect --on-failure open --set de=https://example.de/",
             "wayside policy rollback localhost /geo",
+            "wayside target add cdn-a --url https://a.example/vod/ --region eu --at -33.9,18.4 --probe ping.txt",
+            "wayside target create cdn-b --file cdn-b.json --signing akamai --secret akamai-b",
+            "wayside target drain cdn-a",
+            "wayside stream add shop film --source https://o.example/vod/film/ --hls a.m3u8 --pathway cdn-a=x/y",
+            "wayside stream list --site shop --prefix live- --limit 3",
+            "wayside stream ingest-key shop show --remove",
             "wayside token create ci --scope write --tenant acme",
             "wayside geo lookup 81.2.69.142 --geo city.mmdb --geo-asn asn.mmdb",
             "wayside geo lookup 81.2.69.142 --config wayside.toml",
@@ -279,6 +293,10 @@ mod tests {
             "wayside policy bind localhost /geo geo-redirect",
             "wayside policy bind localhost /geo geo-redirect --on-failure maybe",
             "wayside policy bind localhost /geo geo-redirect --on-failure open --set de",
+            "wayside target set cdn-a --service on",
+            "wayside target set cdn-a --at here",
+            "wayside target add a/b --url https://a.example/",
+            "wayside stream set shop film --balancer random",
             "wayside geo lookup nowhere --geo a.mmdb",
             "wayside geo lookup 1.2.3.4 --geo a.mmdb --config a.toml",
             "wayside site list --origin-url ftp://origin.example",

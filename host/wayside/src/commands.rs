@@ -14,8 +14,11 @@ pub(crate) mod policy;
 pub(crate) mod rule;
 pub(crate) mod site;
 pub(crate) mod status;
+pub(crate) mod stream;
+pub(crate) mod target;
 pub(crate) mod token;
 
+mod fields;
 mod values;
 
 /// Does what the command line asks for.
@@ -28,6 +31,8 @@ pub(crate) fn run(command: Command, globals: &Globals) -> anyhow::Result<()> {
         Command::Link(args) => link::run(args, globals),
         Command::Rule(args) => rule::run(args, globals),
         Command::Policy(args) => policy::run(args, globals),
+        Command::Target(args) => target::run(args, globals),
+        Command::Stream(args) => stream::run(args, globals),
         Command::Node(args) => node::run(args, globals),
         Command::Token(args) => token::run(args, globals),
         Command::Geo(args) => geo::run(args, globals),

@@ -14,7 +14,15 @@ use crate::{
 };
 
 const SITES: &[&str] = &["v1", "sites"];
-const COLUMNS: &[&str] = &["name", "hosts", "not_found", "max_age_s", "privacy", "updated_at"];
+const COLUMNS: &[&str] = &[
+    "name",
+    "hosts",
+    "not_found",
+    "max_age_s",
+    "privacy",
+    "streams",
+    "updated_at",
+];
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -30,7 +38,8 @@ Examples:
   wayside site set shop --host go.example.com --host go.example.org
   wayside site set shop --not-found none
   wayside site set shop --max-age 3600
-  wayside site set shop --privacy full";
+  wayside site set shop --privacy full
+  wayside site set shop --streams /video";
 const LIST_EXAMPLES: &str = "\
 Examples:
   wayside site list
@@ -64,6 +73,9 @@ pub(crate) enum Args {
         /// What nodes may keep of visitors' requests, for `wayside policy plan`
         #[arg(long, value_enum, default_value_t = Privacy::Redacted)]
         privacy: Privacy,
+        /// Below which path its assets are: with `/video`, the asset `film` has all below `/video/film/`
+        #[arg(long, value_name = "PATH")]
+        streams: Option<String>,
     },
     /// Change the named fields of a site
     #[command(after_help = SET_EXAMPLES)]
@@ -93,7 +105,7 @@ pub(crate) struct Changes {
     #[arg(value_parser = name)]
     name: String,
     /// The hosts it answers for, in place of those before; repeat for more
-    #[arg(long = "host", value_name = "HOST", required_unless_present_any = ["not_found", "max_age", "privacy"])]
+    #[arg(long = "host", value_name = "HOST", required_unless_present_any = ["not_found", "max_age", "privacy", "streams"])]
     hosts: Vec<String>,
     /// Where unknown paths lead; `none` for nowhere
     #[arg(long, value_name = "URL")]
@@ -104,6 +116,9 @@ pub(crate) struct Changes {
     /// What nodes may keep of visitors' requests, for `wayside policy plan`
     #[arg(long, value_enum)]
     privacy: Option<Privacy>,
+    /// Below which path its assets are; `none` for nowhere
+    #[arg(long, value_name = "PATH")]
+    streams: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum, Serialize)]
@@ -122,6 +137,7 @@ struct NewSite<'a> {
     not_found: Option<&'a str>,
     max_age_s: Option<u32>,
     privacy: Privacy,
+    streams: Option<&'a str>,
 }
 
 /// A limit that may be taken off.
@@ -152,6 +168,7 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
             not_found,
             max_age,
             privacy,
+            streams,
         } => {
             let site = NewSite {
                 name: &name,
@@ -159,6 +176,7 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
                 not_found: not_found.as_deref(),
                 max_age_s: max_age,
                 privacy,
+                streams: streams.as_deref(),
             };
             let made = client
                 .send(Method::POST, SITES, &site)
@@ -199,6 +217,7 @@ async fn change(changes: Changes, client: &Client, format: Format) -> anyhow::Re
         not_found,
         max_age,
         privacy,
+        streams,
     } = changes;
     let path = ["v1", "sites", &name];
     let context = || format!("change site {name}");
@@ -215,11 +234,15 @@ async fn change(changes: Changes, client: &Client, format: Format) -> anyhow::Re
     if let Some(privacy) = privacy {
         site["privacy"] = json!(privacy);
     }
+    if let Some(prefix) = streams {
+        site["streams"] = json!(Some(prefix).filter(|prefix| prefix != "none"));
+    }
     let content = json!({
         "hosts": site["hosts"],
         "not_found": site["not_found"],
         "max_age_s": site["max_age_s"],
         "privacy": site["privacy"],
+        "streams": site["streams"],
     });
     let changed = client.send(Method::PUT, &path, &content).await.with_context(context)?;
     output::record(format, &changed, COLUMNS)

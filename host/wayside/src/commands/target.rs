@@ -1,0 +1,186 @@
+//! `wayside target`: the CDNs and edge servers that serve streams.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    fields::{self, Fields},
+    values::name,
+};
+use crate::{
+    cli::Globals,
+    client::{Client, block_on},
+    output::{self, Format, Listing},
+};
+
+mod content;
+
+use content::Content;
+
+const TARGETS: &[&str] = &["v1", "targets"];
+const COLUMNS: &[&str] = &["name", "region", "service", "weight", "sessions_max", "cost", "urls"];
+const FIRST: &[&str] = &["name", "service", "region", "urls"];
+/// What the API tells of a target beside what it takes.
+const TOLD_ONLY: &[&str] = &["since_ms", "updated_at"];
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  wayside target add cdn-a --url https://a.example.com/vod/ --region eu --probe ping.txt
+  wayside target list
+  wayside target drain cdn-a
+  wayside target restore cdn-a";
+const ADD_EXAMPLES: &str = "\
+Examples:
+  wayside target add cdn-a --url https://a.example.com/vod/ --region eu --weight 3 --probe ping.txt
+  wayside target add cdn-b --url https://b.example.com/ --region us --signing akamai --secret akamai-b
+  wayside target add cdn-c --file cdn-c.json";
+const SET_EXAMPLES: &str = "\
+Examples:
+  wayside target set cdn-a --weight 5 --sessions-max 20000
+  wayside target set cdn-a --probe none --country DE --country FR
+  wayside target get cdn-a --output json | jq '.cost = 2' | wayside target set cdn-a --file -";
+const LIST_EXAMPLES: &str = "\
+Examples:
+  wayside target list
+  wayside target list --output json";
+const GET_EXAMPLES: &str = "\
+Examples:
+  wayside target get cdn-a";
+const DRAIN_EXAMPLES: &str = "\
+Examples:
+  wayside target drain cdn-a";
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  wayside target restore cdn-a";
+const RM_EXAMPLES: &str = "\
+Examples:
+  wayside target rm cdn-a";
+
+/// What can be asked about targets.
+#[derive(Subcommand)]
+pub(crate) enum Args {
+    /// Make a target
+    #[command(alias = "create", after_help = ADD_EXAMPLES)]
+    Add(Named),
+    /// Change the named fields of a target
+    #[command(after_help = SET_EXAMPLES)]
+    Set(Named),
+    /// List the tenant's targets
+    #[command(after_help = LIST_EXAMPLES)]
+    List,
+    /// Show a target
+    #[command(alias = "show", after_help = GET_EXAMPLES)]
+    Get {
+        /// The target's name
+        #[arg(value_parser = name)]
+        name: String,
+    },
+    /// Send nobody new to a target, and move away who is there
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain {
+        /// The target's name
+        #[arg(value_parser = name)]
+        name: String,
+    },
+    /// Take a target into service again
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore {
+        /// The target's name
+        #[arg(value_parser = name)]
+        name: String,
+    },
+    /// End a target; assets that name it have one pathway less
+    #[command(alias = "delete", after_help = RM_EXAMPLES)]
+    Rm {
+        /// The target's name
+        #[arg(value_parser = name)]
+        name: String,
+    },
+}
+
+/// A target, and what is said of it.
+#[derive(clap::Args)]
+pub(crate) struct Named {
+    /// The target's name, within its tenant
+    #[arg(value_parser = name)]
+    name: String,
+    /// All that is said of it, as the API takes it: a JSON file, or `-` for standard input. What is named here beside
+    /// it counts more
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    content: Box<Content>,
+}
+
+/// Does what is asked.
+pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
+    let client = Client::origin(globals)?;
+    block_on(converse(args, &client, globals.output))
+}
+
+async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result<()> {
+    match args {
+        Args::Add(Named { name, file, content }) => {
+            let mut target = read(file.as_deref())?;
+            target.insert("name".to_owned(), json!(name));
+            content.apply(&mut target)?;
+            let made = client.send(Method::POST, TARGETS, &target).await;
+            let made = made.with_context(|| format!("add target {name}"))?;
+            output::record(format, &made, FIRST)
+        }
+        Args::Set(named) => {
+            let changed = set(named, client).await?;
+            output::record(format, &changed, FIRST)
+        }
+        Args::List => {
+            let listing = Listing::new(format, COLUMNS);
+            client.list(TARGETS, &[], listing).await.context("list targets")
+        }
+        Args::Get { name } => {
+            let target = client.get(&["v1", "targets", &name], &[]).await;
+            let target = target.with_context(|| format!("show target {name}"))?;
+            output::record(format, &target, FIRST)
+        }
+        Args::Drain { name } => serve(&name, "draining", client, format).await,
+        Args::Restore { name } => serve(&name, "in", client, format).await,
+        Args::Rm { name } => {
+            let ended = client.delete(&["v1", "targets", &name], &[]).await;
+            ended.with_context(|| format!("remove target {name}"))?;
+            let document = json!({ "removed": { "name": name } });
+            output::done(format, &format!("removed target {name}"), &document)
+        }
+    }
+}
+
+async fn set(named: Named, client: &Client) -> anyhow::Result<Value> {
+    let Named { name, file, content } = named;
+    let path = ["v1", "targets", &name];
+    let context = || format!("change target {name}");
+    let mut target = match &file {
+        Some(file) => read(Some(file))?,
+        None => {
+            anyhow::ensure!(!content.is_empty(), "change target {name}: name a field, or a --file");
+            let held = client.get(&path, &[]).await.with_context(context)?;
+            fields::without(fields::of(held)?, TOLD_ONLY)
+        }
+    };
+    content.apply(&mut target)?;
+    client.send(Method::PUT, &path, &target).await.with_context(context)
+}
+
+/// What a file says, without what the origin only tells: what was shown can be written.
+fn read(file: Option<&Path>) -> anyhow::Result<Fields> {
+    let read = file.map(fields::read).transpose()?.unwrap_or_default();
+    Ok(fields::without(read, TOLD_ONLY))
+}
+
+async fn serve(name: &str, service: &str, client: &Client, format: Format) -> anyhow::Result<()> {
+    let path = ["v1", "targets", name, "service"];
+    let changed = client.send(Method::PUT, &path, &json!({ "service": service })).await;
+    let changed = changed.with_context(|| format!("change the service of target {name}"))?;
+    output::record(format, &changed, FIRST)
+}
