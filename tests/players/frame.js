@@ -44,7 +44,9 @@ function watch() {
     }
     if (position === null) return;
     const over = video.ended;
-    const still = now - moved - (at - position) / (video.playbackRate || 1);
+    // It goes back when another source takes the place of one.
+    const played = Math.max(0, at - position);
+    const still = now - moved - played / (video.playbackRate || 1);
     if (at !== position) [position, moved] = [at, now];
     longest = Math.max(longest, over ? 0 : still);
     if (now - said > SAY_EVERY_MS / 1000) {
@@ -60,7 +62,7 @@ function watch() {
 }
 
 const players = {
-  async "hls.js"() {
+  async "hls.js"(source = url) {
     await load("hls.js");
     // Its limit for streams of a few Mbit/s is one in bytes. Ours are smaller: it would fetch all at once.
     const hls = new Hls({ maxMaxBufferLength: 30 });
@@ -70,8 +72,9 @@ const players = {
     hls.on(Hls.Events.LEVELS_UPDATED, () => say("levels", { pathways: hls.pathways }));
     hls.on(Hls.Events.ERROR, (_, { details, fatal, response, url, frag }) =>
       say("error", { text: details, fatal, status: response?.code, url: url ?? frag?.url }));
-    hls.loadSource(url);
+    hls.loadSource(source);
     hls.attachMedia(video);
+    return hls;
   },
 
   async "dash.js"() {
@@ -87,8 +90,8 @@ const players = {
     player.initialize(video, url, true);
   },
 
-  async shaka() {
-    await load("shaka.js");
+  async shaka(build = "shaka.js") {
+    await load(build);
     shaka.polyfill.installAll();
     const player = new shaka.Player();
     await player.attach(video);
@@ -100,6 +103,22 @@ const players = {
       if (requestType === CONTENT_STEERING) say("steering", { url: request.uris[0] });
     });
     await player.load(url);
+  },
+
+  // The build with names as they are in the source.
+  "shaka-debug": () => players.shaka("shaka-debug.js"),
+
+  // A page that asks where to begin, and where to go on when that fails. It has no steering.
+  async page() {
+    const answer = await (await fetch(url)).json();
+    say("play", { answer });
+    const [first, ...others] = [answer.hls.url, ...answer.hls.fallbacks];
+    const hls = await players["hls.js"](first);
+    hls.on(Hls.Events.ERROR, (_, { fatal }) => {
+      if (!fatal || !others.length) return;
+      hls.config.startPosition = video.currentTime;
+      hls.loadSource(others.shift());
+    });
   },
 
   async video() {

@@ -7,6 +7,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use axum::{
@@ -34,10 +35,11 @@ const CHROMIUM: [&str; 4] = [
 ];
 
 /// The players' own builds, as npm brings them.
-const PLAYERS: [(&str, &str); 3] = [
+const PLAYERS: [(&str, &str); 4] = [
     ("hls.js", "hls.js/dist/hls.min.js"),
     ("dash.js", "dashjs/dist/modern/umd/dash.all.min.js"),
     ("shaka.js", "shaka-player/dist/shaka-player.compiled.js"),
+    ("shaka-debug.js", "shaka-player/dist/shaka-player.compiled.debug.js"),
 ];
 
 /// Nothing in the browser may wait for a visitor, look for updates, or slow down what nobody looks at.
@@ -62,6 +64,9 @@ const ARGUMENTS: [&str; 14] = [
 /// What the page said.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Report {
+    /// When it arrived.
+    #[serde(skip, default = "Instant::now")]
+    pub(crate) at: Instant,
     /// The name of the frame, as it was opened.
     pub(crate) who: String,
     pub(crate) what: String,
@@ -82,7 +87,7 @@ pub(crate) type Reports = Arc<Mutex<Vec<Report>>>;
 pub(crate) struct Frame {
     /// What its reports are known by.
     pub(crate) who: String,
-    /// `hls.js`, `dash.js`, `shaka` or `video`.
+    /// One of those in `tests/players/frame.js`.
     pub(crate) player: &'static str,
     /// What it plays.
     pub(crate) url: String,
@@ -97,7 +102,8 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Opens the page with these players; `hosts` are names only this browser knows.
+    /// Opens the page with these players. It reaches no host but `hosts`, each by a name that only this browser knows, with
+    /// or without a port.
     pub(crate) fn open(frames: &[Frame], hosts: &[(String, SocketAddr)]) -> Self {
         let reports = Reports::default();
         let (page, server) = serve_page(frames, Arc::clone(&reports));
@@ -105,7 +111,7 @@ impl Browser {
         let rules: Vec<String> = hosts
             .iter()
             .map(|(name, address)| format!("MAP {name} {address}"))
-            .chain(["MAP * ~NOTFOUND".to_owned(), "EXCLUDE 127.0.0.1".to_owned()])
+            .chain(["EXCLUDE 127.0.0.1".to_owned(), "MAP * ~NOTFOUND".to_owned()])
             .collect();
         let log = File::create(folder.path().join("log")).expect("log");
         // Its children end with it, and it with the test, however that ends.

@@ -1,17 +1,17 @@
 //! Targets: servers that players fetch segments from. Each has an address of its own on one port, so that a steering
-//! manifest can name it by its host alone.
+//! manifest can name it by its host alone, and each can be ill.
 
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -23,9 +23,20 @@ use super::media::Live;
 /// The folder of an asset that is live begins so.
 const LIVE: &str = "live";
 
+/// What is wrong with a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    Well,
+    /// It says of itself that it is not well, and serves all the same.
+    Ill,
+    /// Its port is closed, and so are its connections.
+    Dead,
+}
+
 /// A request that a target answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
+    pub(crate) at: Instant,
     /// The target's name.
     pub(crate) target: String,
     /// The first part of the path.
@@ -33,6 +44,8 @@ pub(crate) struct Served {
     /// The rest of the path.
     pub(crate) file: String,
     pub(crate) status: u16,
+    /// How large the answer is.
+    pub(crate) bytes: u64,
 }
 
 impl Served {
@@ -51,6 +64,7 @@ struct Shared {
     name: String,
     media: PathBuf,
     live: Live,
+    health: Arc<Mutex<Health>>,
     log: Log,
 }
 
@@ -62,18 +76,36 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The name by which Chromium is told its address.
-    pub(crate) fn host(&self) -> String {
-        format!("{}.localhost", self.shared.name)
+    /// Where its files are.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}/", self.address)
     }
 
-    /// By its host name, which only Chromium knows.
-    pub(crate) fn base(&self) -> String {
-        format!("http://{}/", self.host())
+    /// The same on the default port: only the browser finds it there.
+    pub(crate) fn base_on_default_port(&self) -> String {
+        format!("http://{}/", self.address.ip())
+    }
+
+    /// Where the browser finds it.
+    pub(crate) fn hosts(&self) -> [(String, SocketAddr); 2] {
+        let without = format!("{}:80", self.address.ip());
+        [(self.address.to_string(), self.address), (without, self.address)]
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    /// From now on it is like this.
+    pub(crate) fn be(&mut self, health: Health) {
+        *self.shared.health.lock().expect("health") = health;
+        if health == Health::Dead {
+            self.end();
+        } else if self.runtime.is_none() {
+            // Nobody else takes an address of 127.0.0.0/8 on a port that is in use on another.
+            let socket = StdListener::bind(self.address).expect("the same address again");
+            self.serve(socket);
+        }
     }
 
     fn serve(&mut self, socket: StdListener) {
@@ -121,6 +153,7 @@ pub(crate) fn start(names: &[&str], media: &Path) -> (Vec<Target>, Log) {
                 name: (*name).to_owned(),
                 media: media.to_owned(),
                 live,
+                health: Arc::new(Mutex::new(Health::Well)),
                 log: Arc::clone(&log),
             },
             runtime: None,
@@ -152,13 +185,22 @@ async fn answer(State(target): State<Shared>, request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
     let (asset, file) = path.split_once('/').unwrap_or((path, ""));
     let (asset, file) = (asset.to_owned(), file.to_owned());
-    let response = serve_file(&target, &asset, &file);
-    read(&target.log).push(Served {
-        target: target.name.clone(),
-        asset,
-        file,
-        status: response.status().as_u16(),
-    });
+    let health = *target.health.lock().expect("health");
+    let response = match path {
+        "health" if health == Health::Ill => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        "health" => StatusCode::OK.into_response(),
+        _ => serve_file(&target, &asset, &file),
+    };
+    if path != "health" {
+        read(&target.log).push(Served {
+            at: Instant::now(),
+            target: target.name.clone(),
+            asset,
+            file,
+            status: response.status().as_u16(),
+            bytes: response.body().size_hint().exact().unwrap_or_default(),
+        });
+    }
     with_cors(response)
 }
 

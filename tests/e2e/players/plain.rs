@@ -1,0 +1,61 @@
+//! Players that know nothing of steering: sent to a target by a redirect, or told where to begin in JSON.
+
+use std::{net::SocketAddr, process::Command};
+
+use super::{
+    browser::Frame,
+    scene::{SOON, Set},
+    site::HOST,
+    targets::Health,
+};
+use crate::harness::{eventually, request, text};
+
+/// Reads three seconds of an asset's file as ffmpeg does, by way of the edge.
+fn ffmpeg(edge: SocketAddr, asset: &str, file: &str) {
+    let output = Command::new("ffmpeg")
+        .args(["-hide_banner", "-loglevel", "error", "-nostdin"])
+        .args(["-headers", &format!("Host: {HOST}\r\n")])
+        .args(["-i", &format!("http://{edge}/video/{asset}/{file}")])
+        .args(["-t", "3", "-f", "null", "-"])
+        .output()
+        .expect("run ffmpeg");
+    assert!(output.status.success(), "{file}: {}", text(&output.stderr));
+}
+
+#[test]
+fn players_without_steering_are_sent_to_a_target_that_serves() {
+    let set = Set::of(&["near", "far"]);
+    for who in ["vod-video", "vod-page", "vod-ffmpeg"] {
+        set.add_asset(who);
+    }
+    let edge = set.site.edge();
+    let frames = [
+        ("vod-video", "video", set.site.url("vod-video", "whole.mp4")),
+        (
+            "vod-page",
+            "page",
+            format!("http://{HOST}:{}/.wayside/play/vod-page", edge.port()),
+        ),
+    ];
+    let frames = frames.map(|(who, player, url)| Frame {
+        who: who.to_owned(),
+        player,
+        url,
+    });
+    let mut scene = set.play(&frames);
+    scene.settle_on("near");
+    ffmpeg(edge, "vod-ffmpeg", "media_2.m3u8");
+    assert!(scene.stage.is_on("vod-ffmpeg", "near"));
+    scene.be("near", Health::Dead);
+    // It goes on by itself, from the URL that it was told to try next.
+    scene.moves_to("vod-page", "far", SOON);
+    eventually("a redirect to the target that serves", || {
+        let response = request(edge, "GET", HOST, "/video/vod-ffmpeg/media_2.m3u8", &[]);
+        let far = scene.stage.targets[1].base();
+        response.status == 302 && response.location().is_some_and(|location| location.starts_with(&far))
+    });
+    ffmpeg(edge, "vod-ffmpeg", "media_2.m3u8");
+    assert!(scene.stage.is_on("vod-ffmpeg", "far"));
+    // Steering stands in this one, which ffmpeg does not know.
+    ffmpeg(edge, "vod-ffmpeg", "main.m3u8");
+}

@@ -1,0 +1,106 @@
+//! A site whose assets stand on targets: an origin and an edge as processes of their own, set up by the API.
+
+use std::{fs, net::SocketAddr};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    harness::{Process, raw},
+    origins::{edge_command, start_origin},
+};
+
+/// The site's host. Only the browser knows where it is.
+pub(crate) const HOST: &str = "site.localhost";
+
+/// How often players ask where to play from.
+pub(crate) const TTL_S: u64 = 2;
+
+/// A site with an edge before it. Both processes end when dropped.
+pub(crate) struct Site {
+    origin: SocketAddr,
+    token: String,
+    edge: Process,
+    _origin: Process,
+    _folder: TempDir,
+}
+
+impl Site {
+    /// A site without assets, of a tenant without targets.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let process = start_origin(folder.path(), "127.0.0.1:0");
+        let origin = process.origin.expect("an origin");
+        let token = fs::read_to_string(folder.path().join("origin/token")).expect("a token");
+        let mut edge = edge_command(folder.path(), &format!("http://{origin}"));
+        edge.env("WAYSIDE__EDGE__REGION", "near")
+            // The targets and the folder with the manifests are on this machine.
+            .env("WAYSIDE__STREAMS__PRIVATE_NETWORKS", "127.0.0.0/8")
+            .env("WAYSIDE__STREAMS__SLOW_START_S", "1");
+        let site = Self {
+            origin,
+            token,
+            edge: Process::run(edge, "admin"),
+            _origin: process,
+            _folder: folder,
+        };
+        site.write(
+            "POST",
+            "/v1/sites",
+            &json!({"name": "films", "hosts": [HOST], "streams": "/video"}),
+        );
+        site
+    }
+
+    /// A target; one of the region `near` is near. One that is probed leaves within a second.
+    pub(crate) fn add_target(&self, name: &str, region: &str, url: &str, is_probed: bool) {
+        let probe = json!({"path": "health", "interval_ms": 250});
+        let probe = if is_probed { probe } else { Value::Null };
+        let target = json!({"name": name, "region": region, "urls": [url], "probe": probe});
+        self.write("POST", "/v1/targets", &target);
+    }
+
+    /// An asset that every target has, with its manifests below `source`.
+    pub(crate) fn add_asset(&self, id: &str, source: &str, balancer: &str) {
+        let asset = json!({
+            "site": "films",
+            "id": id,
+            "source": format!("{source}{id}/"),
+            "hls": "main.m3u8",
+            "dash": "main.mpd",
+            "balancer": balancer,
+            "ttl_s": TTL_S,
+        });
+        self.write("POST", "/v1/assets", &asset);
+    }
+
+    /// What the operator says of a target: `in`, `draining` or `out`.
+    pub(crate) fn set_service(&self, target: &str, service: &str) {
+        let path = format!("/v1/targets/{target}/service");
+        self.write("PUT", &path, &json!({"service": service}));
+    }
+
+    fn write(&self, method: &str, path: &str, content: &Value) {
+        let body = content.to_string();
+        let (origin, token, length) = (self.origin, self.token.trim(), body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+             Wayside-Tenant: default\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        );
+        let written = raw(origin, &format!("{head}{body}"));
+        assert!(
+            [200, 201].contains(&written.status),
+            "{method} {path} {body}: {written:?}"
+        );
+    }
+
+    /// The edge.
+    pub(crate) fn edge(&self) -> SocketAddr {
+        self.edge.edge()
+    }
+
+    /// What a player is given.
+    pub(crate) fn url(&self, asset: &str, file: &str) -> String {
+        format!("http://{HOST}:{}/video/{asset}/{file}", self.edge().port())
+    }
+}
