@@ -53,6 +53,7 @@ pub(crate) mod assets;
 pub(crate) mod explain;
 pub(crate) mod fetch;
 mod ingest;
+pub(crate) mod manifests;
 pub(crate) mod play;
 pub mod pools;
 pub(crate) mod probes;

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod outline;
+pub mod renditions;
 
 /// The holes in which steering and the MPD's own location stand.
 const STEERING: usize = 0;
@@ -44,6 +45,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// What it takes in memory, in bytes: the weight caches count.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.template.weight() + self.pathways.len() * size_of::<Name>()
+    }
+
     /// The MPD of a session that begins on `first`.
     ///
     /// # Errors

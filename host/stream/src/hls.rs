@@ -7,3 +7,4 @@ mod attributes;
 mod lines;
 pub mod media;
 pub mod multivariant;
+pub mod renditions;

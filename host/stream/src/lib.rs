@@ -9,6 +9,7 @@ pub mod dash;
 pub mod hls;
 pub mod pathway;
 pub mod quality;
+pub mod rendition;
 pub mod reports;
 #[cfg(test)]
 mod samples;

@@ -172,6 +172,15 @@ pub(crate) struct Template {
 }
 
 impl Template {
+    /// What it takes in memory, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let parts = self.before_holes.iter();
+        parts
+            .map(|(part, _)| part.capacity() + size_of::<(Vec<u8>, usize)>())
+            .sum::<usize>()
+            + self.end.capacity()
+    }
+
     /// The text with `with` in its holes, by their numbers.
     pub(crate) fn fill(&self, with: &[String]) -> Vec<u8> {
         let parts: usize = self.before_holes.iter().map(|(part, _)| part.len()).sum();

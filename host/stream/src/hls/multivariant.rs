@@ -35,6 +35,12 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// What it takes in memory, in bytes: the weight caches count.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.template.weight() + self.pathways.len() * size_of::<Name>()
+    }
+
     /// The playlist of a session that begins on `first` and asks `server` for steering manifests: an absolute URL, for
     /// not all players resolve it alike.
     ///

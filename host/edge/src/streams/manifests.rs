@@ -1,0 +1,422 @@
+//! Playlists and MPDs that players begin with: fetched from their origin, kept, and given pathways.
+//!
+//! In: an asset, which of its manifests, and its pathways with what their URLs are signed by. Out: the manifest with
+//! steering spliced in. What was fetched is kept by its freshness; while the origin is away, or its manifest broken, the
+//! last good one is served, also after a restart ([`shelf`]). It must not know who watches or how a target is chosen.
+
+use std::{
+    hash::Hash,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+    time::{Duration, Instant},
+};
+
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
+use tokio::{runtime::Handle, task::spawn_blocking, time::timeout};
+use wayside_balance::level::{AtomicLevel, Level};
+use wayside_decide::{
+    name::Name,
+    site::SiteId,
+    stream::{
+        asset::{Asset, AssetState, Existing},
+        base::BaseUrl,
+        signing::{Scheme, SigningSpec},
+    },
+    target::Target,
+};
+use wayside_stream::{dash, hls::multivariant, pathway::Pathway, rendition::Rendition, splice};
+
+use self::{
+    content::Content,
+    shelf::Shelf,
+    slot::{Slot, Step},
+};
+use super::{fetch::Fetcher, tokens::Pass};
+
+mod content;
+mod shelf;
+mod slot;
+
+/// Up to which size a manifest is given pathways by the thread that asks.
+const QUICK_BYTES_MAX: usize = 32 * 1024;
+
+/// What a manifest usually takes.
+const USUAL_BYTES: u64 = 8 * 1024;
+
+/// Which of an asset's manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// HLS: a multivariant playlist.
+    Hls,
+    /// DASH: an MPD.
+    Dash,
+}
+
+/// A manifest of an asset.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) tenant: &'a Name,
+    pub(crate) site: SiteId,
+    pub(crate) asset: &'a Asset,
+    pub(crate) kind: Kind,
+}
+
+/// A copy of the asset as manifests name it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// The target.
+    pub(crate) id: Name,
+    /// Where its copy begins.
+    pub(crate) base: BaseUrl,
+    /// What its URLs are signed by.
+    pub(crate) pass: Pass,
+}
+
+/// Why there is no manifest.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NoManifest {
+    /// There is none, and none is to come.
+    #[error("{0}: found none, expected the manifest that the asset names")]
+    Missing(Arc<str>),
+    /// There is none yet: the asset is being transcoded.
+    #[error("{0}: found none yet, for the asset is being transcoded")]
+    NotYet(Arc<str>),
+    /// It cannot be fetched.
+    #[error("{0}")]
+    Away(Arc<str>),
+    /// It is broken, or cannot be given these pathways.
+    #[error("{0}")]
+    Broken(Arc<str>),
+    /// The node has too much to do.
+    #[error("{0}: not fetched, for the node has too much to do")]
+    Shed(Arc<str>),
+}
+
+/// A manifest with pathways, but for who steers a session.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    Hls(multivariant::Prepared),
+    Dash(dash::Prepared),
+}
+
+/// What a manifest of a session says beside its pathways.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Session<'a> {
+    /// Where the player asks for steering manifests.
+    pub(crate) server: &'a Target,
+    /// Where it got this manifest.
+    pub(crate) own: &'a Target,
+    /// The pathway on which it begins.
+    pub(crate) first: &'a Name,
+}
+
+/// How manifests are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// Memory, in bytes.
+    pub(crate) memory_bytes_max: u64,
+    /// The folder, and how many bytes of it may be used; none are kept on disk when absent.
+    pub(crate) disk: Option<(PathBuf, u64)>,
+    /// How long the last one is served while there is no newer one.
+    pub(crate) stale_max: Duration,
+    /// How long a request waits.
+    pub(crate) wait_max: Duration,
+    /// How many are fetched at the same time.
+    pub(crate) fetches_max: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SlotKey {
+    site: SiteId,
+    kind: Kind,
+    url: Box<str>,
+}
+
+/// Whole keys are compared: another content, another token or another URL is another manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct ReadyKey {
+    content: u64,
+    replaces: bool,
+    places: Box<[(Name, BaseUrl, u64)]>,
+}
+
+/// All manifests of a node.
+pub(crate) struct Manifests {
+    shared: Arc<Shared>,
+    /// Each with what it took when it was put there: a weight must not change under the cache.
+    slots: Cache<SlotKey, (Arc<Slot>, usize), Weights>,
+    ready: Cache<ReadyKey, Arc<Ready>, Weights>,
+    level: Arc<AtomicLevel>,
+}
+
+/// What fetches need, which go on when who asked has gone.
+struct Shared {
+    settings: Settings,
+    fetcher: Arc<Fetcher>,
+    shelf: Option<Shelf>,
+    runtime: Handle,
+    fetches: AtomicUsize,
+    contents: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+struct Weights;
+
+impl Weighter<SlotKey, (Arc<Slot>, usize)> for Weights {
+    fn weight(&self, key: &SlotKey, (_, weight): &(Arc<Slot>, usize)) -> u64 {
+        (size_of::<Slot>() + key.url.len() + weight) as u64
+    }
+}
+
+impl Weighter<ReadyKey, Arc<Ready>> for Weights {
+    fn weight(&self, key: &ReadyKey, ready: &Arc<Ready>) -> u64 {
+        let places = key.places.iter();
+        let places: usize = places
+            .map(|(id, base, _)| id.as_str().len() + base.as_str().len() + 40)
+            .sum();
+        let ready = match &**ready {
+            Ready::Hls(prepared) => prepared.weight(),
+            Ready::Dash(prepared) => prepared.weight(),
+        };
+        (places + ready) as u64
+    }
+}
+
+impl Kind {
+    /// Which manifest of an asset a file below it is; none when it is another file.
+    pub(crate) fn of(asset: &Asset, file: &str) -> Option<Self> {
+        let is_named = |kind: &Self| kind.path(asset).is_some_and(|path| path == file);
+        [Self::Hls, Self::Dash].into_iter().find(is_named)
+    }
+
+    /// Its type on the wire.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Hls => "application/vnd.apple.mpegurl",
+            Self::Dash => "application/dash+xml",
+        }
+    }
+
+    /// Whether a manifest can have pathways to a target that signs so. The error is why not.
+    pub(crate) fn carries(self, signing: Option<&SigningSpec>) -> Result<(), String> {
+        let Some(scheme) = signing.map(|signing| &signing.scheme) else {
+            return Ok(());
+        };
+        let word = scheme.as_str();
+        if scheme.is_for_one_url() {
+            return Err(format!(
+                "found a target signed by {word}, whose tokens hold for one URL each, expected one whose token holds for a \
+                 folder: media playlists would have to be rewritten"
+            ));
+        }
+        match (self, scheme) {
+            (Self::Hls, _) | (Self::Dash, Scheme::Hmac { is_in_path: true }) => Ok(()),
+            (Self::Dash, _) => Err(format!(
+                "found a target signed by {word} with a token in the query, expected one in the path: DASH resolves segments \
+                 without the query"
+            )),
+        }
+    }
+
+    fn path(self, asset: &Asset) -> Option<&str> {
+        let path = match self {
+            Self::Hls => asset.hls.as_ref(),
+            Self::Dash => asset.dash.as_ref(),
+        };
+        path.map(|path| path.as_str())
+    }
+}
+
+impl Manifests {
+    /// Nothing is held yet. What is fetched is fetched on the current runtime.
+    pub(crate) fn new(settings: Settings, fetcher: Arc<Fetcher>, level: Arc<AtomicLevel>) -> Self {
+        let half = settings.memory_bytes_max / 2;
+        Self {
+            slots: cache(half),
+            ready: cache(half),
+            level,
+            shared: Arc::new(Shared {
+                shelf: settings
+                    .disk
+                    .clone()
+                    .map(|(folder, bytes_max)| Shelf::new(folder, bytes_max)),
+                settings,
+                fetcher,
+                runtime: Handle::current(),
+                fetches: AtomicUsize::new(0),
+                contents: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// A manifest with these pathways, which are in the same order for all sessions.
+    ///
+    /// # Errors
+    /// [`NoManifest`], with a message for the log.
+    pub(crate) async fn ready(&self, wanted: &Wanted<'_>, places: Vec<Place>) -> Result<Arc<Ready>, NoManifest> {
+        if let Some(place) = places.iter().find(|place| matches!(place.pass, Pass::Each(..))) {
+            let found = format!(
+                "target {}: found tokens for one URL each, expected one for the folder",
+                place.id
+            );
+            return Err(NoManifest::Broken(
+                format!("{found}: media playlists would have to be rewritten").into(),
+            ));
+        }
+        let content = self.content(wanted).await?;
+        let existing = wanted.asset.existing;
+        let key = ReadyKey {
+            content: content.id,
+            replaces: existing == Existing::Replace,
+            places: places
+                .iter()
+                .map(|place| (place.id.clone(), place.base.clone(), place.pass.id()))
+                .collect(),
+        };
+        let preparing = async {
+            let (work, url) = (Arc::clone(&content), Arc::clone(&content.url));
+            let prepare = move || prepare(&work, &places, existing);
+            let prepared = match content.body.len() > QUICK_BYTES_MAX {
+                true => spawn_blocking(prepare)
+                    .await
+                    .map_err(|_| NoManifest::Broken("preparing it panicked".into()))?,
+                false => prepare(),
+            };
+            let broken = |error: splice::Error| NoManifest::Broken(format!("{url}: {error}").into());
+            prepared.map(Arc::new).map_err(broken)
+        };
+        self.ready.get_or_insert_async(&key, preparing).await
+    }
+
+    /// The renditions of an asset: of its playlist, else of its MPD; none while neither can be had.
+    pub(crate) async fn renditions(&self, tenant: &Name, site: SiteId, asset: &Asset) -> Arc<[Rendition]> {
+        for kind in [Kind::Hls, Kind::Dash] {
+            let wanted = Wanted {
+                tenant,
+                site,
+                asset,
+                kind,
+            };
+            if kind.path(asset).is_some()
+                && let Ok(content) = self.content(&wanted).await
+            {
+                return Arc::clone(&content.renditions);
+            }
+        }
+        Arc::default()
+    }
+
+    /// A manifest as it came.
+    async fn content(&self, wanted: &Wanted<'_>) -> Result<Arc<Content>, NoManifest> {
+        let Wanted {
+            asset,
+            kind,
+            site,
+            tenant,
+        } = *wanted;
+        let id = || format!("asset {} of site {site}", asset.id).into();
+        let (Some(folder), Some(path)) = (&asset.source, kind.path(asset)) else {
+            return Err(NoManifest::Missing(id()));
+        };
+        let url = folder
+            .join(path)
+            .map_err(|invalid| NoManifest::Broken(invalid.to_string().into()))?;
+        let key = SlotKey {
+            site,
+            kind,
+            url: url.as_str().into(),
+        };
+        let new = || {
+            let slot = Slot::new(site, kind, tenant.clone(), url.clone(), folder.clone());
+            Ok::<_, NoManifest>((Arc::new(slot), 0))
+        };
+        let (slot, _) = self.slots.get_or_insert_with(&key, new)?;
+        let may_fetch = self.level.get() < Level::CoreOnly;
+        let found = match slot.step(Instant::now(), may_fetch, &self.shared) {
+            Step::Held(content) => Ok(content),
+            Step::Failed(error) => Err(error),
+            Step::Wait(mut landing) => {
+                let landed = timeout(self.shared.settings.wait_max, landing.wait_for(Option::is_some)).await;
+                let outcome = match landed {
+                    Ok(Ok(landed)) => landed.clone(),
+                    // It took too long, or came to no end.
+                    _ => None,
+                };
+                // What came has another weight.
+                self.slots.insert(key, (Arc::clone(&slot), slot.weight()));
+                let late = || {
+                    slot.last()
+                        .ok_or_else(|| NoManifest::Away(format!("{url}: no answer in time").into()))
+                };
+                outcome.unwrap_or_else(late)
+            }
+        };
+        found.map_err(|error| match error {
+            NoManifest::Missing(url) if asset.state == AssetState::Transcoding => NoManifest::NotYet(url),
+            error => error,
+        })
+    }
+}
+
+impl Ready {
+    /// The manifest of one session.
+    ///
+    /// # Errors
+    /// [`splice::Error`] when the session begins on a pathway that is not in it.
+    pub(crate) fn steered(&self, session: &Session<'_>) -> Result<Vec<u8>, splice::Error> {
+        let Session { server, own, first } = *session;
+        match self {
+            Self::Hls(prepared) => prepared.steered(server, first),
+            Self::Dash(prepared) => {
+                let steering = dash::Steering {
+                    server,
+                    mpd: own,
+                    // The first pathway was chosen just now.
+                    has_query_before_start: false,
+                };
+                prepared.steered(&steering, first)
+            }
+        }
+    }
+}
+
+fn prepare(content: &Content, places: &[Place], existing: Existing) -> Result<Ready, splice::Error> {
+    let pathways = places.iter().map(|place| Pathway {
+        id: &place.id,
+        base: &place.base,
+        proof: place.pass.proof(),
+    });
+    let pathways: Vec<Pathway<'_>> = pathways.collect();
+    match content.kind {
+        Kind::Hls => multivariant::prepare(&content.body, &content.source, &pathways, existing).map(Ready::Hls),
+        Kind::Dash => dash::prepare(&content.body, &content.source, &pathways, existing).map(Ready::Dash),
+    }
+}
+
+/// A cache of so many bytes. In one piece: of several each would be too small for the largest manifest.
+fn cache<K: Eq + Hash, V: Clone>(bytes_max: u64) -> Cache<K, V, Weights>
+where
+    Weights: Weighter<K, V>,
+{
+    let items = usize::try_from(bytes_max / USUAL_BYTES).unwrap_or(usize::MAX).max(1);
+    let mut options = OptionsBuilder::new();
+    options
+        .estimated_items_capacity(items)
+        .weight_capacity(bytes_max)
+        .shards(1);
+    let hasher = DefaultHashBuilder::default();
+    match options.build() {
+        Ok(options) => Cache::with_options(options, Weights, hasher, DefaultLifecycle::default()),
+        // Only what is not set is refused.
+        Err(_) => Cache::with_weighter(items, bytes_max, Weights),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! One manifest through time: fresh, a little old, old, gone.
+//!
+//! In: instants and what fetches end with. Out: what is served meanwhile. One fetch at a time is under way, however many
+//! ask; it goes on when they have gone.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use tokio::{sync::watch, task::spawn_blocking};
+use wayside_decide::{name::Name, site::SiteId, stream::base::BaseUrl, target::Target};
+
+use super::{
+    Kind, NoManifest, Shared,
+    content::{self, Content},
+};
+use crate::streams::fetch::{FetchError, Fetched, Validators};
+
+/// How long until the next try after one that failed, and at most after many.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long "there is none" holds.
+const MISSING: Duration = Duration::from_secs(2);
+
+/// What a fetch ended with, once it has.
+pub(super) type Landing = watch::Receiver<Option<Result<Arc<Content>, NoManifest>>>;
+
+/// What to do for somebody who asks.
+pub(super) enum Step {
+    /// Serve this.
+    Held(Arc<Content>),
+    /// Say this.
+    Failed(NoManifest),
+    /// Wait for it.
+    Wait(Landing),
+}
+
+/// A manifest at its URL.
+pub(super) struct Slot {
+    site: SiteId,
+    kind: Kind,
+    tenant: Name,
+    url: Target,
+    folder: BaseUrl,
+    state: Mutex<State>,
+}
+
+struct State {
+    content: Option<Arc<Content>>,
+    /// Until when it is served without asking again.
+    fresh_until: Instant,
+    /// Until when it is served while somebody asks again behind it: as long as it was fresh.
+    soft_until: Instant,
+    /// Until when it is served while nothing newer can be had.
+    stale_until: Instant,
+    /// From when on it may be asked for.
+    retry_at: Instant,
+    /// Tries that failed since the last that did not.
+    failures: u32,
+    error: Option<NoManifest>,
+    flight: Option<Landing>,
+}
+
+impl Slot {
+    pub(super) fn new(site: SiteId, kind: Kind, tenant: Name, url: Target, folder: BaseUrl) -> Self {
+        let now = Instant::now();
+        Self {
+            site,
+            kind,
+            tenant,
+            url,
+            folder,
+            state: Mutex::new(State {
+                content: None,
+                fresh_until: now,
+                soft_until: now,
+                stale_until: now,
+                retry_at: now,
+                failures: 0,
+                error: None,
+                flight: None,
+            }),
+        }
+    }
+
+    /// What it takes in memory beside itself, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let state = self.lock();
+        state
+            .content
+            .as_ref()
+            .map_or(0, |content| size_of::<Content>() + content.body.len())
+    }
+
+    /// The last one that may be served.
+    pub(super) fn last(&self) -> Option<Arc<Content>> {
+        let state = self.lock();
+        state.content.clone().filter(|_| Instant::now() < state.stale_until)
+    }
+
+    /// What to do for somebody who asks at `now`.
+    pub(super) fn step(self: &Arc<Self>, now: Instant, may_fetch: bool, shared: &Arc<Shared>) -> Step {
+        let mut state = self.lock();
+        let held = state.content.clone().filter(|_| now < state.stale_until);
+        if let Some(content) = held.clone().filter(|_| now < state.fresh_until) {
+            return Step::Held(content);
+        }
+        if state.flight.is_none() && now >= state.retry_at && may_fetch {
+            state.flight = self.take_off(&state, shared);
+        }
+        // Who would wait for a try that is like those that failed gets the last one instead.
+        let is_waited_for = now >= state.soft_until && state.failures == 0;
+        match (held, &state.flight) {
+            (Some(_), Some(flight)) if is_waited_for => Step::Wait(flight.clone()),
+            (Some(content), _) => Step::Held(content),
+            (None, Some(flight)) => Step::Wait(flight.clone()),
+            (None, None) => {
+                let shed = || NoManifest::Shed(self.url.as_str().into());
+                Step::Failed(
+                    state
+                        .error
+                        .clone()
+                        .filter(|_| now < state.retry_at)
+                        .unwrap_or_else(shed),
+                )
+            }
+        }
+    }
+
+    /// Begins to fetch; none when too much is fetched already.
+    fn take_off(self: &Arc<Self>, state: &State, shared: &Arc<Shared>) -> Option<Landing> {
+        let is_too_many = |count: usize| (count < shared.settings.fetches_max).then_some(count + 1);
+        let counted = shared
+            .fetches
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_too_many);
+        counted.ok()?;
+        let (result, landing) = watch::channel(None);
+        let known = state
+            .content
+            .as_ref()
+            .map(|content| content.validators.clone())
+            .unwrap_or_default();
+        let flight = Flight {
+            slot: Arc::clone(self),
+            shared: Arc::clone(shared),
+        };
+        shared.runtime.spawn(async move {
+            let outcome = flight.fly(known).await;
+            // Nobody may wait any more.
+            let _ = result.send(Some(outcome));
+        });
+        Some(landing)
+    }
+
+    fn content(&self) -> Option<Arc<Content>> {
+        self.lock().content.clone()
+    }
+
+    /// As if it had been so much earlier that everything was fetched.
+    #[cfg(test)]
+    pub(super) fn age(&self, by: Duration) {
+        let mut state = self.lock();
+        let State {
+            fresh_until,
+            soft_until,
+            stale_until,
+            retry_at,
+            ..
+        } = &mut *state;
+        for instant in [fresh_until, soft_until, stale_until, retry_at] {
+            *instant -= by;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What a panic left half changed is asked for again.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fetch under way. When it ends, however it does, another may begin.
+struct Flight {
+    slot: Arc<Slot>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.slot.lock().flight = None;
+        self.shared.fetches.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Flight {
+    async fn fly(&self, known: Validators) -> Result<Arc<Content>, NoManifest> {
+        let slot = &self.slot;
+        match self.shared.fetcher.fetch(slot.tenant.as_str(), &slot.url, &known).await {
+            Ok(Fetched::Unchanged { fresh }) => match slot.content() {
+                Some(content) => Ok(self.renew(content, fresh)),
+                // It was asked with the validators of what is there, and only this flight changes that.
+                None => Err(NoManifest::Away(
+                    format!("{}: nothing that could be unchanged", slot.url).into(),
+                )),
+            },
+            Ok(Fetched::Whole {
+                body,
+                validators,
+                fresh,
+            }) => match self.read(body, validators).await {
+                Ok(content) => {
+                    self.keep(&content);
+                    Ok(self.renew(content, fresh))
+                }
+                Err(error) => self.failed(NoManifest::Broken(error)).await,
+            },
+            Err(FetchError::Status(404 | 410)) => Err(self.missing()),
+            Err(error) => {
+                self.failed(NoManifest::Away(format!("{}: {error}", slot.url).into()))
+                    .await
+            }
+        }
+    }
+
+    async fn read(&self, body: bytes::Bytes, validators: Validators) -> Result<Arc<Content>, Arc<str>> {
+        let slot = Arc::clone(&self.slot);
+        let id = self.shared.contents.fetch_add(1, Ordering::Relaxed);
+        let reading = spawn_blocking(move || {
+            let read = content::read(id, slot.kind, (&slot.url, &slot.folder), body, validators);
+            read.map(Arc::new)
+                .map_err(|problem| format!("{}: {problem}", slot.url).into())
+        });
+        reading.await.unwrap_or_else(|_| Err("reading it panicked".into()))
+    }
+
+    fn renew(&self, content: Arc<Content>, fresh: Duration) -> Arc<Content> {
+        let now = Instant::now();
+        let mut state = self.slot.lock();
+        state.fresh_until = now + fresh;
+        state.soft_until = now + 2 * fresh;
+        state.stale_until = state.soft_until + self.shared.settings.stale_max;
+        state.retry_at = now;
+        state.failures = 0;
+        state.error = None;
+        state.content = Some(Arc::clone(&content));
+        content
+    }
+
+    fn missing(&self) -> NoManifest {
+        let error = NoManifest::Missing(self.slot.url.as_str().into());
+        let mut state = self.slot.lock();
+        state.content = None;
+        state.failures = 0;
+        state.retry_at = Instant::now() + MISSING;
+        state.error = Some(error.clone());
+        error
+    }
+
+    /// What is served when there is nothing newer: the last one, else what was kept on disk.
+    async fn failed(&self, error: NoManifest) -> Result<Arc<Content>, NoManifest> {
+        let slot = &self.slot;
+        tracing::warn!(tenant = %slot.tenant, site = %slot.site, %error, "kept the manifest that was there, if any");
+        let last = match slot.last() {
+            Some(last) => Some((last, None)),
+            None => self.shelved().await.map(|(content, left)| (content, Some(left))),
+        };
+        let now = Instant::now();
+        let mut state = slot.lock();
+        state.retry_at = now + RETRY.saturating_mul(1 << state.failures.min(10)).min(RETRY_MAX);
+        state.failures = state.failures.saturating_add(1);
+        state.error = Some(error.clone());
+        let (content, left) = last.ok_or(error)?;
+        if let Some(left) = left {
+            state.stale_until = now + left;
+            state.content = Some(Arc::clone(&content));
+        }
+        Ok(content)
+    }
+
+    /// Keeps a manifest on disk, for the next start.
+    fn keep(&self, content: &Arc<Content>) {
+        if self.shared.shelf.is_none() {
+            return;
+        }
+        let (shared, content, site) = (Arc::clone(&self.shared), Arc::clone(content), self.slot.site);
+        self.shared.runtime.spawn_blocking(move || {
+            let kept = shared.shelf.as_ref().map(|shelf| shelf.keep(site, &content));
+            if let Some(Err(error)) = kept {
+                tracing::error!(%error, "keep a manifest on disk");
+            }
+        });
+    }
+
+    /// What was kept on disk, and for how long it may still be served.
+    async fn shelved(&self) -> Option<(Arc<Content>, Duration)> {
+        let (shared, slot) = (Arc::clone(&self.shared), Arc::clone(&self.slot));
+        let reading = spawn_blocking(move || {
+            let (body, validators, age) = shared.shelf.as_ref()?.read(slot.site, slot.url.as_str())?;
+            let left = shared.settings.stale_max.checked_sub(age)?;
+            let id = shared.contents.fetch_add(1, Ordering::Relaxed);
+            let read = content::read(id, slot.kind, (&slot.url, &slot.folder), body, validators).ok()?;
+            Some((Arc::new(read), left))
+        });
+        reading.await.ok().flatten()
+    }
+}

@@ -1,0 +1,482 @@
+//! Manifests from an origin that answers, changes, breaks and goes away.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinHandle,
+};
+use wayside_balance::level::Level;
+use wayside_decide::{
+    name::Name,
+    site::SiteId,
+    stream::{
+        asset::{Asset, AssetState, Balancer, Existing, RelativePath},
+        base::BaseUrl,
+        signing::{Scheme, SigningSpec},
+    },
+    target::Target,
+};
+use wayside_upstream::http::Roots;
+
+use super::{Kind, Manifests, NoManifest, Place, Ready, Session, Settings, SlotKey, Wanted};
+use crate::streams::{
+    fetch::Fetcher,
+    secrets::{Signers, Variable},
+    tokens::{Pass, Tokens},
+};
+
+const PLAYLIST: &str = "\u{feff}#EXTM3U\r\n#EXT-X-VENDOR:a=\"b\" , c\r\n\r\n# a comment\r\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=1280000,RESOLUTION=1280x720\r\nv1/main.m3u8\r\n#EXT-X-SESSION-DATA:DATA-ID=\"x\"\r\n";
+const MPD: &str = "<?xml version=\"1.0\"?>\r\n<!-- kept -->\r\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\">\r\n\
+    <Period><AdaptationSet mimeType=\"video/mp4\"><Representation id=\"1\" bandwidth=\"5\"/></AdaptationSet></Period>\r\n</MPD>\r\n";
+
+/// What the origin says, and what it was asked.
+#[derive(Debug, Default)]
+struct Script {
+    answer: String,
+    asked: Vec<String>,
+}
+
+struct Origin {
+    script: Arc<Mutex<Script>>,
+    folder: BaseUrl,
+    task: JoinHandle<()>,
+}
+
+impl Origin {
+    async fn start(answer: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let folder = format!("http://{}/vod/film", listener.local_addr().expect("an address"));
+        let script = Arc::new(Mutex::new(Script {
+            answer,
+            asked: Vec::new(),
+        }));
+        let told = Arc::clone(&script);
+        let task = tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let told = Arc::clone(&told);
+                tokio::spawn(async move {
+                    let mut request = vec![0; 8_192];
+                    let read = socket.read(&mut request).await.unwrap_or_default();
+                    let answer = {
+                        let mut script = told.lock().expect("the script");
+                        script
+                            .asked
+                            .push(String::from_utf8_lossy(&request[..read]).into_owned());
+                        script.answer.clone()
+                    };
+                    let _ = socket.write_all(answer.as_bytes()).await;
+                });
+            }
+        });
+        Self {
+            script,
+            folder: BaseUrl::parse(&folder).expect("a folder"),
+            task,
+        }
+    }
+
+    fn say(&self, answer: String) {
+        self.script.lock().expect("the script").answer = answer;
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.script.lock().expect("the script").asked.clone()
+    }
+
+    fn asset(&self) -> Asset {
+        Asset {
+            id: name("film"),
+            source: Some(self.folder.clone()),
+            hls: Some(RelativePath::parse("hls", "master.m3u8").expect("a path")),
+            dash: Some(RelativePath::parse("dash", "film.mpd").expect("a path")),
+            pathways: Box::default(),
+            state: AssetState::Ready,
+            balancer: Balancer::default(),
+            ttl_s: 30,
+            existing: Existing::Replace,
+            ingest_key: None,
+            tags: Box::default(),
+            attributes: Box::default(),
+        }
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::parse("name", text).expect(text)
+}
+
+fn file(fields: &str, body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn status(status: u16) -> String {
+    format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+}
+
+fn manifests_in(disk: Option<&Path>) -> Manifests {
+    let loopback = vec!["127.0.0.0/8".parse().expect("a network")];
+    let fetcher = Fetcher::new(loopback, Roots::default()).expect("a client");
+    let settings = Settings {
+        memory_bytes_max: 64 * 1024 * 1024,
+        disk: disk.map(|folder| (folder.to_owned(), 1_000_000)),
+        stale_max: Duration::from_secs(86_400),
+        wait_max: Duration::from_secs(20),
+        fetches_max: 100,
+    };
+    Manifests::new(settings, Arc::new(fetcher), Arc::default())
+}
+
+fn manifests() -> Manifests {
+    manifests_in(None)
+}
+
+fn places(pass: Pass) -> Vec<Place> {
+    let place = |id: &str| Place {
+        id: name(id),
+        base: BaseUrl::parse(&format!("https://{id}.example/film")).expect("a folder"),
+        pass: pass.clone(),
+    };
+    vec![place("a"), place("b")]
+}
+
+async fn ready(manifests: &Manifests, asset: &Asset, kind: Kind) -> Result<Arc<Ready>, NoManifest> {
+    let tenant = name("t");
+    let wanted = Wanted {
+        tenant: &tenant,
+        site: SiteId(7),
+        asset,
+        kind,
+    };
+    manifests.ready(&wanted, places(Pass::Open)).await
+}
+
+fn text(ready: &Ready) -> String {
+    let url = |text: &str| Target::parse(text).expect(text);
+    let (server, own, first) = (
+        url("https://s.example/steer?session=x&y=1"),
+        url("https://s.example/film.mpd"),
+        name("b"),
+    );
+    let session = Session {
+        server: &server,
+        own: &own,
+        first: &first,
+    };
+    String::from_utf8(ready.steered(&session).expect("steered")).expect("text")
+}
+
+/// What players get, or what the log says.
+async fn get(manifests: &Manifests, asset: &Asset) -> Result<String, String> {
+    let ready = ready(manifests, asset, Kind::Hls).await;
+    ready.map(|ready| text(&ready)).map_err(|error| error.to_string())
+}
+
+/// Lets so much time pass.
+fn age(manifests: &Manifests, asset: &Asset, seconds: u64) {
+    let url = asset
+        .source
+        .as_ref()
+        .expect("a source")
+        .join("master.m3u8")
+        .expect("a URL");
+    let key = SlotKey {
+        site: SiteId(7),
+        kind: Kind::Hls,
+        url: url.as_str().into(),
+    };
+    manifests
+        .slots
+        .get(&key)
+        .expect("held")
+        .0
+        .age(Duration::from_secs(seconds));
+}
+
+/// Asks until the answer is as expected: what is renewed behind comes a little later.
+async fn until(manifests: &Manifests, asset: &Asset, is_expected: impl Fn(&Result<String, String>) -> bool) {
+    let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let got = get(manifests, asset).await;
+        if is_expected(&got) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < give_up, "still {got:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn all_but_the_pathways_is_byte_for_byte_what_the_origin_sent() {
+    let origin = Origin::start(file("", PLAYLIST)).await;
+    let expected = "\u{feff}#EXTM3U\r\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"https://s.example/steer?session=x&y=1\",PATHWAY-ID=\"b\"\r\n\
+        #EXT-X-VENDOR:a=\"b\" , c\r\n\r\n# a comment\r\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1280000,RESOLUTION=1280x720,PATHWAY-ID=\"a\"\r\nhttps://a.example/film/v1/main.m3u8\r\n\
+        #EXT-X-STREAM-INF:BANDWIDTH=1280000,RESOLUTION=1280x720,PATHWAY-ID=\"b\"\r\nhttps://b.example/film/v1/main.m3u8\r\n\
+        #EXT-X-SESSION-DATA:DATA-ID=\"x\"\r\n";
+    let manifests = manifests();
+    let asset = origin.asset();
+    assert_eq!(get(&manifests, &asset).await.expect("a playlist"), expected);
+    assert!(origin.asked()[0].starts_with("GET /vod/film/master.m3u8 HTTP/1.1\r\n"));
+    origin.say(file("", MPD));
+    let mpd = text(&ready(&manifests, &asset, Kind::Dash).await.expect("an MPD"));
+    let added = "<BaseURL serviceLocation=\"a\">https://a.example/film/</BaseURL>\r\n\
+        <BaseURL serviceLocation=\"b\">https://b.example/film/</BaseURL>\r\n\
+        <ContentSteering defaultServiceLocation=\"b\" queryBeforeStart=\"false\" clientRequirement=\"true\">\
+        https://s.example/steer?session=x&amp;y=1</ContentSteering>\r\n";
+    assert!(mpd.contains(added), "{mpd}");
+    assert_eq!(mpd.replace(added, ""), MPD);
+    let renditions = manifests.renditions(&name("t"), SiteId(7), &asset).await;
+    assert_eq!((renditions.len(), renditions[0].resolution), (1, Some((1280, 720))));
+}
+
+#[tokio::test]
+async fn a_playlist_is_fetched_once_however_many_ask_and_asked_for_again_by_its_validators() {
+    let origin = Origin::start(file("ETag: \"v1\"\r\nCache-Control: max-age=60\r\n", PLAYLIST)).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    let all = join_all((0..50).map(|_| get(&manifests, &asset))).await;
+    assert!(all.iter().all(|got| *got == all[0]) && all[0].is_ok());
+    assert_eq!(origin.asked().len(), 1);
+    age(&manifests, &asset, 59);
+    get(&manifests, &asset).await.expect("fresh");
+    assert_eq!(origin.asked().len(), 1);
+    // A little old: served at once and asked for behind.
+    origin.say("HTTP/1.1 304 Not Modified\r\nConnection: close\r\nCache-Control: max-age=60\r\n\r\n".to_owned());
+    age(&manifests, &asset, 2);
+    get(&manifests, &asset).await.expect("a little old");
+    let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
+    while origin.asked().len() < 2 && tokio::time::Instant::now() < give_up {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(
+        origin.asked()[1]
+            .to_ascii_lowercase()
+            .contains("if-none-match: \"v1\"\r\n")
+    );
+    // Old: waited for.
+    let other = PLAYLIST.replace("v1/", "v2/");
+    origin.say(file("", &other));
+    age(&manifests, &asset, 600);
+    until(&manifests, &asset, |got| {
+        got.as_ref().is_ok_and(|text| text.contains("/v2/"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_last_playlist_is_served_while_the_origin_is_away_or_broken() {
+    let origin = Origin::start(file("Cache-Control: max-age=10\r\n", PLAYLIST)).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    let good = get(&manifests, &asset).await.expect("a playlist");
+    for bad in [
+        status(500),
+        status(403),
+        String::new(),
+        file("", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n"),
+        "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: http://127.0.0.1/\r\nContent-Length: 0\r\n\r\n"
+            .to_owned(),
+    ] {
+        origin.say(bad);
+        age(&manifests, &asset, 3_600);
+        assert_eq!(get(&manifests, &asset).await.as_ref(), Ok(&good));
+        // Nobody waits for the next try.
+        age(&manifests, &asset, 60);
+        assert_eq!(get(&manifests, &asset).await.as_ref(), Ok(&good));
+    }
+    age(&manifests, &asset, 2 * 86_400);
+    let refused = get(&manifests, &asset).await.expect_err("too old");
+    assert!(refused.contains("found status 302 with the location"), "{refused}");
+    origin.say(file("", PLAYLIST));
+    age(&manifests, &asset, 60);
+    until(&manifests, &asset, |got| got.as_ref() == Ok(&good)).await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_apart_from_what_is_not_there_yet() {
+    let origin = Origin::start(status(404)).await;
+    let (manifests, mut asset) = (manifests(), origin.asset());
+    let found = |error| ready_error(error);
+    assert_eq!(found(ready(&manifests, &asset, Kind::Hls).await), "missing");
+    asset.state = AssetState::Transcoding;
+    assert_eq!(found(ready(&manifests, &asset, Kind::Hls).await), "not yet");
+    assert_eq!(origin.asked().len(), 1, "it was just asked for");
+    origin.say(file("", PLAYLIST));
+    age(&manifests, &asset, 10);
+    get(&manifests, &asset).await.expect("there now");
+    // Gone is gone, also when there was one.
+    origin.say(status(410));
+    asset.state = AssetState::Ready;
+    age(&manifests, &asset, 600);
+    assert_eq!(found(ready(&manifests, &asset, Kind::Hls).await), "missing");
+    asset.hls = None;
+    assert_eq!(found(ready(&manifests, &asset, Kind::Hls).await), "missing");
+}
+
+fn ready_error(found: Result<Arc<Ready>, NoManifest>) -> &'static str {
+    match found.expect_err("no manifest") {
+        NoManifest::Missing(_) => "missing",
+        NoManifest::NotYet(_) => "not yet",
+        NoManifest::Away(_) => "away",
+        NoManifest::Broken(_) => "broken",
+        NoManifest::Shed(_) => "shed",
+    }
+}
+
+#[tokio::test]
+async fn a_broken_playlist_is_named_with_its_line() {
+    let origin = Origin::start(file("", "#EXTM3U\n\n#EXT-X-STREAM-INF:BANDWIDTH\na.m3u8\n")).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    let refused = get(&manifests, &asset).await.expect_err("broken");
+    let expected = format!(
+        "{}master.m3u8: line 3: found \"BANDWIDTH\", expected an attribute, NAME=value",
+        asset.source.as_ref().expect("a source")
+    );
+    assert_eq!(refused, expected);
+    let refused = ready(&manifests, &asset, Kind::Dash)
+        .await
+        .expect_err("no MPD")
+        .to_string();
+    assert!(refused.contains("film.mpd: line 1: found \"#EXTM3U"), "{refused}");
+    // What only this asset refuses.
+    origin.say(file(
+        "",
+        &PLAYLIST.replace("# a comment", "#EXT-X-CONTENT-STEERING:SERVER-URI=\"x\""),
+    ));
+    let mut strict = asset.clone();
+    strict.existing = Existing::Refuse;
+    age(&manifests, &asset, 60);
+    until(&manifests, &asset, Result::is_ok).await;
+    let refused = get(&manifests, &strict).await.expect_err("steered already");
+    assert!(
+        refused.contains("line 4") && refused.contains("expected no steering of the origin's own"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn the_last_playlist_outlives_a_restart() {
+    let disk = tempfile::tempdir().expect("folder");
+    let folder = disk.path().join("manifests");
+    let origin = Origin::start(file("ETag: \"v1\"\r\n", PLAYLIST)).await;
+    let asset = origin.asset();
+    let before = manifests_in(Some(&folder));
+    let good = get(&before, &asset).await.expect("a playlist");
+    let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
+    let files = || std::fs::read_dir(&folder).map(|all| all.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
+    while !files().is_ok_and(|all| all.len() == 1 && all[0].extension().is_none()) {
+        assert!(tokio::time::Instant::now() < give_up, "nothing was kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    origin.say(status(503));
+    assert_eq!(get(&manifests_in(Some(&folder)), &asset).await.as_ref(), Ok(&good));
+    assert_eq!(
+        ready_error(ready(&manifests(), &asset, Kind::Hls).await),
+        "away",
+        "without a disk"
+    );
+    // Damage is noticed.
+    let path = files().expect("files").remove(0);
+    let whole = std::fs::read(&path).expect("bytes");
+    for at in [0, 70, whole.len() - 1] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&path, damaged).expect("write");
+        let found = ready(&manifests_in(Some(&folder)), &asset, Kind::Hls).await;
+        assert_eq!(ready_error(found), "away", "byte {at} changed");
+    }
+}
+
+#[tokio::test]
+async fn other_tokens_and_other_urls_make_another_playlist_and_tokens_for_one_url_none() {
+    let origin = Origin::start(file("", PLAYLIST)).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    let spec = |scheme| SigningSpec {
+        scheme,
+        secret: name("k"),
+        valid_s: 600,
+        window_s: 60,
+        skew_s: 0,
+        has_start: false,
+    };
+    let variables = HashMap::from([("T__K".to_owned(), Variable::new("00ff".to_owned()))]);
+    let tokens = Tokens::new(Signers::new(None, variables));
+    let (tenant, base) = (name("t"), BaseUrl::parse("https://a.example/film").expect("a folder"));
+    let wanted = Wanted {
+        tenant: &tenant,
+        site: SiteId(7),
+        asset: &asset,
+        kind: Kind::Hls,
+    };
+    let signed = tokens.source(&tenant, &spec(Scheme::Hmac { is_in_path: true }), &base);
+    let mut texts = std::collections::BTreeSet::new();
+    for now_s in [1_800_000_000, 1_800_000_000, 1_800_000_060, 1_800_000_120] {
+        let pass = signed.pass(now_s).await.expect("a token");
+        let ready = manifests.ready(&wanted, places(pass)).await.expect("a playlist");
+        texts.insert(text(&ready));
+    }
+    assert_eq!((texts.len(), manifests.ready.len()), (3, 3), "one for each window");
+    assert_eq!(origin.asked().len(), 1);
+    let each = tokens
+        .source(&tenant, &spec(Scheme::Fastly), &base)
+        .pass(1_800_000_000)
+        .await;
+    let refused = match each {
+        Ok(pass) => manifests
+            .ready(&wanted, places(pass))
+            .await
+            .expect_err("one URL each")
+            .to_string(),
+        Err(error) => panic!("{error}"),
+    };
+    assert!(
+        refused.starts_with("target a: found tokens for one URL each, expected one for the folder"),
+        "{refused}"
+    );
+    for (kind, scheme, is_carried) in [
+        (Kind::Hls, Scheme::Fastly, false),
+        (Kind::Hls, Scheme::Cloudflare, false),
+        (Kind::Dash, Scheme::Fastly, false),
+        (Kind::Hls, Scheme::Akamai, true),
+        (Kind::Dash, Scheme::Akamai, false),
+        (Kind::Dash, Scheme::Hmac { is_in_path: false }, false),
+        (Kind::Dash, Scheme::Hmac { is_in_path: true }, true),
+    ] {
+        assert_eq!(
+            kind.carries(Some(&spec(scheme.clone()))).is_ok(),
+            is_carried,
+            "{kind:?} {scheme:?}"
+        );
+    }
+    Kind::Dash.carries(None).expect("not signed");
+}
+
+#[tokio::test]
+async fn a_node_with_too_much_to_do_fetches_nothing_and_serves_what_it_has() {
+    let origin = Origin::start(file("", PLAYLIST)).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    manifests.level.set(Level::CoreOnly);
+    assert_eq!(ready_error(ready(&manifests, &asset, Kind::Hls).await), "shed");
+    manifests.level.set(Level::Full);
+    let good = get(&manifests, &asset).await.expect("a playlist");
+    manifests.level.set(Level::CoreOnly);
+    age(&manifests, &asset, 600);
+    assert_eq!(get(&manifests, &asset).await, Ok(good));
+    assert_eq!(origin.asked().len(), 1);
+}

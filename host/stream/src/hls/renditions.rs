@@ -1,0 +1,82 @@
+//! The variants of a multivariant playlist, §4.4.6.2, as renditions.
+
+use super::{
+    attributes::{Attribute, attributes},
+    lines::{self, Kind},
+};
+use crate::{
+    rendition::{RENDITIONS_MAX, Rendition},
+    splice::Error,
+};
+
+/// The renditions of a multivariant playlist, as they stand there.
+///
+/// # Errors
+/// [`Error`] when it is no playlist.
+pub fn read(playlist: &[u8]) -> Result<Vec<Rendition>, Error> {
+    let (_, lines) = lines::playlist(playlist)?;
+    let variants = lines.filter_map(|line| match line.kind() {
+        Kind::Tag("#EXT-X-STREAM-INF", Some(value)) => rendition(&attributes(value).ok()?),
+        _ => None,
+    });
+    Ok(variants.take(RENDITIONS_MAX).collect())
+}
+
+fn rendition(attributes: &[Attribute<'_>]) -> Option<Rendition> {
+    let find = |name: &str| attributes.iter().find(|attribute| attribute.name == name);
+    let text = |name: &str| find(name)?.text().map(Box::from);
+    let resolution = |attribute: &Attribute<'_>| {
+        let (width, height) = attribute.value.split_once('x')?;
+        Some((width.parse().ok()?, height.parse().ok()?))
+    };
+    Some(Rendition {
+        name: text("NAME").or_else(|| text("STABLE-VARIANT-ID")),
+        bandwidth: find("BANDWIDTH")?.value.parse().ok()?,
+        resolution: find("RESOLUTION").and_then(resolution),
+        frame_rate: find("FRAME-RATE").map(|attribute| attribute.value.into()),
+        codecs: text("CODECS"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert, proptest};
+
+    use super::read;
+    use crate::rendition::{RENDITIONS_MAX, Rendition};
+
+    #[test]
+    fn variants_are_read_and_odd_ones_left_out() {
+        let playlist = "#EXTM3U\r\n#EXT-X-STREAM-INF:BANDWIDTH=1280000,RESOLUTION=1280x720,FRAME-RATE=29.970,\
+            CODECS=\"avc1.4d401f,mp4a.40.2\",NAME=\"720p\"\r\nhi.m3u8\r\n#EXT-X-STREAM-INF:RESOLUTION=1x1\r\nno.m3u8\r\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=64000,RESOLUTION=odd,STABLE-VARIANT-ID=\"a\"\r\nlo.m3u8\r\n";
+        let read = read(playlist.as_bytes()).expect("a playlist");
+        let expected = [
+            Rendition {
+                name: Some("720p".into()),
+                bandwidth: 1_280_000,
+                resolution: Some((1280, 720)),
+                frame_rate: Some("29.970".into()),
+                codecs: Some("avc1.4d401f,mp4a.40.2".into()),
+            },
+            Rendition {
+                name: Some("a".into()),
+                bandwidth: 64_000,
+                ..Rendition::default()
+            },
+        ];
+        assert_eq!(read, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange(bytes in proptest::collection::vec(any::<u8>(), 0..200), count in 0_usize..100) {
+            let list = "#EXT-X-STREAM-INF:BANDWIDTH=1\na\n".repeat(count);
+            for playlist in [bytes.clone(), [b"#EXTM3U\n#EXT-X-STREAM-INF:", &*bytes].concat(), [b"#EXTM3U\n", list.as_bytes()].concat()] {
+                if let Ok(read) = read(&playlist) {
+                    prop_assert!(read.len() <= RENDITIONS_MAX);
+                }
+            }
+        }
+    }
+}
