@@ -276,7 +276,8 @@ fn streams(
         metrics: Arc::clone(metrics),
     };
     let (level, region) = (degradation.shared_level(), settings.place.region.as_deref());
-    Streams::new(&settings.streams, &settings.cache, region, assets, level)
+    let data = settings.data.as_deref();
+    Streams::new(&settings.streams, &settings.cache, data, region, assets, level)
 }
 
 async fn listen_admin(address: SocketAddr) -> Result<TcpListener, ListenError> {

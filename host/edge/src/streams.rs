@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,6 +34,7 @@ use self::{
     assets::{Copy, LiveAsset, OriginAssets},
     fetch::Fetcher,
     ingest::Recordings,
+    manifests::{Kind, Manifests},
     pools::{Nobody, Pools, TenantPool, Who},
     secrets::{Signers, Variable},
     tokens::{SigningError, Tokens},
@@ -50,6 +51,7 @@ use crate::{
 };
 
 pub(crate) mod assets;
+mod begin;
 pub(crate) mod explain;
 pub(crate) mod fetch;
 mod ingest;
@@ -97,6 +99,8 @@ pub(crate) struct Streams {
     pub(crate) fetcher: Arc<Fetcher>,
     /// Of targets that sign.
     pub(crate) tokens: Arc<Tokens>,
+    /// That players begin with.
+    pub(crate) manifests: Manifests,
     /// Wakes who asks targets how they are.
     targets_changed: Notify,
     pub(crate) zones: TenantZones,
@@ -122,6 +126,7 @@ impl Streams {
     pub(crate) fn new(
         settings: &Settings,
         cache: &LinkSettings,
+        data: Option<&Path>,
         region: Option<&str>,
         loader: OriginAssets,
         level: Arc<AtomicLevel>,
@@ -136,10 +141,20 @@ impl Streams {
             load_timeout: cache.load_timeout,
             loads_max: cache.loads_max,
         };
+        let fetcher = Arc::new(fetcher.map_err(|error| NoStreams::Client(error.to_string()))?);
+        let disk = data.map(|data| (data.join("manifests"), settings.disk_bytes_max));
+        let kept = manifests::Settings {
+            memory_bytes_max: settings.memory_bytes_max,
+            disk: disk.filter(|(_, bytes_max)| *bytes_max > 0),
+            stale_max: cache.stale_max,
+            wait_max: cache.load_timeout,
+            fetches_max: cache.loads_max,
+        };
         Ok(Self {
+            manifests: Manifests::new(kept, Arc::clone(&fetcher), Arc::clone(&level)),
             assets: AssetCache::new(held, Arc::new(loader), level, Handle::current()),
             pools: Pools::new(settings.pools, region)?,
-            fetcher: Arc::new(fetcher.map_err(|error| NoStreams::Client(error.to_string()))?),
+            fetcher,
             tokens: Arc::new(Tokens::new(signers)),
             targets_changed: Notify::new(),
             zones: TenantZones::default(),
@@ -273,7 +288,10 @@ pub(crate) async fn answer(
     };
     reports::note(&request);
     match asked.way {
-        Way::File(file) => send::to_target(&request, file).await,
+        Way::File(file) => match Kind::of(&request.asset.asset, file) {
+            Some(kind) => begin::manifest(&request, kind).await,
+            None => send::to_target(&request, file).await,
+        },
         Way::Steer => steer::manifest(&request).await,
         Way::Play => play::answer(&request).await,
         Way::Report => reports::take(&request),

@@ -25,6 +25,7 @@ use wayside_upstream::{
 
 use super::{
     Request,
+    manifests::Kind,
     pools::Targets,
     tokens::{Pass, SigningError, TokenSource},
 };
@@ -130,6 +131,11 @@ impl Copy {
     /// Where it begins.
     pub(crate) const fn base(&self, is_secure: bool) -> &BaseUrl {
         if is_secure { &self.secure } else { &self.plain }
+    }
+
+    /// Whether a manifest can name it. The error is why not.
+    pub(crate) fn carried(&self, kind: Kind) -> Result<(), String> {
+        kind.carries(self.signing.as_ref())
     }
 
     /// Whether its tokens stand in the path, where nothing replaces them.

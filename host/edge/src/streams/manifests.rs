@@ -224,7 +224,8 @@ impl Kind {
         }
     }
 
-    fn path(self, asset: &Asset) -> Option<&str> {
+    /// Where it is below the asset's source.
+    pub(super) fn path(self, asset: &Asset) -> Option<&str> {
         let path = match self {
             Self::Hls => asset.hls.as_ref(),
             Self::Dash => asset.dash.as_ref(),

@@ -3,9 +3,9 @@
 
 use bytes::Bytes;
 use serde::Serialize;
-use wayside_decide::stream::asset::RelativePath;
+use wayside_stream::rendition::Rendition;
 
-use super::{Request, assets::Copy, steer, unsigned};
+use super::{Request, assets::Copy, manifests::Kind, steer, unsigned};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// URLs after the first.
@@ -24,6 +24,8 @@ struct Play<'p> {
     hls: Option<Manifests>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dash: Option<Manifests>,
+    /// The renditions, as the playlist lists them; empty while it cannot be had.
+    levels: Vec<Level<'p>>,
     steering: String,
     reports: String,
 }
@@ -33,6 +35,37 @@ struct Play<'p> {
 struct Target<'p> {
     id: &'p str,
     region: &'p str,
+}
+
+/// A rendition.
+#[derive(Debug, Serialize)]
+struct Level<'p> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'p str>,
+    /// Bits a second, at most.
+    bandwidth: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame_rate: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    codecs: Option<&'p str>,
+}
+
+impl<'p> Level<'p> {
+    fn of(rendition: &'p Rendition) -> Self {
+        let (width, height) = rendition.resolution.unzip();
+        Self {
+            name: rendition.name.as_deref(),
+            bandwidth: rendition.bandwidth,
+            width,
+            height,
+            frame_rate: rendition.frame_rate.as_deref(),
+            codecs: rendition.codecs.as_deref(),
+        }
+    }
 }
 
 /// Where a manifest is.
@@ -72,6 +105,9 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     let first = order.first().and_then(|first| chosen.targets.get(*first));
     let first = first.ok_or(Refusal::NotFound)?;
     let copies: Vec<&Copy> = order.iter().filter_map(|index| chosen.copies.get(*index)).collect();
+    let site = &request.site.site;
+    let manifests_of = &request.edge.streams.manifests;
+    let levels = manifests_of.renditions(&site.tenant, site.id, asset).await;
     let play = Play {
         asset: asset.id.as_str(),
         session: &session,
@@ -80,8 +116,9 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
             id: first.name.as_str(),
             region: first.region.as_str(),
         },
-        hls: manifests(request, &copies, asset.hls.as_ref()).await?,
-        dash: manifests(request, &copies, asset.dash.as_ref()).await?,
+        hls: manifests(request, &copies, &session, Kind::Hls).await?,
+        dash: manifests(request, &copies, &session, Kind::Dash).await?,
+        levels: levels.iter().map(Level::of).collect(),
         steering: steer::url(request, Some(&session)),
         reports: request.own_url(&format!("/.wayside/cmcd/{}?session={session}", asset.id)),
     };
@@ -95,9 +132,10 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
 async fn manifests(
     request: &Request<'_>,
     copies: &[&Copy],
-    path: Option<&RelativePath>,
+    session: &str,
+    kind: Kind,
 ) -> Result<Option<Manifests>, Refusal> {
-    let Some(path) = path.map(RelativePath::as_str) else {
+    let Some(path) = kind.path(&request.asset.asset) else {
         return Ok(None);
     };
     let mut urls = Vec::with_capacity(copies.len());
@@ -109,14 +147,9 @@ async fn manifests(
         urls.push(url.as_str().to_owned());
     }
     let mut urls = urls.into_iter();
-    let prefix = request.site.site.streams.as_ref().map(|prefix| prefix.as_str());
-    let steered = prefix.map(|prefix| {
-        let prefix = prefix.trim_end_matches('/');
-        request.own_url(&format!("{prefix}/{}/{path}", request.asset.asset.id))
-    });
     Ok(urls.next().map(|url| Manifests {
         url,
         fallbacks: urls.collect(),
-        steered,
+        steered: kind.own_url(request, session),
     }))
 }

@@ -11,7 +11,7 @@ use wayside_stream::{
     },
 };
 
-use super::{Request, assets::Copy, pools::Chosen, reports};
+use super::{Request, assets::Copy, manifests::Kind, pools::Chosen, reports};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// Pathways that a manifest lists: players fail over along them.
@@ -45,12 +45,21 @@ async fn write(request: &Request<'_>, chosen: &Chosen, protocol: Option<Protocol
     let broken = |error: String| Refusal::StreamUnavailable(format!("write the steering manifest: {error}"));
     let since_ms = request.session.map_or(u64::MAX, |(_, session)| session.since_ms);
     let (known, later): (Vec<_>, Vec<_>) = chosen.copies.iter().partition(|(_, copy)| copy.since_ms <= since_ms);
+    let kind = match protocol {
+        Some(Protocol::Hls) => Kind::Hls,
+        Some(Protocol::Dash) => Kind::Dash,
+        None if request.asset.asset.hls.is_some() => Kind::Hls,
+        None => Kind::Dash,
+    };
+    // What no manifest could name, players do not know.
+    let is_known = |copy: &Copy| copy.since_ms <= since_ms && copy.carried(kind).is_ok();
+    let known: Vec<_> = known.into_iter().filter(|(_, copy)| is_known(copy)).collect();
     let playlist: Vec<&Name> = known.iter().map(|(_, copy)| &copy.name).collect();
     // dash.js forgets the port of a clone, and looks for it on the scheme's own.
     let is_found = |copy: &Copy| protocol != Some(Protocol::Dash) || !copy.base(request.visit.is_secure).has_port();
     let later: Vec<_> = later.into_iter().filter(|(_, copy)| is_found(copy)).collect();
     let clones = clones(request, chosen, &known, &later).await;
-    let is_there = |copy: &&Copy| copy.since_ms <= since_ms || clones.iter().any(|(id, _)| *id == &copy.name);
+    let is_there = |copy: &&Copy| is_known(copy) || clones.iter().any(|(id, _)| *id == &copy.name);
     let order = chosen.order.iter().filter_map(|index| chosen.copies.get(index));
     let priority = order.filter(is_there).map(|copy| copy.name.clone()).collect();
     let clones = clones.iter().map(|(_, clone)| clone.clone()).collect();
