@@ -130,7 +130,6 @@ watch();
 window.addEventListener("error", ({ message }) => say("error", { text: message }));
 try {
   await players[query.get("player")]();
-  await video.play();
 } catch (error) {
   say("error", { text: String(error?.message ?? error), code: error?.code, fatal: true });
 }

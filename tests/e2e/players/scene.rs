@@ -11,6 +11,8 @@ use super::{
 
 /// Longer than this a picture may not stand still.
 const STALL_MAX_S: f64 = 1.0;
+/// How much a picture may fall behind the clock besides, frame by frame.
+const LOST_SHARE_MAX: f64 = 0.05;
 /// How long players play before something happens: their buffers are full then.
 const SETTLED_S: f64 = 6.0;
 /// How long all may take on a busy machine.

@@ -37,7 +37,6 @@ fn play(set: Set, kinds: &[&str]) -> Scene {
 /// A dead target refuses connections. Each player notices before it is told, and holds a grudge of its own: dash.js for a
 /// TTL, Shaka for a minute, hls.js for five.
 #[test]
-#[ignore = "nodes do not write steering into playlists yet"]
 fn a_target_dies_and_segments_come_from_another_until_it_recovers() {
     let mut scene = play(Set::of(&["near", "far"]), &["vod"]);
     scene.settle_on("near");
@@ -53,7 +52,6 @@ fn a_target_dies_and_segments_come_from_another_until_it_recovers() {
 
 /// Nothing fails for the players: they leave because they are told, and come back as soon as they are told.
 #[test]
-#[ignore = "nodes do not write steering into playlists yet"]
 fn players_leave_a_target_that_is_drained_or_ill_within_a_ttl_and_come_back() {
     let mut scene = play(Set::of(&["near", "far"]), &["vod", "live"]);
     scene.settle_on("near");
@@ -73,7 +71,6 @@ fn players_leave_a_target_that_is_drained_or_ill_within_a_ttl_and_come_back() {
 /// The playlists that the players have do not name it. Shaka's own build has forgotten what the fields of a clone are
 /// called; the same code with its names does as it is told.
 #[test]
-#[ignore = "nodes do not write steering into playlists yet"]
 fn a_target_that_is_added_while_they_play_is_used_by_players_that_know_clones() {
     let set = Set::bare(&["near", "far", "new"]);
     let urls: Vec<_> = set.targets.iter().map(Target::base_on_default_port).collect();

@@ -42,7 +42,6 @@ fn three_targets_share_players_while_one_dies_and_recovers() {
     wait_until(RECOVERS);
     scene.be("north", Health::Well);
     wait_until(ENDS);
-    scene.nobody_stalled();
     let served: Vec<_> = targets::read(&scene.stage.log)
         .iter()
         .filter(|served| served.is_segment() && served.at >= began)
