@@ -43,4 +43,5 @@ mod regions;
 mod remembered;
 mod shared_cache;
 mod stream_commands;
+mod streams;
 mod tls;

@@ -94,6 +94,7 @@ pub(crate) fn router(admin: Arc<Admin>, is_loopback: bool) -> Router {
         .route("/policies/explain", get(explain_one))
         .route("/policies/logs", get(policy_logs))
         .route("/streams/explain", get(explain_stream))
+        .route("/streams/targets", get(stream_targets))
         .route(
             "/policies/plan",
             post(plan_one).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX)),
@@ -124,6 +125,10 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
     admin.edge.metrics.show_links(size.entries, size.bytes);
     let links = &admin.edge.links;
     admin.edge.metrics.show_tiers(links.tiers(), links.disk_bytes());
+    admin
+        .edge
+        .metrics
+        .show_targets(streams::shown::targets(&admin.edge.streams.pools));
     let wide = explain::wide_questions(&admin.edge.directory.load());
     admin.edge.metrics.show_wide_questions(&wide);
     admin
@@ -218,6 +223,12 @@ async fn explain_one(
         Some(explanation) => Json(explanation).into_response(),
         None => (StatusCode::NOT_FOUND, "there is no such binding on this node\n").into_response(),
     }
+}
+
+/// How the targets of streams do here.
+async fn stream_targets(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+    let items = streams::shown::targets(&admin.edge.streams.pools);
+    Json(serde_json::json!({ "items": items }))
 }
 
 /// Which target somebody would get.

@@ -29,8 +29,10 @@ use crate::{
     account::Accounts,
     degradation::{Degradation, metrics::DegradationMetrics},
     refusal::Refusal,
+    streams::shown::TargetShown,
 };
 
+mod targets;
 mod tiers;
 mod upstream;
 
@@ -337,6 +339,11 @@ impl Metrics {
         self.shards.sum(|shard| &shard.by_status).iter().sum()
     }
 
+    /// Shows how the targets of streams do.
+    pub(crate) fn show_targets(&self, targets: Vec<TargetShown>) {
+        *self.shards.targets.lock().unwrap_or_else(PoisonError::into_inner) = targets;
+    }
+
     /// The text that Prometheus reads (OpenMetrics).
     ///
     /// # Errors
@@ -354,6 +361,8 @@ struct Shards {
     shards: Arc<Mutex<Vec<Arc<Shard>>>>,
     /// The cache's tiers behind memory.
     tiers: Arc<Mutex<Vec<(&'static str, Counts)>>>,
+    /// Targets of streams.
+    targets: Arc<Mutex<Vec<TargetShown>>>,
 }
 
 impl Shards {
@@ -384,6 +393,10 @@ impl Collector for Shards {
             ConstCounter::new(count).encode(errors.encode_family(&labels)?)?;
         }
         self.encode_tiers(&mut encoder)?;
+        targets::encode(
+            &mut encoder,
+            &self.targets.lock().unwrap_or_else(PoisonError::into_inner),
+        )?;
         let [remembered] = self.sum(|shard| std::array::from_ref(&shard.remembered));
         let help = "Decisions of policies that needed no run";
         let decided = encoder.encode_descriptor("wayside_policy_remembered", help, None, kind)?;

@@ -63,6 +63,7 @@ mod reports;
 pub mod secrets;
 pub(crate) mod send;
 pub(crate) mod share;
+pub(crate) mod shown;
 pub(crate) mod steer;
 pub(crate) mod tokens;
 pub(crate) mod way;

@@ -134,7 +134,7 @@ pub(crate) fn command() -> clap::Command {
 /// Commands that ask nobody: where the origin answers, and as whom to ask it, says nothing about them.
 const WITHOUT_ORIGIN: [&str; 6] = ["dev", "edge", "origin", "geo", "config", "completions"];
 /// Commands that ask the origin alone.
-const WITHOUT_EDGE: [&str; 6] = ["site", "link", "rule", "policy", "target", "token"];
+const WITHOUT_EDGE: [&str; 4] = ["site", "link", "rule", "token"];
 
 /// Leaves the options under a heading out of a command's help, and of the help of those below it.
 fn hide(command: clap::Command, heading: &str) -> clap::Command {

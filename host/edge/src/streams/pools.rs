@@ -31,14 +31,14 @@ use wayside_stream::{
     select::{
         Selector, Visitor,
         explain::Explanation,
-        live::{Health, Live, Probe, Report},
+        live::{Health, Live, Probe, Report, Standing},
         order::Order,
         plan::Plan,
         session_key,
         set::{TARGETS_MAX, TargetIndex, TargetSet},
         target::{NoPool, Pool, TargetSpec},
     },
-    sessions::{Seen, Sessions},
+    sessions::{Count, Seen, Sessions},
 };
 use wayside_upstream::protocol::EdgeDirectory;
 
@@ -394,6 +394,18 @@ impl TenantPool {
         {
             tracing::warn!(tenant = %self.tenant, %error, "the origin told of a load that is none");
         }
+    }
+
+    /// How each target stands, and what plays from it by this node.
+    pub(crate) fn standings(&self) -> (Arc<Targets>, Vec<(Standing, Count)>) {
+        let inner = self.lock();
+        let targets = Arc::clone(&inner.targets);
+        let standings = targets
+            .iter()
+            .filter_map(|(index, _)| Some((inner.live.standing(index)?, inner.sessions.count(index))))
+            .collect();
+        drop(inner);
+        (targets, standings)
     }
 
     /// What this node counts on each target: sessions, kbit/s.

@@ -44,6 +44,19 @@ pub enum Health {
     Down,
 }
 
+/// How a target stands, for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// How it does.
+    pub health: Health,
+    /// How much of its sessions it takes, in percent: below 100 while it comes back.
+    pub share_percent: u8,
+    /// Its sessions, everywhere.
+    pub sessions: u32,
+    /// How long its probes took of late.
+    pub latency: Duration,
+}
+
 /// How a probe ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
@@ -276,6 +289,18 @@ impl Live {
         } else {
             Health::Healthy
         }
+    }
+
+    /// How a target stands; none when it is of another pool.
+    #[must_use]
+    pub fn standing(&self, target: TargetIndex) -> Option<Standing> {
+        let state = self.targets.get(target.place())?;
+        Some(Standing {
+            health: self.health(target),
+            share_percent: state.share.percent(),
+            sessions: state.sessions(),
+            latency: state.latency.last(),
+        })
     }
 
     /// How much of its sessions a target takes, in percent: below 100 while it comes back.

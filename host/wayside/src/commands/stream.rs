@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod content;
+mod explain;
 
 use content::Content;
 
@@ -32,7 +33,8 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   wayside stream add shop film --source https://origin.example.com/vod/film/ --hls master.m3u8
   wayside stream set shop film --pathway cdn-a --pathway cdn-b=copies/film
-  wayside stream list shop";
+  wayside stream list shop
+  wayside stream explain shop --asset film --ip 203.0.113.9";
 const ADD_EXAMPLES: &str = "\
 Examples:
   wayside stream add shop film --source https://origin.example.com/vod/film/ --hls master.m3u8 --dash film.mpd
@@ -60,6 +62,16 @@ Examples:
 /// What can be asked about streams.
 #[derive(Subcommand)]
 pub(crate) enum Args {
+    #[command(flatten)]
+    Asset(AssetArgs),
+    /// Say which target of an asset a visitor would get on a node, and why the others not
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Args),
+}
+
+/// What is asked of the origin.
+#[derive(Subcommand)]
+pub(crate) enum AssetArgs {
     /// Make an asset
     #[command(alias = "create", after_help = ADD_EXAMPLES)]
     Add(Named),
@@ -121,13 +133,18 @@ pub(crate) struct Named {
 
 /// Does what is asked.
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
-    let client = Client::origin(globals)?;
-    block_on(converse(args, &client, globals.output))
+    match args {
+        Args::Asset(args) => {
+            let client = Client::origin(globals)?;
+            block_on(converse(args, &client, globals.output))
+        }
+        Args::Explain(args) => explain::run(&args, globals),
+    }
 }
 
-async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result<()> {
+async fn converse(args: AssetArgs, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
-        Args::Add(Named { this, file, content }) => {
+        AssetArgs::Add(Named { this, file, content }) => {
             let mut asset = read(file.as_deref())?;
             this.name(&mut asset);
             content.apply(&mut asset);
@@ -135,11 +152,11 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
             let made = made.with_context(|| format!("add asset {} to site {}", this.id, this.site))?;
             output::record(format, &made, FIRST)
         }
-        Args::Set(named) => {
+        AssetArgs::Set(named) => {
             let changed = set(named, client).await?;
             output::record(format, &changed, FIRST)
         }
-        Args::List { site, prefix, limit } => {
+        AssetArgs::List { site, prefix, limit } => {
             let mut query = vec![("site", site.name())];
             query.extend(prefix.as_deref().map(|prefix| ("prefix", prefix)));
             let listing = Listing::new(format, COLUMNS);
@@ -147,13 +164,13 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
             let listed = client.list_in_parts(ASSETS, &query, limit, listing).await;
             listed.with_context(context)
         }
-        Args::Get(this) => {
+        AssetArgs::Get(this) => {
             let asset = client.get(ASSETS, &this.query()).await;
             let asset = asset.with_context(|| format!("show {}", this.words()))?;
             output::record(format, &asset, FIRST)
         }
-        Args::IngestKey { this, remove } => ingest_key(&this, remove, client, format).await,
-        Args::Rm(this) => {
+        AssetArgs::IngestKey { this, remove } => ingest_key(&this, remove, client, format).await,
+        AssetArgs::Rm(this) => {
             let ended = client.delete(ASSETS, &this.query()).await;
             ended.with_context(|| format!("remove {}", this.words()))?;
             let document = json!({ "removed": { "site": this.site, "id": this.id } });

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod content;
+mod status;
 
 use content::Content;
 
@@ -63,6 +64,16 @@ Examples:
 /// What can be asked about targets.
 #[derive(Subcommand)]
 pub(crate) enum Args {
+    #[command(flatten)]
+    Target(TargetArgs),
+    /// Show how targets do, as a node sees them: their health, sessions, latency
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Args),
+}
+
+/// What is asked of the origin.
+#[derive(Subcommand)]
+pub(crate) enum TargetArgs {
     /// Make a target
     #[command(alias = "create", after_help = ADD_EXAMPLES)]
     Add(Named),
@@ -118,13 +129,18 @@ pub(crate) struct Named {
 
 /// Does what is asked.
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
-    let client = Client::origin(globals)?;
-    block_on(converse(args, &client, globals.output))
+    match args {
+        Args::Target(args) => {
+            let client = Client::origin(globals)?;
+            block_on(converse(args, &client, globals.output))
+        }
+        Args::Status(args) => status::run(&args, globals),
+    }
 }
 
-async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result<()> {
+async fn converse(args: TargetArgs, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
-        Args::Add(Named { name, file, content }) => {
+        TargetArgs::Add(Named { name, file, content }) => {
             let mut target = read(file.as_deref())?;
             target.insert("name".to_owned(), json!(name));
             content.apply(&mut target)?;
@@ -132,22 +148,22 @@ async fn converse(args: Args, client: &Client, format: Format) -> anyhow::Result
             let made = made.with_context(|| format!("add target {name}"))?;
             output::record(format, &made, FIRST)
         }
-        Args::Set(named) => {
+        TargetArgs::Set(named) => {
             let changed = set(named, client).await?;
             output::record(format, &changed, FIRST)
         }
-        Args::List => {
+        TargetArgs::List => {
             let listing = Listing::new(format, COLUMNS);
             client.list(TARGETS, &[], listing).await.context("list targets")
         }
-        Args::Get { name } => {
+        TargetArgs::Get { name } => {
             let target = client.get(&["v1", "targets", &name], &[]).await;
             let target = target.with_context(|| format!("show target {name}"))?;
             output::record(format, &target, FIRST)
         }
-        Args::Drain { name } => serve(&name, "draining", client, format).await,
-        Args::Restore { name } => serve(&name, "in", client, format).await,
-        Args::Rm { name } => {
+        TargetArgs::Drain { name } => serve(&name, "draining", client, format).await,
+        TargetArgs::Restore { name } => serve(&name, "in", client, format).await,
+        TargetArgs::Rm { name } => {
             let ended = client.delete(&["v1", "targets", &name], &[]).await;
             ended.with_context(|| format!("remove target {name}"))?;
             let document = json!({ "removed": { "name": name } });

@@ -1,0 +1,344 @@
+//! Streams over real sockets: where players and downloads are sent, what steering manifests say, and what becomes of that
+//! when targets die, drain and come back. Players themselves are in `players`.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use serde_json::Value;
+
+use crate::harness::{Dev, Response, eventually, request};
+
+/// A target that answers everything with one status, until it is told to refuse connections.
+struct Target {
+    address: SocketAddr,
+    status: Arc<AtomicU16>,
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Target {
+    fn start() -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let (status, ends) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicBool::new(false)));
+        let thread = std::thread::spawn({
+            let (status, ends) = (Arc::clone(&status), Arc::clone(&ends));
+            move || {
+                for stream in socket.incoming() {
+                    if ends.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    if let Ok(stream) = stream {
+                        answer(stream, status.load(Ordering::SeqCst));
+                    }
+                }
+            }
+        });
+        Self {
+            address,
+            status,
+            ends,
+            thread: Some(thread),
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    fn answers(&self, status: u16) {
+        self.status.store(status, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        // Wakes the thread.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("no panic");
+        }
+    }
+}
+
+fn answer(mut stream: TcpStream, status: u16) {
+    let mut lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
+    // Up to the empty line, or as far as it comes.
+    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+    let head = format!("HTTP/1.1 {status} Told\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let _ = stream.write_all(head.as_bytes());
+}
+
+/// A node with a site whose assets are below `/video`.
+fn with_site() -> Dev {
+    let dev = Dev::start();
+    dev.ok(&["site", "add", "video", "--host", "video.test", "--streams", "/video"]);
+    dev
+}
+
+fn add_target(dev: &Dev, name: &str, url: &str, more: &[&str]) {
+    let arguments = ["target", "add", name, "--url", url, "--region", "eu"];
+    dev.ok(&[&arguments, more].concat());
+}
+
+fn get(dev: &Dev, path: &str) -> Response {
+    request(dev.process.edge(), "GET", "video.test", path, &[])
+}
+
+fn json(response: &Response) -> Value {
+    serde_json::from_str(&response.body).unwrap_or_else(|error| panic!("{error}: {response:?}"))
+}
+
+/// The pathways of a steering manifest, best first.
+fn pathways(response: &Response) -> Vec<String> {
+    let manifest = json(response);
+    let priority = manifest["PATHWAY-PRIORITY"].as_array().expect("a list").clone();
+    let text = |name: &Value| name.as_str().expect("a name").to_owned();
+    priority.iter().map(text).collect()
+}
+
+/// Whether the path leads to a URL that starts so.
+fn leads_to(dev: &Dev, path: &str, start: &str) -> bool {
+    let response = get(dev, path);
+    response.status == 302 && response.location().is_some_and(|location| location.starts_with(start))
+}
+
+fn explained(dev: &Dev) -> String {
+    dev.ok(&["stream", "explain", "video", "--asset", "film", "--ip", "127.0.0.1"])
+}
+
+#[test]
+fn any_file_of_an_asset_is_on_a_target_and_nothing_else_is() {
+    let dev = with_site();
+    let target = Target::start();
+    add_target(&dev, "one", &target.url(), &[]);
+    dev.ok(&["stream", "add", "video", "film", "--pathway", "one=copies/film"]);
+    let copy = format!("{}copies/film/", target.url());
+    eventually("the asset is there", || leads_to(&dev, "/video/film/a/b.ts", &copy));
+    let file = get(&dev, "/video/film/a/b.ts?start=5");
+    assert_eq!(file.location(), Some(format!("{copy}a/b.ts?start=5")));
+    assert_eq!(file.header("access-control-allow-origin").as_deref(), Some("*"));
+    assert_eq!(file.header("cache-control").as_deref(), Some("no-store"));
+    for (path, status) in [
+        ("/video/film/../../etc/passwd", 404),
+        ("/video/film/%2e%2e/%2e%2e/x", 404),
+        ("/video/other/a.ts", 404),
+        ("/video/film/", 404),
+        ("/.wayside/steer/other", 404),
+        ("/.wayside/play/other", 404),
+        ("/.wayside/steer/..%2f", 404),
+        ("/.wayside/other/film", 404),
+    ] {
+        assert_eq!(get(&dev, path).status, status, "{path}");
+    }
+    let edge = dev.process.edge();
+    assert_eq!(
+        request(edge, "DELETE", "video.test", "/video/film/a.ts", &[]).status,
+        405
+    );
+    let asked = request(
+        edge,
+        "OPTIONS",
+        "video.test",
+        "/.wayside/steer/film",
+        &[("Origin", "https://a.test")],
+    );
+    assert_eq!(
+        (asked.status, asked.header("access-control-allow-origin").as_deref()),
+        (204, Some("*"))
+    );
+}
+
+#[test]
+fn links_stand_where_there_is_no_asset() {
+    let dev = with_site();
+    dev.ok(&["link", "add", "video", "/video/about/us", "https://about.example/"]);
+    eventually("the link is there", || {
+        get(&dev, "/video/about/us").location().as_deref() == Some("https://about.example/")
+    });
+}
+
+#[test]
+fn who_deletes_an_asset_ends_its_steering() {
+    let dev = with_site();
+    let target = Target::start();
+    add_target(&dev, "one", &target.url(), &[]);
+    dev.ok(&["stream", "add", "video", "film"]);
+    eventually("the asset is there", || get(&dev, "/.wayside/steer/film").status == 200);
+    dev.ok(&["stream", "rm", "video", "film"]);
+    eventually("the asset is gone", || get(&dev, "/.wayside/steer/film").status == 410);
+    assert_eq!(get(&dev, "/video/film/a.ts").status, 410);
+    dev.ok(&["stream", "add", "video", "film"]);
+    eventually("the asset is back", || get(&dev, "/.wayside/steer/film").status == 200);
+}
+
+#[test]
+fn a_dead_target_is_left_and_comes_back() {
+    let dev = with_site();
+    let (near, far) = (Target::start(), Target::start());
+    let probe = ["--probe", "up", "--probe-interval", "250", "--probe-timeout", "200"];
+    add_target(&dev, "near", &near.url(), &[&probe[..], &["--weight", "9"]].concat());
+    add_target(&dev, "far", &far.url(), &probe);
+    dev.ok(&[
+        "stream",
+        "add",
+        "video",
+        "film",
+        "--balancer",
+        "consistent-hash",
+        "--ttl",
+        "1",
+    ]);
+    let both = || get(&dev, "/.wayside/steer/film");
+    eventually("both are listed", || {
+        both().status == 200 && pathways(&both()).len() == 2
+    });
+    let first = pathways(&both())[0].clone();
+    let (dies, stays, other) = match first.as_str() {
+        "near" => (&near, &far, "far"),
+        _ => (&far, &near, "near"),
+    };
+    dies.answers(503);
+    eventually("who is left leads", || pathways(&both())[0] == other);
+    assert!(leads_to(&dev, "/video/film/a.ts", &stays.url()));
+    let share = || {
+        let shown: Value = serde_json::from_str(&dev.process.admin("/streams/targets").body).expect("JSON");
+        let shown = shown["items"].as_array().expect("targets").clone();
+        let of = shown.into_iter().find(|shown| shown["target"] == first.as_str());
+        of.expect("the target")["share_percent"].as_u64().expect("a share")
+    };
+    assert_eq!(share(), 0);
+    dies.answers(200);
+    eventually("it comes back, slowly", || (1..100).contains(&share()));
+    // Nobody is well: somebody serves all the same.
+    near.answers(500);
+    far.answers(500);
+    eventually("both are down", || explained(&dev).matches("health: down").count() == 2);
+    assert_eq!(get(&dev, "/video/film/a.ts").status, 302);
+    assert_eq!(pathways(&both()).len(), 2);
+}
+
+#[test]
+fn a_target_that_drains_is_left_by_who_is_there() {
+    let dev = with_site();
+    let (one, two) = (Target::start(), Target::start());
+    add_target(&dev, "one", &one.url(), &[]);
+    add_target(&dev, "two", &two.url(), &[]);
+    dev.ok(&["stream", "add", "video", "film"]);
+    let steer = || get(&dev, "/.wayside/steer/film");
+    eventually("both are listed", || {
+        steer().status == 200 && pathways(&steer()).len() == 2
+    });
+    let first = pathways(&steer())[0].clone();
+    dev.ok(&["target", "drain", &first]);
+    eventually("it is left", || pathways(&steer())[0] != first);
+    dev.ok(&["target", "restore", &first]);
+    let other = pathways(&steer())[0].clone();
+    dev.ok(&["target", "drain", &other]);
+    eventually("it is taken again", || pathways(&steer())[0] == first);
+}
+
+#[test]
+fn steering_manifests_are_as_players_want_them() {
+    let dev = with_site();
+    let target = Target::start();
+    let other = format!("http://b.test:{}/", target.address.port());
+    add_target(&dev, "one", &target.url(), &[]);
+    dev.ok(&["stream", "add", "video", "film", "--ttl", "7"]);
+    eventually("the asset is there", || get(&dev, "/.wayside/play/film").status == 200);
+    let play = json(&get(&dev, "/.wayside/play/film"));
+    assert_eq!((&play["target"]["id"], &play["ttl_s"]), (&"one".into(), &7.into()));
+    let steering = play["steering"].as_str().expect("a URL").to_owned();
+    let path = steering
+        .strip_prefix("http://video.test")
+        .expect("the site's own")
+        .to_owned();
+    // A target that comes after the session has begun is a clone of one that the player knows.
+    add_target(&dev, "two", &other, &[]);
+    eventually("the clone is there", || {
+        json(&get(&dev, &path))["PATHWAY-CLONES"][0]["ID"] == "two"
+    });
+    let answered = get(&dev, &path);
+    assert_eq!(
+        answered.header("content-type").as_deref(),
+        Some("application/json"),
+        "no HLS manifest"
+    );
+    let manifest = json(&answered);
+    assert_eq!((&manifest["VERSION"], &manifest["TTL"]), (&1.into(), &7.into()));
+    assert_eq!(manifest["RELOAD-URI"], steering.as_str());
+    let clone = &manifest["PATHWAY-CLONES"][0];
+    assert_eq!(
+        (&clone["BASE-ID"], &clone["URI-REPLACEMENT"]["HOST"]),
+        (&"one".into(), &"b.test".into())
+    );
+    // Who begins now knows both.
+    let later = json(&get(&dev, "/.wayside/play/film"));
+    let later = later["steering"].as_str().expect("a URL");
+    let later = json(&get(
+        &dev,
+        later.strip_prefix("http://video.test").expect("the site's own"),
+    ));
+    assert!(later.get("PATHWAY-CLONES").is_none(), "{later}");
+    // Whatever a player says, it gets its manifest.
+    for query in [
+        "_HLS_pathway=%22one%22&_HLS_throughput=5000000",
+        "_HLS_pathway=one&_HLS_throughput=-12",
+        "_HLS_pathway=&_HLS_throughput=",
+        "_DASH_pathway=%22one%2Ctwo%22&_DASH_throughput=1,2",
+        "_HLS_pathway=one&_HLS_pathway=two&_HLS_pathway=%00",
+        "_HLS_throughput=1e309&_HLS_pathway=nobody",
+        "session=forged&_HLS_pathway=one",
+    ] {
+        let answered = get(&dev, &format!("/.wayside/steer/film?{query}"));
+        assert_eq!(answered.status, 200, "{query}");
+        assert_eq!(answered.header("cache-control").as_deref(), Some("no-store"), "{query}");
+        assert!(!pathways(&answered).is_empty(), "{query}");
+    }
+    let hls = get(&dev, "/.wayside/steer/film?_HLS_pathway=one");
+    assert_eq!(
+        hls.header("content-type").as_deref(),
+        Some("application/vnd.apple.steering-list")
+    );
+}
+
+#[test]
+fn an_explanation_names_what_took_each_target_out() {
+    let dev = with_site();
+    let target = Target::start();
+    for (name, more) in [
+        ("here", &[][..]),
+        ("drained", &["--service", "draining"]),
+        ("elsewhere", &["--country", "JP"]),
+        ("weightless", &["--weight", "0"]),
+        ("without", &[]),
+    ] {
+        add_target(&dev, name, &target.url(), more);
+    }
+    let named = ["here", "drained", "elsewhere", "weightless"];
+    let pathways = named.iter().flat_map(|name| ["--pathway", name]);
+    let arguments = ["stream", "add", "video", "film"].into_iter().chain(pathways);
+    dev.ok(&arguments.collect::<Vec<_>>());
+    eventually("the asset is there", || get(&dev, "/.wayside/play/film").status == 200);
+    let told = dev.ok(&["stream", "explain", "video", "--asset", "film", "--ip", "192.0.2.1"]);
+    for line in [
+        "target    here: the balancer took it from the best group",
+        "here: score ",
+        "drained: health: draining",
+        "elsewhere: geography: not for this country",
+        "weightless: policy: weight 0",
+        "without: asset: no copy",
+    ] {
+        assert!(told.lines().any(|told| told.starts_with(line)), "{line}: {told}");
+    }
+    let refused = dev.fails(&["stream", "explain", "video", "--asset", "nothing", "--ip", "192.0.2.1"]);
+    assert!(refused.contains("site video has no asset nothing"), "{refused}");
+}
