@@ -150,11 +150,9 @@ impl Scene {
             };
             let passed = |field| last.number(field) - first.number(field);
             let behind = passed("page_s") - passed("position");
-            assert!(
-                behind <= STALL_MAX_S,
-                "{who} fell {behind} s behind the clock\n{}",
-                said()
-            );
+            // A busy machine loses a frame here and there.
+            let most = STALL_MAX_S + passed("page_s") * LOST_SHARE_MAX;
+            assert!(behind <= most, "{who} fell {behind} s behind the clock\n{}", said());
         }
     }
 
