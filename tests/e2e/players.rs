@@ -17,6 +17,7 @@ mod scene;
 mod site;
 mod steered;
 mod targets;
+mod tokens;
 mod traffic;
 
 /// Each player with the manifest that it is given.

@@ -37,7 +37,7 @@ impl Set {
     pub(crate) fn of(names: &[&str]) -> Self {
         let set = Self::bare(names);
         for target in &set.targets[..names.len()] {
-            set.site.add_target(target.name(), target.name(), &target.base(), true);
+            set.site.add_probed_target(target.name(), target.name(), &target.base());
         }
         set
     }

@@ -5,6 +5,7 @@ use std::{fs, net::SocketAddr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::tokens;
 use crate::{
     harness::{Process, raw},
     origins::{edge_command, start_origin},
@@ -36,7 +37,8 @@ impl Site {
         edge.env("WAYSIDE__EDGE__REGION", "near")
             // The targets and the folder with the manifests are on this machine.
             .env("WAYSIDE__STREAMS__PRIVATE_NETWORKS", "127.0.0.0/8")
-            .env("WAYSIDE__STREAMS__SLOW_START_S", "1");
+            .env("WAYSIDE__STREAMS__SLOW_START_S", "1")
+            .env("WAYSIDE_SECRET_DEFAULT__TARGETS", tokens::KEY);
         let site = Self {
             origin,
             token,
@@ -52,11 +54,28 @@ impl Site {
         site
     }
 
-    /// A target; one of the region `near` is near. One that is probed leaves within a second.
-    pub(crate) fn add_target(&self, name: &str, region: &str, url: &str, is_probed: bool) {
+    /// A target; one of the region `near` is near. Without a probe it is taken to serve.
+    pub(crate) fn add_target(&self, name: &str, region: &str, url: &str) {
+        self.add(name, region, url, json!({}));
+    }
+
+    /// One that leaves within a second when it does not serve.
+    pub(crate) fn add_probed_target(&self, name: &str, region: &str, url: &str) {
         let probe = json!({"path": "health", "interval_ms": 250});
-        let probe = if is_probed { probe } else { Value::Null };
-        let target = json!({"name": name, "region": region, "urls": [url], "probe": probe});
+        self.add(name, region, url, json!({"probe": probe}));
+    }
+
+    /// One that is probed, and wants tokens.
+    pub(crate) fn add_signed_target(&self, name: &str, region: &str, url: &str) {
+        let probe = json!({"path": "health", "interval_ms": 250});
+        let signing = json!({"scheme": "hmac", "secret": "targets", "placement": "path"});
+        self.add(name, region, url, json!({"probe": probe, "signing": signing}));
+    }
+
+    fn add(&self, name: &str, region: &str, url: &str, mut target: Value) {
+        target["name"] = name.into();
+        target["region"] = region.into();
+        target["urls"] = json!([url]);
         self.write("POST", "/v1/targets", &target);
     }
 

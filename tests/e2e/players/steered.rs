@@ -8,9 +8,10 @@ use super::{
     browser::Frame,
     media::SEGMENT_S,
     scene::{SOON, Scene, Set},
-    site::TTL_S,
-    targets::{Health, Target},
+    site::{HOST, TTL_S},
+    targets::{self, Health, Target},
 };
+use crate::harness::{eventually, request};
 
 /// How soon nodes know a change.
 const TOLD_S: u64 = 1;
@@ -74,8 +75,8 @@ fn players_leave_a_target_that_is_drained_or_ill_within_a_ttl_and_come_back() {
 fn a_target_that_is_added_while_they_play_is_used_by_players_that_know_clones() {
     let set = Set::bare(&["near", "far", "new"]);
     let urls: Vec<_> = set.targets.iter().map(Target::base_on_default_port).collect();
-    set.site.add_target("near", "near", &urls[0], false);
-    set.site.add_target("far", "far", &urls[1], false);
+    set.site.add_target("near", "near", &urls[0]);
+    set.site.add_target("far", "far", &urls[1]);
     let players = [
         ("vod-hls.js", "hls.js", "main.m3u8", "new"),
         ("vod-dash.js", "dash.js", "main.mpd", "new"),
@@ -90,10 +91,58 @@ fn a_target_that_is_added_while_they_play_is_used_by_players_that_know_clones() 
     });
     let mut scene = set.play(&frames);
     scene.settle_on("near");
-    scene.site.add_target("new", "near", &urls[2], false);
+    scene.site.add_target("new", "near", &urls[2]);
     scene.site.set_service("near", "draining");
     for (who, _, _, target) in players {
         scene.moves_to(who, target, SOON);
     }
     scene.nobody_stalled();
+}
+
+/// All URLs of a copy inherit the token in front of its path, in playlists as in MPDs.
+#[test]
+fn targets_that_want_tokens_get_them_from_every_player() {
+    let set = Set::bare(&["near", "far"]);
+    for target in &set.targets[..2] {
+        target.want_tokens();
+        set.site.add_signed_target(target.name(), target.name(), &target.base());
+    }
+    let mut scene = play(set, &["vod", "live"]);
+    scene.settle_on("near");
+    scene.site.set_service("near", "draining");
+    scene.all_move_to("far");
+    scene.nobody_stalled();
+    let refused: Vec<_> = targets::read(&scene.stage.log)
+        .iter()
+        .filter(|served| served.status == 403)
+        .cloned()
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+/// dash.js loses a clone's port, and would look for it where it is not.
+#[test]
+fn clones_with_a_port_are_for_hls_alone() {
+    let set = Set::bare(&["near", "far", "new"]);
+    let urls: Vec<_> = set.targets.iter().map(Target::base).collect();
+    set.site.add_target("near", "near", &urls[0]);
+    set.site.add_target("far", "far", &urls[1]);
+    set.add_asset("film");
+    let edge = set.site.edge();
+    let get = |path: &str| request(edge, "GET", HOST, path, &[]).body;
+    let begin = || {
+        let mpd = get("/video/film/main.mpd");
+        let (_, rest) = mpd.split_once("/.wayside/steer/film?session=").expect("steering");
+        rest.split_once('<').expect("an end").0.to_owned()
+    };
+    eventually("the edge knows the targets", || {
+        get("/video/film/main.mpd").contains("far")
+    });
+    let session = begin();
+    set.site.add_target("new", "near", &urls[2]);
+    let ask = |parameter: &str| get(&format!("/.wayside/steer/film?session={session}&{parameter}=near"));
+    eventually("players of HLS get a clone", || {
+        ask("_HLS_pathway").contains(r#""ID":"new""#)
+    });
+    assert!(!ask("_DASH_pathway").contains("new"), "{}", ask("_DASH_pathway"));
 }

@@ -5,7 +5,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,7 @@ use axum::{
 };
 use tokio::runtime::Runtime;
 
-use super::media::Live;
+use super::{media::Live, tokens::Checker};
 
 /// The folder of an asset that is live begins so.
 const LIVE: &str = "live";
@@ -65,6 +65,8 @@ struct Shared {
     media: PathBuf,
     live: Live,
     health: Arc<Mutex<Health>>,
+    /// What it lets through, when not everything.
+    checker: Arc<OnceLock<Checker>>,
     log: Log,
 }
 
@@ -106,6 +108,11 @@ impl Target {
             let socket = StdListener::bind(self.address).expect("the same address again");
             self.serve(socket);
         }
+    }
+
+    /// From now on it wants a token for everything but for how it is.
+    pub(crate) fn want_tokens(&self) {
+        self.shared.checker.get_or_init(Checker::default);
     }
 
     fn serve(&mut self, socket: StdListener) {
@@ -154,6 +161,7 @@ pub(crate) fn start(names: &[&str], media: &Path) -> (Vec<Target>, Log) {
                 media: media.to_owned(),
                 live,
                 health: Arc::new(Mutex::new(Health::Well)),
+                checker: Arc::default(),
                 log: Arc::clone(&log),
             },
             runtime: None,
@@ -182,25 +190,34 @@ pub(crate) fn read(log: &Log) -> MutexGuard<'_, Vec<Served>> {
 }
 
 async fn answer(State(target): State<Shared>, request: Request) -> Response {
-    let path = request.uri().path().trim_start_matches('/');
-    let (asset, file) = path.split_once('/').unwrap_or((path, ""));
-    let (asset, file) = (asset.to_owned(), file.to_owned());
-    let health = *target.health.lock().expect("health");
-    let response = match path {
-        "health" if health == Health::Ill => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-        "health" => StatusCode::OK.into_response(),
-        _ => serve_file(&target, &asset, &file),
-    };
-    if path != "health" {
-        read(&target.log).push(Served {
-            at: Instant::now(),
-            target: target.name.clone(),
-            asset,
-            file,
-            status: response.status().as_u16(),
-            bytes: response.body().size_hint().exact().unwrap_or_default(),
-        });
+    let path = request.uri().path();
+    if path == "/health" {
+        let is_ill = *target.health.lock().expect("health") == Health::Ill;
+        let status = if is_ill {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::OK
+        };
+        return status.into_response();
     }
+    let admitted = match target.checker.get() {
+        Some(checker) => checker.admit(path),
+        None => Some(path),
+    };
+    let below = admitted.unwrap_or(path).trim_start_matches('/');
+    let (asset, file) = below.split_once('/').unwrap_or((below, ""));
+    let response = match admitted {
+        Some(_) => serve_file(&target, asset, file),
+        None => StatusCode::FORBIDDEN.into_response(),
+    };
+    read(&target.log).push(Served {
+        at: Instant::now(),
+        target: target.name.clone(),
+        asset: asset.to_owned(),
+        file: file.to_owned(),
+        status: response.status().as_u16(),
+        bytes: response.body().size_hint().exact().unwrap_or_default(),
+    });
     with_cors(response)
 }
 
