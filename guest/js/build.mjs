@@ -12,7 +12,11 @@ import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const SDK = dirname(fileURLToPath(import.meta.url));
-const WORLD = "redirect-policy";
+/** What a policy may be: the function it exports, the world that has it, and what runs it. */
+const KINDS = [
+    { name: "decide", world: "redirect-policy", runner: "run" },
+    { name: "plan", world: "stream-policy", runner: "runStream" },
+];
 const PACKAGE = "wayside:policy/";
 const VERSION = "@1.0.0";
 
@@ -40,9 +44,9 @@ async function main([folder, output]) {
     const entry = await entryOf(dir);
     checkTypes(dir);
     try {
-        await checkExport(esbuild, dir, entry);
-        const bundled = await bundle(esbuild, dir, entry);
-        await writeFile(output, await component(componentize, bundled));
+        const kind = await kindOf(esbuild, dir, entry);
+        const bundled = await bundle(esbuild, dir, entry, kind);
+        await writeFile(output, await component(componentize, bundled, kind));
     } catch (error) {
         throw error.errors ? new Refusal(await syntax(esbuild, error.errors)) : error;
     }
@@ -59,7 +63,7 @@ async function installed(name) {
     }
 }
 
-/** The module with `decide`, relative to the folder. */
+/** The module with the policy, relative to the folder. */
 async function entryOf(dir) {
     const { main } = JSON.parse(await readFile(join(dir, "package.json"), "utf8"));
     const candidates = main === undefined ? ENTRIES : [main];
@@ -89,28 +93,36 @@ function checkTypes(dir) {
     }
 }
 
-/** Says what is missing in words of the author's: esbuild would name a file of ours. */
-async function checkExport(esbuild, dir, entry) {
+/**
+ * What kind of policy the module exports. Says what is missing in words of the author's: esbuild would name a file of
+ * ours.
+ */
+async function kindOf(esbuild, dir, entry) {
     const { metafile } = await esbuild.build({ ...options(dir), entryPoints: [entry] });
     const { exports } = metafile.outputs[BUNDLE];
-    if (!exports.includes("decide")) {
+    const kinds = KINDS.filter(({ name }) => exports.includes(name));
+    if (kinds.length !== 1) {
         const found = exports.length === 0 ? "exports nothing" : `exports ${exports.join(", ")}`;
-        throw new Refusal(`${entry} ${found}, expected a function \`decide\`: export function decide() { … }`);
+        throw new Refusal(
+            `${entry} ${found}, expected a function \`decide\`: export function decide() { … }` +
+                ", or for streams a function `plan`: export function plan() { … }",
+        );
     }
+    return kinds[0];
 }
 
 /** One module of all the policy's code, and what of the contract it uses. */
-async function bundle(esbuild, dir, entry) {
+async function bundle(esbuild, dir, entry, { name, runner }) {
     const sdk = (name) => JSON.stringify(join(SDK, "src", `${name}.ts`));
     const stdin = {
         contents: `
             import ${sdk("guard")};
-            import { decide as policy } from ${JSON.stringify(entry)};
-            import { run } from ${sdk("run")};
+            import { ${name} as policy } from ${JSON.stringify(entry)};
+            import { ${runner} as run } from ${sdk("run")};
             if (typeof policy !== "function") {
-                throw new TypeError("\`decide\` is no function, expected: export function decide() { … }");
+                throw new TypeError("\`${name}\` is no function, expected: export function ${name}() { … }");
             }
-            export function decide() {
+            export function ${name}() {
                 return run(policy);
             }`,
         resolveDir: dir,
@@ -185,27 +197,27 @@ function options(dir) {
 }
 
 /** The component around the engine of JavaScript and the policy. */
-async function component(componentize, { source, sourceMap, used }) {
+async function component(componentize, { source, sourceMap, used }, { name, world }) {
     const work = await mkdtemp(join(tmpdir(), "wayside-policy-"));
     try {
         const contract = await readFile(join(SDK, "wit/policy.wit"), "utf8");
         const witPath = join(work, "policy.wit");
         await writeFile(witPath, contractOf(contract, used));
-        const built = await componentize(source, { witPath, worldName: WORLD, disableFeatures: DISABLED_FEATURES });
+        const built = await componentize(source, { witPath, worldName: world, disableFeatures: DISABLED_FEATURES });
         return built.component;
     } catch (error) {
-        throw unstarted(error.message, sourceMap) ?? error;
+        throw unstarted(error.message, sourceMap, name) ?? error;
     } finally {
         await rm(work, { recursive: true });
     }
 }
 
-/** What went wrong outside of `decide`, which has run while the component was made. */
-function unstarted(message, sourceMap) {
+/** What went wrong outside of the policy's function, which has run while the component was made. */
+function unstarted(message, sourceMap, policy) {
     const question = /unknown imported function: 'wayside:policy\/([a-z-]+)@.*?' '([a-z-]+)'/.exec(message);
     if (question !== null) {
         return new Refusal(
-            `the policy asks ${question[1]}.${question[2]} outside of \`decide\`: what stands there runs once, when the ` +
+            `the policy asks ${question[1]}.${question[2]} outside of \`${policy}\`: what stands there runs once, when the ` +
                 "policy is built, and can ask nothing",
         );
     }
@@ -216,7 +228,7 @@ function unstarted(message, sourceMap) {
     const [, , line, column, what] = thrown;
     const { originalSource, originalLine } = line === undefined ? {} : sourceMap.findEntry(line - 1, column - 1);
     const place = originalSource === undefined ? "" : ` (${originalSource}:${originalLine + 1})`;
-    return new Refusal(`the policy fails outside of \`decide\`, which runs once, when it is built: ${what}${place}`);
+    return new Refusal(`the policy fails outside of \`${policy}\`, which runs once, when it is built: ${what}${place}`);
 }
 
 /**

@@ -59,6 +59,14 @@ declare module "wayside:policy/settings@1.0.0" {
     export function get(name: string): string | undefined;
 }
 
+declare module "wayside:policy/streams@1.0.0" {
+    export function asset(): string | undefined;
+    export function tags(): string[];
+    export function attribute(name: string): string | undefined;
+    export function targets(): string[];
+    export function region(target: string): string | undefined;
+}
+
 declare module "wayside:policy/log@1.0.0" {
     export type Level = "debug" | "info" | "warn" | "error";
     export function write(level: Level, message: string): void;

@@ -22,8 +22,18 @@
  * }
  * ```
  *
+ * A policy of streams exports `plan` instead, and plans who serves an asset:
+ *
+ * ```ts
+ * import { steer, visitor } from "@wayside/policy";
+ *
+ * export function plan() {
+ *     return visitor.country() === "DE" ? steer({ tiers: [{ "cdn-a": 3, "cdn-b": 1 }, { own: 1 }] }) : undefined;
+ * }
+ * ```
+ *
  * A policy has no clock, no randomness, no files and no network. It runs in a fresh sandbox each time, for at most
- * 10 ms and in at most 64 MiB of memory, and may ask 64 different questions. What stands outside of `decide` runs
+ * 10 ms and in at most 64 MiB of memory, and may ask 64 different questions. What stands outside of that function runs
  * once, when the policy is built, and can ask nothing.
  *
  * @module
@@ -36,7 +46,10 @@ export * as log from "./log.js";
 export * as node from "./node.js";
 export * as request from "./request.js";
 export * as settings from "./settings.js";
+export * as streams from "./streams.js";
 export * as visitor from "./visitor.js";
 export { deny, proceed, redirect } from "./decision.js";
+export { steer } from "./plan.js";
 export type { Decision, DenyStatus, RedirectStatus } from "./decision.js";
+export type { Plan, StreamDecision, Tier } from "./plan.js";
 export type { Device, Point } from "./visitor.js";

@@ -1,4 +1,4 @@
-//! `#[wayside::policy]`: makes a function the component's `decide`.
+//! `#[wayside::policy]` and `#[wayside::stream_policy]`: make a function the component's `decide`, or its `plan`.
 //!
 //! In: a function without arguments. Out: the same function, and the export that calls it. Written on `proc_macro`
 //! alone, so that building a policy compiles no parser of Rust.
@@ -20,19 +20,75 @@ use proc_macro::{Delimiter, Span, TokenStream, TokenTree};
 /// ```
 #[proc_macro_attribute]
 pub fn policy(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    exported(arguments, item, &POLICY)
+}
+
+/// Makes a function the policy of streams: called once for a request about an asset, it asks what it needs and answers
+/// with a plan.
+///
+/// The function takes nothing and returns anything that is `Into<StreamDecision>`: a `Plan`, a `Decision`, a
+/// `StreamDecision`, or an `Option` of one, where `None` is `StreamDecision::Proceed`. A panic is a failure of the policy.
+///
+/// ```ignore
+/// #[wayside::stream_policy]
+/// fn plan() -> Option<Plan> {
+///     let region = settings::get(&visitor::continent()?)?;
+///     Some(Plan::new().prefer_region(region))
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn stream_policy(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    exported(arguments, item, &STREAM_POLICY)
+}
+
+/// How a function becomes a policy.
+struct Kind {
+    no_arguments: &'static str,
+    no_function: &'static str,
+    /// The function of the contract.
+    export: &'static str,
+    /// Its decision, in the SDK.
+    decision: &'static str,
+    /// The SDK's module for it, and the macro there that exports it.
+    module: &'static str,
+    macro_name: &'static str,
+    bindings: &'static str,
+}
+
+const POLICY: Kind = Kind {
+    no_arguments: "`#[wayside::policy]` takes no arguments",
+    no_function: "`#[wayside::policy]` belongs on a function: `fn decide() -> Decision { … }`",
+    export: "decide",
+    decision: "Decision",
+    module: "__export",
+    macro_name: "export",
+    bindings: "bindings",
+};
+
+const STREAM_POLICY: Kind = Kind {
+    no_arguments: "`#[wayside::stream_policy]` takes no arguments",
+    no_function: "`#[wayside::stream_policy]` belongs on a function: `fn plan() -> Plan { … }`",
+    export: "plan",
+    decision: "StreamDecision",
+    module: "__export_stream",
+    macro_name: "export_stream",
+    bindings: "bindings::stream",
+};
+
+fn exported(arguments: TokenStream, item: TokenStream, kind: &Kind) -> TokenStream {
     if let Some(first) = arguments.into_iter().next() {
-        return refusal("`#[wayside::policy]` takes no arguments", first.span());
+        return refusal(kind.no_arguments, first.span());
     }
-    match function_name(item.clone()) {
-        Ok(name) => item.into_iter().chain(export(&name)).collect(),
+    match function_name(item.clone(), kind) {
+        Ok(name) => item.into_iter().chain(export(&name, kind)).collect(),
         Err((message, span)) => refusal(message, span),
     }
 }
 
 /// The name of the function, or why the item is none that can be a policy.
-fn function_name(item: TokenStream) -> Result<String, (&'static str, Span)> {
+fn function_name(item: TokenStream, kind: &Kind) -> Result<String, (&'static str, Span)> {
     let mut tokens = item.into_iter();
-    let expected = "`#[wayside::policy]` belongs on a function: `fn decide() -> Decision { … }`";
+    let expected = kind.no_function;
     let keyword = tokens
         .by_ref()
         .find(|token| matches!(token, TokenTree::Ident(word) if word.to_string() == "fn"))
@@ -56,16 +112,24 @@ fn function_name(item: TokenStream) -> Result<String, (&'static str, Span)> {
 }
 
 /// The export that calls the function of this name.
-fn export(name: &str) -> TokenStream {
+fn export(name: &str, kind: &Kind) -> TokenStream {
+    let Kind {
+        export,
+        decision,
+        module,
+        macro_name,
+        bindings,
+        ..
+    } = kind;
     let source = format!(
         "const _: () = {{
             struct Policy;
-            impl ::wayside::__export::Guest for Policy {{
-                fn decide() -> ::wayside::__export::Decision {{
-                    ::wayside::__export::run(|| ::wayside::Decision::from({name}()))
+            impl ::wayside::{module}::Guest for Policy {{
+                fn {export}() -> ::wayside::{module}::Decision {{
+                    ::wayside::{module}::run(|| ::wayside::{decision}::from({name}()))
                 }}
             }}
-            ::wayside::__export::export!(Policy with_types_in ::wayside::bindings);
+            ::wayside::{module}::{macro_name}!(Policy with_types_in ::wayside::{bindings});
         }};"
     );
     source.parse().unwrap_or_default()

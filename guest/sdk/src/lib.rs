@@ -18,6 +18,17 @@
 //! }
 //! ```
 //!
+//! A policy of streams plans who serves an asset, in the same way: see [`stream_policy`] and [`Plan`].
+//!
+//! ```ignore
+//! use wayside::{Plan, stream_policy, visitor};
+//!
+//! #[wayside::stream_policy]
+//! fn plan() -> Option<Plan> {
+//!     (visitor::country()? == "DE").then(|| Plan::new().tier([("cdn-a", 3.0), ("cdn-b", 1.0)]).tier([("own", 1.0)]))
+//! }
+//! ```
+//!
 //! A policy has no clock, no randomness, no files and no network. It runs in a fresh sandbox each time, for at most
 //! 10 ms and in at most 16 MiB of memory, and may ask 64 different questions.
 
@@ -29,23 +40,43 @@ mod decision;
 pub mod link;
 pub mod log;
 pub mod node;
+mod plan;
 pub mod request;
 pub mod settings;
+pub mod streams;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod visitor;
 
 pub use decision::Decision;
-pub use wayside_sdk_macros::policy;
+pub use plan::{Plan, StreamDecision};
+pub use wayside_sdk_macros::{policy, stream_policy};
 
 /// What `#[wayside::policy]` expands to; not for use by hand.
 #[doc(hidden)]
 pub mod __export {
     pub use crate::bindings::{Guest, export, wayside::policy::decisions::Decision};
 
-    /// Runs a policy; the message of a panic goes to the log before the sandbox ends.
+    /// Runs a policy.
     pub fn run(decide: impl FnOnce() -> crate::Decision) -> Decision {
-        std::panic::set_hook(Box::new(|panic| crate::log::error(panic.to_string())));
+        tell_of_panics();
         decide().into_contract()
+    }
+
+    /// The message of a panic goes to the log before the sandbox ends.
+    pub(crate) fn tell_of_panics() {
+        std::panic::set_hook(Box::new(|panic| crate::log::error(panic.to_string())));
+    }
+}
+
+/// What `#[wayside::stream_policy]` expands to; not for use by hand.
+#[doc(hidden)]
+pub mod __export_stream {
+    pub use crate::bindings::stream::{Guest, export_stream, wayside::policy::plans::StreamDecision as Decision};
+
+    /// Runs a policy of streams.
+    pub fn run(plan: impl FnOnce() -> crate::StreamDecision) -> Decision {
+        crate::__export::tell_of_panics();
+        plan().into_contract()
     }
 }

@@ -21,12 +21,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::Decision;
+use crate::{Decision, StreamDecision};
 
 pub(crate) mod contract;
 mod vectors;
 
-pub use vectors::check;
+pub use vectors::{check, check_stream};
 
 /// Different questions one run may ask.
 const QUESTIONS_MAX: usize = 64;
@@ -78,9 +78,9 @@ impl<const N: usize> From<[&str; N]> for Answer {
 
 /// What a run came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
+pub struct Run<D = Decision> {
     /// The decision, or the message of the panic.
-    pub decision: Result<Decision, String>,
+    pub decision: Result<D, String>,
     /// The questions that were asked, each once, in the words of `tests.toml` and `wayside policy explain`.
     pub asked: Vec<String>,
     /// What was written to the log.
@@ -125,6 +125,15 @@ impl Facts {
 
     /// Runs a policy on this thread.
     pub fn run<D: Into<Decision>>(&self, policy: impl FnOnce() -> D) -> Run {
+        self.run_as(policy)
+    }
+
+    /// Runs a policy of streams on this thread.
+    pub fn run_stream<D: Into<StreamDecision>>(&self, policy: impl FnOnce() -> D) -> Run<StreamDecision> {
+        self.run_as(policy)
+    }
+
+    fn run_as<T, D: Into<T>>(&self, policy: impl FnOnce() -> D) -> Run<T> {
         contract::begin(self.clone());
         let outcome = catch_unwind(AssertUnwindSafe(|| policy().into()));
         let (asked, log) = contract::end();
@@ -150,7 +159,7 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::Facts;
-    use crate::{Decision, clock, link, log, request, settings, visitor};
+    use crate::{Decision, Plan, StreamDecision, clock, link, log, request, settings, streams, visitor};
 
     #[test]
     fn what_is_not_given_is_not_known() {
@@ -206,6 +215,37 @@ mod tests {
         });
         let message = run.decision.expect_err("a failure");
         assert!(message.contains("`percent`") && message.contains("ten"), "{message}");
+    }
+
+    #[test]
+    fn a_policy_of_streams_asks_about_the_asset_and_plans() {
+        let facts = Facts::new()
+            .fact("streams.asset", "film")
+            .fact("streams.tags", ["4k"])
+            .fact("streams.attribute(\"rights\")", "eu")
+            .fact("streams.region(\"own\")", "eu");
+        let run = facts.run_stream(|| {
+            assert_eq!(streams::asset().as_deref(), Some("film"));
+            assert!(streams::has_tag("4k") && streams::targets().is_empty());
+            let region = streams::region("own")?;
+            (streams::attribute("rights")? == region).then(|| Plan::new().tier([("own", 1.0)]).deny(["cdn"]))
+        });
+        let plan = Plan {
+            tiers: vec![vec![("own".to_owned(), 1.0)]],
+            deny: vec!["cdn".to_owned()],
+            ..Plan::default()
+        };
+        assert_eq!(run.decision, Ok(StreamDecision::Plan(plan)));
+        let asked = [
+            "streams.asset",
+            "streams.tags",
+            "streams.targets",
+            "streams.region(\"own\")",
+            "streams.attribute(\"rights\")",
+        ];
+        assert_eq!(run.asked, asked);
+        let denied = Facts::new().run_stream(|| Decision::deny(451));
+        assert_eq!(denied.decision, Ok(StreamDecision::Deny(451)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     limits::{Class, TESTS_BYTES_MAX},
     refusal::Refusal,
     vectors::Vectors,
+    world::World,
 };
 
 /// How often a guest that is cut off is tried again: a busy machine is no fault of the policy's.
@@ -29,7 +30,7 @@ pub struct Admitted {
     /// The digest of its bytes, which names this version.
     pub digest: Digest,
     /// The world it implements.
-    pub world: String,
+    pub world: World,
     /// The interfaces it imports: everything it can ask.
     pub imports: Vec<String>,
     /// Its length.
@@ -76,7 +77,7 @@ impl Admission {
     /// # Errors
     /// [`Refusal`], written for the component's author.
     pub fn admit(&self, component: &[u8]) -> Result<(Admitted, Guest), Refusal> {
-        let imports = inspect::imports(component)?;
+        let inspected = inspect::inspect(component)?;
         let guest = self.link(component)?;
         try_out(&guest)?;
         let tests = run_own_tests(&guest, component).map_err(|refusal| match refusal {
@@ -86,8 +87,8 @@ impl Admission {
         })?;
         let admitted = Admitted {
             digest: guest.digest(),
-            world: inspect::WORLD.to_owned(),
-            imports,
+            world: inspected.world,
+            imports: inspected.imports,
             bytes: component.len(),
             class: guest.class(),
             tests,
@@ -100,7 +101,7 @@ impl Admission {
     /// # Errors
     /// [`Refusal`]: what an origin admits, an older or newer node can still refuse.
     pub fn load(&self, component: &[u8]) -> Result<Guest, Refusal> {
-        inspect::imports(component)?;
+        inspect::inspect(component)?;
         self.link(component)
     }
 
@@ -109,7 +110,7 @@ impl Admission {
     /// # Errors
     /// As for [`Admission::load`].
     pub fn compile(&self, component: &[u8]) -> Result<(Guest, Artefact), Refusal> {
-        inspect::imports(component)?;
+        inspect::inspect(component)?;
         let artefact = self.compiler.compile(&self.engine, component)?;
         let guest = self.guest_of(&artefact, component)?;
         run_own_tests(&guest, component)?;

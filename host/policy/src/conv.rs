@@ -4,7 +4,7 @@
 //! [`Invalid`] that says how it is. Two ways to write the same question become one question, so that they are
 //! remembered as one.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 use wayside_decide::{
@@ -14,6 +14,7 @@ use wayside_decide::{
     point::Points,
     question::{Answer, Question},
     status::{DenyStatus, RedirectStatus},
+    stream::plan::{PlanSpec, StreamPlan},
     template::Template,
     zone::Zone,
 };
@@ -21,6 +22,7 @@ use wayside_decide::{
 use crate::{
     bindings::wayside::policy::{
         decisions,
+        plans::{self, StreamDecision},
         visitor::{DeviceClass, Point},
     },
     note::Level,
@@ -109,6 +111,16 @@ pub(crate) fn bucket(salt: String, count: u32) -> Result<Question, Invalid> {
 /// `link.attribute`.
 pub(crate) fn attribute(name: String) -> Result<Question, Invalid> {
     Ok(Question::LinkAttribute(text("attribute", name)?))
+}
+
+/// `streams.attribute`.
+pub(crate) fn asset_attribute(name: String) -> Result<Question, Invalid> {
+    Ok(Question::AssetAttribute(text("attribute", name)?))
+}
+
+/// `streams.region`.
+pub(crate) fn target_region(target: String) -> Result<Question, Invalid> {
+    Ok(Question::TargetRegion(text("target", target)?))
 }
 
 /// `settings.get`.
@@ -201,12 +213,40 @@ pub(crate) const fn level(level: crate::bindings::wayside::policy::log::Level) -
 pub(crate) fn decision(decision: &decisions::Decision) -> Result<Decision, Invalid> {
     Ok(match decision {
         decisions::Decision::Proceed => Decision::Proceed,
-        decisions::Decision::Deny(code) => Decision::Deny(DenyStatus::from_code(*code)?),
-        decisions::Decision::Redirect(redirection) => Decision::Redirect {
-            status: RedirectStatus::from_code(redirection.status)?,
-            location: Template::parse(&redirection.location)?,
-        },
+        decisions::Decision::Deny(code) => deny(*code)?,
+        decisions::Decision::Redirect(redirection) => redirect(redirection)?,
     })
+}
+
+/// A decision about a stream, checked likewise: weights are finite and from 0, each target is in one tier.
+pub(crate) fn stream_decision(decision: StreamDecision) -> Result<Decision, Invalid> {
+    Ok(match decision {
+        StreamDecision::Proceed => Decision::Proceed,
+        StreamDecision::Deny(code) => deny(code)?,
+        StreamDecision::Redirect(redirection) => redirect(&redirection)?,
+        StreamDecision::Plan(plan) => Decision::Plan(Arc::new(StreamPlan::new(spec(plan))?)),
+    })
+}
+
+fn deny(code: u16) -> Result<Decision, Invalid> {
+    Ok(Decision::Deny(DenyStatus::from_code(code)?))
+}
+
+fn redirect(redirection: &decisions::Redirection) -> Result<Decision, Invalid> {
+    Ok(Decision::Redirect {
+        status: RedirectStatus::from_code(redirection.status)?,
+        location: Template::parse(&redirection.location)?,
+    })
+}
+
+fn spec(plan: plans::Plan) -> PlanSpec {
+    let tier = |shares: Vec<plans::Share>| shares.into_iter().map(|share| (share.target, share.weight)).collect();
+    PlanSpec {
+        tiers: plan.tiers.into_iter().map(tier).collect(),
+        allow: plan.allow,
+        deny: plan.deny,
+        preferred_region: plan.preferred_region,
+    }
 }
 
 #[cfg(test)]

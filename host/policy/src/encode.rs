@@ -6,10 +6,12 @@
 
 use std::borrow::Cow;
 
-use wasm_encoder::{ComponentSection as _, CustomSection};
-use wasmparser::{Parser, Payload};
+use wasm_encoder::{ComponentSection as _, CustomSection, Module, RawSection};
+use wasmparser::{BinaryReaderError, Parser, Payload};
 use wayside_decide::digest::Digest;
 use wit_component::ComponentEncoder;
+
+use crate::world::World;
 
 /// The custom section that holds the digest of the sources, as 64 hexadecimal digits.
 const SOURCE_SECTION: &str = "wayside:source";
@@ -28,10 +30,46 @@ pub struct EncodeError {
 /// # Errors
 /// [`EncodeError`] when the module is none, lacks the contract's types, or imports what is not in them.
 pub fn component(core_module: &[u8]) -> Result<Vec<u8>, EncodeError> {
-    let encode = || ComponentEncoder::default().validate(true).module(core_module)?.encode();
-    encode().map_err(|error| EncodeError {
-        reason: format!("{error:#}"),
-    })
+    let failed = |reason| EncodeError { reason };
+    let core_module = of_its_world(core_module).map_err(|error| failed(error.to_string()))?;
+    let encode = || {
+        ComponentEncoder::default()
+            .validate(true)
+            .module(&core_module)?
+            .encode()
+    };
+    encode().map_err(|error| failed(format!("{error:#}")))
+}
+
+/// The module without the types of the world of streams, where it is no policy of streams: the SDK describes both to
+/// whoever is built on it, and a component would seem to need what it never asks for.
+fn of_its_world(core_module: &[u8]) -> Result<Cow<'_, [u8]>, BinaryReaderError> {
+    let mut module = Module::new();
+    for payload in Parser::new(0).parse_all(core_module) {
+        let payload = payload?;
+        match &payload {
+            Payload::ExportSection(section) => {
+                for export in section.clone() {
+                    if export?.name == World::Stream.export() {
+                        return Ok(Cow::Borrowed(core_module));
+                    }
+                }
+            }
+            Payload::CustomSection(section) if is_of_streams(section.name()) => continue,
+            _ => {}
+        }
+        if let Some((id, range)) = payload.as_section() {
+            let at = |place| usize::try_from(place).unwrap_or(usize::MAX);
+            let data = core_module.get(at(range.start)..at(range.end)).unwrap_or_default();
+            module.section(&RawSection { id, data });
+        }
+    }
+    Ok(Cow::Owned(module.finish()))
+}
+
+/// Whether a section describes the world of streams, as the guests' bindings name it.
+fn is_of_streams(section: &str) -> bool {
+    section.starts_with("component-type:") && section.contains(":stream-policy")
 }
 
 /// The same component, with the digest of its sources at its end.

@@ -20,7 +20,7 @@ use wasmtime::{
 };
 
 use crate::{
-    bindings::RedirectPolicy,
+    bindings::StreamPolicy,
     limits::{Class, DEADLINE, MODULES_MAX, STACK_BYTES_MAX, TICK},
     sandbox::Sandbox,
 };
@@ -86,8 +86,9 @@ impl Engine {
         }
         let wasmtime = wasmtime::Engine::new(&config).map_err(failed)?;
         let mut linker = Linker::new(&wasmtime);
-        // The contract and nothing else: a guest that imports more cannot be instantiated.
-        RedirectPolicy::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox| sandbox).map_err(failed)?;
+        // The contract and nothing else: a guest that imports more cannot be instantiated. The world of streams has all of
+        // the other's.
+        StreamPolicy::add_to_linker::<_, HasSelf<_>>(&mut linker, |sandbox| sandbox).map_err(failed)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 ticker: Ticker::start(wasmtime.clone())?,

@@ -17,26 +17,53 @@ use wasmtime::{
 use wayside_decide::{
     decision::{Decider, Decision, Failure},
     digest::Digest,
+    invalid::Invalid,
     trace::Recorder,
 };
 
 use crate::{
-    bindings::RedirectPolicyPre,
+    bindings::{StreamPolicyPre, redirect::RedirectPolicyPre},
     conv,
     engine::Engine,
     limits::{Class, HOSTCALL_BYTES_MAX, PATIENCE, SLOW, SLOW_AGAIN, SLOW_FOR, STACK_BYTES_MAX},
     note::Note,
     sandbox::{HostMemory, Sandbox},
+    world::World,
 };
 
 /// A compiled policy. Made by [`Admission`](crate::admission::Admission) only, which checks it first.
 pub struct Guest {
     engine: Engine,
-    instance: RedirectPolicyPre<Sandbox>,
+    program: Program,
     digest: Digest,
     class: Class,
     made: Instant,
     slowness: Slowness,
+}
+
+/// A compiled component by what it implements.
+enum Program {
+    Redirect(RedirectPolicyPre<Sandbox>),
+    Stream(StreamPolicyPre<Sandbox>),
+}
+
+impl Program {
+    fn link(engine: &Engine, compiled: &Component) -> wasmtime::Result<Self> {
+        let is_stream = compiled.get_export_index(None, World::Stream.export()).is_some();
+        let instance: InstancePre<Sandbox> = engine.linker().instantiate_pre(compiled)?;
+        Ok(match is_stream {
+            true => Self::Stream(StreamPolicyPre::new(instance)?),
+            false => Self::Redirect(RedirectPolicyPre::new(instance)?),
+        })
+    }
+
+    /// The decision of a fresh instance. The outer error is wasmtime's.
+    fn run(&self, store: &mut Store<Sandbox>) -> wasmtime::Result<Result<Decision, Invalid>> {
+        Ok(match self {
+            Self::Redirect(program) => conv::decision(&program.instantiate(&mut *store)?.call_decide(store)?),
+            Self::Stream(program) => conv::stream_decision(program.instantiate(&mut *store)?.call_plan(store)?),
+        })
+    }
 }
 
 /// What came of one run.
@@ -68,10 +95,9 @@ impl Guest {
     pub(crate) fn link(engine: &Engine, compiled: &Component, digest: Digest, class: Class) -> wasmtime::Result<Self> {
         // Here rather than at the first run, whose deadline an image of 9 MB would take the better part of.
         compiled.initialize_copy_on_write_image()?;
-        let instance: InstancePre<Sandbox> = engine.linker().instantiate_pre(compiled)?;
         Ok(Self {
             engine: engine.clone(),
-            instance: RedirectPolicyPre::new(instance)?,
+            program: Program::link(engine, compiled)?,
             digest,
             class,
             made: Instant::now(),
@@ -110,10 +136,7 @@ impl Guest {
         let running = self.engine.begin_run();
         store.set_epoch_deadline(self.engine.deadline_ticks());
         store.epoch_deadline_callback(move |_| Ok(deadline.judge()));
-        let outcome = self
-            .instance
-            .instantiate(&mut store)
-            .and_then(|policy| policy.call_decide(&mut store));
+        let outcome = self.program.run(&mut store);
         drop(running);
         let left = self.engine.counts_fuel().then(|| store.get_fuel().ok());
         let sandbox = store.into_data();
@@ -123,7 +146,7 @@ impl Guest {
             fuel: left.flatten().map(|left| u64::MAX - left),
         };
         let result = match outcome {
-            Ok(decision) => conv::decision(&decision).map_err(Failure::InvalidDecision),
+            Ok(decision) => decision.map_err(Failure::InvalidDecision),
             Err(error) => Err(self.failure(&error, &sandbox, cost.cpu)),
         };
         let is_over = result.as_ref().err().is_none_or(Failure::is_deterministic);

@@ -11,21 +11,21 @@ use wayside_decide::{invalid::quote, limits::COMPONENT_BYTES_MAX};
 use crate::{
     limits::{Class, MODULES_MAX},
     refusal::Refusal,
+    world::World,
 };
 
-/// The world a policy implements.
-pub(crate) const WORLD: &str = "wayside:policy/redirect-policy@1.0.0";
-
 /// The interfaces a policy may import. `wit/policy.wit` says the same.
-const INTERFACES: [&str; 8] = [
+const INTERFACES: [&str; 10] = [
     "request",
     "visitor",
     "link",
     "clock",
     "node",
     "settings",
+    "streams",
     "log",
     "decisions",
+    "plans",
 ];
 
 /// The package of the interfaces, and its version that is live.
@@ -35,8 +35,16 @@ const VERSION: &str = "@1.0.0";
 /// Components inside a component: those that give its exports their types.
 const COMPONENTS_MAX: u32 = 16;
 
-/// Checks everything about a component that can be told without compiling it, and returns its imports.
-pub(crate) fn imports(component: &[u8]) -> Result<Vec<String>, Refusal> {
+/// What a component says of itself.
+pub(crate) struct Inspected {
+    /// The world it implements.
+    pub(crate) world: World,
+    /// The interfaces it imports.
+    pub(crate) imports: Vec<String>,
+}
+
+/// Checks everything about a component that can be told without compiling it.
+pub(crate) fn inspect(component: &[u8]) -> Result<Inspected, Refusal> {
     check_kind(component)?;
     if component.len() > COMPONENT_BYTES_MAX {
         return Err(Refusal::TooLong { found: component.len() });
@@ -45,17 +53,27 @@ pub(crate) fn imports(component: &[u8]) -> Result<Vec<String>, Refusal> {
     for payload in Parser::new(0).parse_all(component) {
         seen.payload(payload.map_err(|error| invalid(&error))?)?;
     }
+    let world = world(&seen);
     for import in &seen.imports {
-        check_import(import)?;
+        check_import(import, world.as_ref().ok())?;
     }
-    if !seen.has_decide {
-        return Err(Refusal::Export {
-            found: some_of(&seen.exports),
-        });
-    }
+    let world = world?;
     let mut validator = Validator::new_with_features(features());
     validator.validate_all(component).map_err(|error| invalid(&error))?;
-    Ok(seen.imports)
+    Ok(Inspected {
+        world,
+        imports: seen.imports,
+    })
+}
+
+/// The world whose function it exports. What exports those of several would be bound for one thing and decide another.
+fn world(seen: &Seen) -> Result<World, Refusal> {
+    match seen.worlds[..] {
+        [world] => Ok(world),
+        _ => Err(Refusal::Export {
+            found: some_of(&seen.exports),
+        }),
+    }
 }
 
 /// The features that are on in [`Engine`](crate::engine::Engine), so that the others are refused before compiling.
@@ -123,13 +141,17 @@ fn is_text_form(bytes: &[u8]) -> bool {
         .any(|start| text.starts_with(start))
 }
 
-fn check_import(import: &str) -> Result<(), Refusal> {
+fn check_import(import: &str, world: Option<&World>) -> Result<(), Refusal> {
     let interface = import.strip_prefix(PACKAGE);
     let of_version = interface.and_then(|interface| interface.strip_suffix(VERSION));
-    if of_version.is_some_and(|interface| INTERFACES.contains(&interface)) {
+    let known = of_version.filter(|interface| INTERFACES.contains(interface));
+    let is_foreign = known.is_some_and(|interface| world.is_some_and(|world| world.foreign().contains(&interface)));
+    if known.is_some() && !is_foreign {
         return Ok(());
     }
-    let remedy = if import.starts_with("wasi:") {
+    let remedy = if is_foreign {
+        "only a policy that exports `plan`, of the world `stream-policy`, can ask about streams"
+    } else if import.starts_with("wasi:") {
         "a policy has no WASI: build it for wasm32-unknown-unknown, and in JavaScript switch off stdio, random, clocks \
          and http"
     } else if interface.is_some() {
@@ -165,7 +187,8 @@ struct Seen {
     core_imports: u32,
     imports: Vec<String>,
     exports: Vec<String>,
-    has_decide: bool,
+    /// Those whose function is exported.
+    worlds: Vec<World>,
 }
 
 impl Seen {
@@ -180,7 +203,7 @@ impl Seen {
             core_imports: 0,
             imports: Vec::new(),
             exports: Vec::new(),
-            has_decide: false,
+            worlds: Vec::new(),
         }
     }
 
@@ -244,7 +267,9 @@ impl Seen {
             }),
             Payload::ComponentExportSection(section) if self.depth == 0 => section.into_iter().try_for_each(|export| {
                 let export = export.map_err(|error| invalid(&error))?;
-                self.has_decide |= export.name.name == "decide" && export.kind == ComponentExternalKind::Func;
+                let of =
+                    |world: &World| export.kind == ComponentExternalKind::Func && export.name.name == world.export();
+                self.worlds.extend(World::ALL.into_iter().find(of));
                 self.exports.push(export.name.full_name().into_owned());
                 Ok(())
             }),
@@ -290,7 +315,7 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use super::{INTERFACES, VERSION, check_import, check_kind};
+    use super::{INTERFACES, VERSION, World, check_import, check_kind};
 
     #[test]
     fn the_interfaces_are_those_of_the_contract() {
@@ -305,15 +330,25 @@ mod tests {
 
     #[test]
     fn an_import_is_of_the_contract_or_refused_with_a_remedy() {
-        assert_eq!(check_import("wayside:policy/visitor@1.0.0"), Ok(()));
+        for world in World::ALL {
+            assert_eq!(check_import("wayside:policy/visitor@1.0.0", Some(&world)), Ok(()));
+        }
+        assert_eq!(
+            check_import("wayside:policy/streams@1.0.0", Some(&World::Stream)),
+            Ok(())
+        );
         for (import, remedy) in [
             ("wasi:cli/environment@0.2.3", "no WASI"),
             ("wayside:policy/visitor@2.0.0", "version 1.0.0"),
             ("wayside:policy/visitor", "version 1.0.0"),
             ("wayside:policy/secrets@1.0.0", "version 1.0.0"),
             ("visitor", "can only ask"),
+            ("wayside:policy/streams@1.0.0", "exports `plan`"),
+            ("wayside:policy/plans@1.0.0", "exports `plan`"),
         ] {
-            let refusal = check_import(import).expect_err(import).to_string();
+            let refusal = check_import(import, Some(&World::Redirect))
+                .expect_err(import)
+                .to_string();
             assert!(refusal.contains(import) && refusal.contains(remedy), "{refusal}");
         }
     }

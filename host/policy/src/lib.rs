@@ -26,3 +26,4 @@ pub mod source;
 pub mod toolchain;
 mod turns;
 pub mod vectors;
+pub mod world;

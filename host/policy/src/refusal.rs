@@ -49,10 +49,11 @@ pub enum Refusal {
         /// What to do.
         remedy: &'static str,
     },
-    /// It does not export the function that decides.
+    /// It does not export the function that decides, or more than one.
     #[error(
-        "the component exports {found}, expected the function `decide` of `wayside:policy/redirect-policy`; write \
-         `#[wayside::policy]` over the function that decides"
+        "the component exports {found}, expected one function: `decide` of `wayside:policy/redirect-policy` or `plan` of \
+         `wayside:policy/stream-policy`; write `#[wayside::policy]` over the function that decides, or \
+         `#[wayside::stream_policy]` over the one that plans"
     )]
     Export {
         /// The exports it has, the first few, quoted.

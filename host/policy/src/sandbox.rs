@@ -13,7 +13,7 @@ use wayside_decide::{
 };
 
 use crate::{
-    bindings::wayside::policy::{clock, decisions, link, log, node, request, settings, visitor},
+    bindings::wayside::policy::{clock, decisions, link, log, node, plans, request, settings, streams, visitor},
     conv,
     limits::Class,
     note::Notes,
@@ -210,6 +210,28 @@ impl settings::Host for Sandbox {
     }
 }
 
+impl streams::Host for Sandbox {
+    fn asset(&mut self) -> wasmtime::Result<Option<String>> {
+        self.optional_text(Question::AssetId)
+    }
+
+    fn tags(&mut self) -> wasmtime::Result<Vec<String>> {
+        Ok(conv::to_list(&self.ask(Question::AssetTags)?))
+    }
+
+    fn attribute(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(conv::to_optional_text(&self.ask_checked(conv::asset_attribute(name))?))
+    }
+
+    fn targets(&mut self) -> wasmtime::Result<Vec<String>> {
+        Ok(conv::to_list(&self.ask(Question::AssetTargets)?))
+    }
+
+    fn region(&mut self, target: String) -> wasmtime::Result<Option<String>> {
+        Ok(conv::to_optional_text(&self.ask_checked(conv::target_region(target))?))
+    }
+}
+
 impl log::Host for Sandbox {
     fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         self.notes.write(conv::level(level), &message);
@@ -218,6 +240,8 @@ impl log::Host for Sandbox {
 }
 
 impl decisions::Host for Sandbox {}
+
+impl plans::Host for Sandbox {}
 
 /// The operating system had no memory for a guest that was within its cap. Says nothing about the guest.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,13 @@
 //! name = "a country with a place of its own"
 //! settings = { de = "https://example.de/" }
 //! facts = { "visitor.country" = "DE" }          # as the question is written in an explanation
-//! redirect = "https://example.de/"              # or: proceed = true, deny = 451, fails = "trapped"
+//! redirect = "https://example.de/"              # or: proceed = true, deny = 451, fails = "trapped", plan = { … }
 //! status = 302                                  # 302 when left out
 //! asks = ["visitor.country", 'settings.get("de")']
 //! ```
+//!
+//! A plan is `plan = { tiers = [{ a = 3, b = 1 }, { c = 1 }], allow = ["a"], deny = ["d"], preferred-region = "eu" }`, each
+//! tier's targets with their weights, and what is left out is not said.
 //!
 //! `now = 1900000000` answers every question about the time, which is the beginning of 1970 without it. What else no
 //! fact is given for is not known.
@@ -215,8 +218,8 @@ mod tests {
                 asked.push(format!("{interface}.{name}"));
             }
         }
-        // Settings have a place of their own, a log asks nothing, and `decide` is the answer.
-        asked.retain(|name| !["settings.get", "log.write"].contains(&name.as_str()) && !name.ends_with("decide"));
+        // Settings have a place of their own, a log asks nothing, and what is exported is the answer.
+        asked.retain(|name| !["settings.get", "log.write"].contains(&name.as_str()) && !name.contains("export "));
         let mut known: Vec<String> = QUESTIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
         known.sort_unstable();
         asked.sort_unstable();
@@ -239,6 +242,11 @@ mod tests {
             ("[[test]]\nname = \"a\"\nproceed = true\ndeny = 451", "found 2 of them"),
             ("[[test]]\nname = \"a\"\nproceed = true\nstatus = 301", "exactly one of"),
             ("[[test]]\nname = \"a\"\ndeny = 200", "401, 403, 404"),
+            (
+                "[[test]]\nname = \"a\"\nplan = { tiers = [{ b = -1 }] }",
+                "test \"a\": weight: found -1 of target b in tier 0",
+            ),
+            ("[[test]]\nname = \"a\"\nplan = { tier = [] }", "line 3"),
             ("[[test]]\nname = \"a\"\nredirect = \"javascript:x\"", "target"),
             (
                 "[[test]]\nname = \"a\"\nproceed = true\nfacts = { \"visitor.contry\" = \"DE\" }",
@@ -273,7 +281,21 @@ mod tests {
             [[test]]
             name = "failure"
             fails = "trapped"
+            [[test]]
+            name = "plan"
+            facts = { "streams.tags" = ["live"], 'streams.region("a")' = "eu" }
+            plan = { tiers = [{ a = 3, b = 0.5 }, { c = 1 }], deny = ["d"], preferred-region = "eu" }
         "#;
-        assert_eq!(Vectors::parse(text).map(|vectors| vectors.len()).ok(), Some(3));
+        let vectors = Vectors::parse(text).expect("tests");
+        let expected: Vec<String> = vectors.0.iter().map(|vector| vector.expected.to_string()).collect();
+        assert_eq!(
+            expected,
+            [
+                "redirect 308 https://example.com{path}",
+                "deny 451",
+                "the failure `trapped`",
+                "plan: a 3, b 0.5; then c 1; deny d; prefer eu"
+            ]
+        );
     }
 }

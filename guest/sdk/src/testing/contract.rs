@@ -74,6 +74,14 @@ fn small<N: TryFrom<u64>>(question: String) -> Option<N> {
     }
 }
 
+fn list(question: String) -> Vec<String> {
+    match ask(question.clone()) {
+        None => Vec::new(),
+        Some(Answer::List(items)) => items,
+        Some(other) => panic!("the fact {question} is {other:?}, expected a list of texts"),
+    }
+}
+
 fn quote(text: &str) -> String {
     format!("\"{}\"", text.escape_debug())
 }
@@ -257,7 +265,7 @@ pub(crate) mod visitor {
 }
 
 pub(crate) mod link {
-    use super::{Answer, ask, flag, quote, text};
+    use super::{flag, list, quote, text};
 
     pub(crate) fn exists() -> bool {
         flag("link.exists".into())
@@ -272,15 +280,35 @@ pub(crate) mod link {
     }
 
     pub(crate) fn tags() -> Vec<String> {
-        match ask("link.tags".into()) {
-            None => Vec::new(),
-            Some(Answer::List(tags)) => tags,
-            Some(other) => panic!("the fact link.tags is {other:?}, expected a list of texts"),
-        }
+        list("link.tags".into())
     }
 
     pub(crate) fn attribute(name: &str) -> Option<String> {
         text(format!("link.attribute({})", quote(name)))
+    }
+}
+
+pub(crate) mod streams {
+    use super::{list, quote, text};
+
+    pub(crate) fn asset() -> Option<String> {
+        text("streams.asset".into())
+    }
+
+    pub(crate) fn tags() -> Vec<String> {
+        list("streams.tags".into())
+    }
+
+    pub(crate) fn attribute(name: &str) -> Option<String> {
+        text(format!("streams.attribute({})", quote(name)))
+    }
+
+    pub(crate) fn targets() -> Vec<String> {
+        list("streams.targets".into())
+    }
+
+    pub(crate) fn region(target: &str) -> Option<String> {
+        text(format!("streams.region({})", quote(target)))
     }
 }
 

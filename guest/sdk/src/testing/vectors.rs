@@ -1,9 +1,11 @@
 //! The tests of `tests.toml`, run natively. `wayside policy test` and whoever admits the component run the same.
 
+use std::fmt::Debug;
+
 use toml::{Table, Value};
 
-use super::{Answer, Facts};
-use crate::Decision;
+use super::{Answer, Facts, Run};
+use crate::{Decision, Plan, StreamDecision};
 
 /// Runs the tests of a `tests.toml` on a policy:
 ///
@@ -20,6 +22,23 @@ use crate::Decision;
 /// # Panics
 /// When a test does not pass, with its name, what was expected and what was found; or when they cannot be read.
 pub fn check<D: Into<Decision>>(tests: &str, policy: impl Fn() -> D) {
+    each(tests, |name, test| {
+        check_one(name, test, facts(name, test).run(&policy), expected(test))
+    });
+}
+
+/// Runs the tests of a `tests.toml` on a policy of streams, as [`check`] does on any other.
+///
+/// # Panics
+/// As [`check`].
+pub fn check_stream<D: Into<StreamDecision>>(tests: &str, policy: impl Fn() -> D) {
+    each(tests, |name, test| {
+        let run = facts(name, test).run_stream(|| by_name(policy().into()));
+        check_one(name, test, run, expected_of_stream(name, test));
+    });
+}
+
+fn each(tests: &str, mut check: impl FnMut(&str, &Table)) {
     let file: Table = tests.parse().unwrap_or_else(|error| panic!("tests.toml: {error}"));
     let Some(tests) = file.get("test").and_then(Value::as_array) else {
         panic!("tests.toml: found no [[test]]");
@@ -28,12 +47,11 @@ pub fn check<D: Into<Decision>>(tests: &str, policy: impl Fn() -> D) {
         let Some(name) = test.get("name").and_then(Value::as_str) else {
             panic!("tests.toml: found a test without a name");
         };
-        check_one(name, test, &policy);
+        check(name, test);
     }
 }
 
-fn check_one<D: Into<Decision>>(name: &str, test: &Table, policy: &impl Fn() -> D) {
-    let run = facts(name, test).run(policy);
+fn check_one<D: PartialEq + Debug>(name: &str, test: &Table, run: Run<D>, expected: Option<D>) {
     let needs_zones = |question: &String| question.starts_with("clock.hour(") || question.starts_with("clock.weekday(");
     if run
         .asked
@@ -42,7 +60,7 @@ fn check_one<D: Into<Decision>>(name: &str, test: &Table, policy: &impl Fn() -> 
     {
         return;
     }
-    match (expected(test), &run.decision) {
+    match (expected, &run.decision) {
         (Some(expected), Ok(found)) => assert_eq!(*found, expected, "test {name:?}"),
         (Some(expected), Err(failure)) => panic!("test {name:?}: expected {expected:?}, found the failure {failure}"),
         (None, Ok(found)) => {
@@ -113,4 +131,43 @@ fn expected(test: &Table) -> Option<Decision> {
         return Some(Decision::deny(denied));
     }
     test.contains_key("proceed").then_some(Decision::Proceed)
+}
+
+fn expected_of_stream(name: &str, test: &Table) -> Option<StreamDecision> {
+    let Some(plan) = test.get("plan") else {
+        return expected(test).map(StreamDecision::from);
+    };
+    let names = |field: &str| {
+        let names = plan.get(field)?.as_array()?.iter().map(Value::as_str);
+        names.map(|name| name.map(str::to_owned)).collect::<Option<Vec<_>>>()
+    };
+    let weight = |weight: &Value| weight.as_float().or_else(|| Some(weight.as_integer()? as f64));
+    let tier = |tier: &Value| {
+        let shares = tier.as_table()?.iter();
+        shares
+            .map(|(target, share)| Some((target.clone(), weight(share)?)))
+            .collect()
+    };
+    let tiers = plan.get("tiers").and_then(Value::as_array).into_iter().flatten();
+    let Some(tiers) = tiers.map(tier).collect::<Option<Vec<_>>>() else {
+        panic!("test {name:?}: tiers of the plan: found {plan:?}, expected a list of tables of targets and weights");
+    };
+    Some(by_name(StreamDecision::Plan(Plan {
+        tiers,
+        allow: names("allow"),
+        deny: names("deny").unwrap_or_default(),
+        preferred_region: plan.get("preferred-region").and_then(Value::as_str).map(str::to_owned),
+    })))
+}
+
+/// The same decision, with what has no order in a plan in order of names: as the host compares it.
+fn by_name(mut decision: StreamDecision) -> StreamDecision {
+    if let StreamDecision::Plan(plan) = &mut decision {
+        for tier in &mut plan.tiers {
+            tier.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
+        plan.allow.iter_mut().for_each(|names| names.sort_unstable());
+        plan.deny.sort_unstable();
+    }
+    decision
 }

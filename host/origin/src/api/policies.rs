@@ -73,7 +73,7 @@ pub(crate) async fn push(
         name: name.clone(),
         digest: admitted.digest,
         size: admitted.bytes as u64,
-        world: admitted.world,
+        world: admitted.world.as_str().to_owned(),
         imports: admitted.imports,
         created_at: 0,
     };

@@ -1,6 +1,6 @@
 //! Reading a `tests.toml`: each test's facts, and what is expected of them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use wayside_decide::{
@@ -8,6 +8,7 @@ use wayside_decide::{
     invalid::Invalid,
     question::Answer,
     status::{DenyStatus, RedirectStatus},
+    stream::plan::{PlanSpec, StreamPlan},
     template::Template,
 };
 
@@ -15,7 +16,7 @@ use super::{Expected, TESTS_MAX, Vector, VectorError};
 use crate::facts::MapFacts;
 
 /// The questions that can be given facts for, and the kind of their answer.
-pub(super) const QUESTIONS: [(&str, Kind); 34] = [
+pub(super) const QUESTIONS: [(&str, Kind); 39] = [
     ("request.method", Kind::Text),
     ("request.scheme", Kind::Text),
     ("request.host", Kind::Text),
@@ -50,6 +51,11 @@ pub(super) const QUESTIONS: [(&str, Kind); 34] = [
     ("clock.hour", Kind::Number),
     ("node.region", Kind::Text),
     ("node.pop", Kind::Text),
+    ("streams.asset", Kind::Text),
+    ("streams.tags", Kind::List),
+    ("streams.attribute", Kind::Text),
+    ("streams.targets", Kind::List),
+    ("streams.region", Kind::Text),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +97,32 @@ struct Test {
     redirect: Option<String>,
     status: Option<u16>,
     deny: Option<u16>,
+    plan: Option<Plan>,
     fails: Option<String>,
     asks: Option<Vec<String>>,
+}
+
+/// A plan: each tier's targets with their weights.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Plan {
+    #[serde(default)]
+    tiers: Vec<BTreeMap<String, f64>>,
+    allow: Option<Vec<String>>,
+    #[serde(default)]
+    deny: Vec<String>,
+    preferred_region: Option<String>,
+}
+
+impl From<Plan> for PlanSpec {
+    fn from(plan: Plan) -> Self {
+        Self {
+            tiers: plan.tiers.into_iter().map(|tier| tier.into_iter().collect()).collect(),
+            allow: plan.allow,
+            deny: plan.deny,
+            preferred_region: plan.preferred_region,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -162,11 +192,13 @@ fn expected(test: &Test) -> Result<Expected, Invalid> {
         test.proceed.is_some(),
         test.redirect.is_some(),
         test.deny.is_some(),
+        test.plan.is_some(),
         test.fails.is_some(),
     ];
     let count = said.into_iter().filter(|is_said| *is_said).count();
     if count != 1 || test.proceed == Some(false) || (test.status.is_some() && test.redirect.is_none()) {
-        let expected = "exactly one of `proceed = true`, `redirect = \"…\"` (with `status`), `deny` and `fails`";
+        let expected =
+            "exactly one of `proceed = true`, `redirect = \"…\"` (with `status`), `deny`, `plan` and `fails`";
         return Err(Invalid::other("expectation", format!("{count} of them"), expected));
     }
     if let Some(location) = &test.redirect {
@@ -177,6 +209,10 @@ fn expected(test: &Test) -> Result<Expected, Invalid> {
     }
     if let Some(status) = test.deny {
         return Ok(Expected::Decision(Decision::Deny(DenyStatus::from_code(status)?)));
+    }
+    if let Some(plan) = &test.plan {
+        let plan = StreamPlan::new(plan.clone().into())?;
+        return Ok(Expected::Decision(Decision::Plan(Arc::new(plan))));
     }
     Ok(match &test.fails {
         Some(label) => Expected::Failure(label.clone()),

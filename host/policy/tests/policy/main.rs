@@ -11,6 +11,7 @@ mod refused;
 mod remembered;
 mod samples;
 mod sharing;
+mod streams;
 
 use std::{
     path::PathBuf,

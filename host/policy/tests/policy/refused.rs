@@ -120,6 +120,30 @@ fn a_component_that_decides_nothing_is_refused() {
 }
 
 #[test]
+fn a_component_is_of_one_world() {
+    let decides = r#"(export "decide" (func $decide))"#;
+    let both = policy("", "").replace(decides, &format!(r#"{decides} (export "plan" (func $decide))"#));
+    check(
+        &both,
+        &[
+            "exports \"decide\", \"plan\"",
+            "one function",
+            "#[wayside::stream_policy]",
+        ],
+    );
+    // The right name, and another world's decision.
+    let plans = policy("", "").replace(decides, r#"(export "plan" (func $decide))"#);
+    check(&plans, &["does not fit the contract", "plan"]);
+    for interface in ["streams", "plans"] {
+        let import = format!(r#"(component (import "wayside:policy/{interface}@1.0.0" (instance))"#);
+        check(
+            &policy("", "").replacen("(component", &import, 1),
+            &[interface, "exports `plan`"],
+        );
+    }
+}
+
+#[test]
 fn a_function_of_another_shape_does_not_decide() {
     check(
         r#"(component

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use wayside_policy::{encode, toolchain, vectors::Vectors};
+use wayside_policy::{encode, toolchain, vectors::Vectors, world::World};
 
 use crate::{admission, component, guests, load};
 
@@ -23,7 +23,7 @@ fn every_sample_passes_its_tests() {
         assert!(mismatches.is_empty(), "{name}:\n{}", mismatches.join("\n"));
         checked += 1;
     }
-    assert!(checked >= 9, "only {checked} sample policies were found");
+    assert!(checked >= 10, "only {checked} sample policies were found");
 }
 
 #[test]
@@ -39,17 +39,28 @@ fn every_component_is_admitted_and_asks_only_what_it_shows() {
         ("embargo", &["visitor", "settings"]),
         ("canary", &["link", "visitor", "settings"]),
         ("hostile", &["request", "visitor", "clock", "settings"]),
+        ("two-cdns", &["visitor", "settings"]),
+        ("hostile-stream", &["settings"]),
     ] {
         let bytes = component(name);
         let (admitted, _) = admission()
             .admit(&bytes)
             .unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
         assert_eq!(admitted.bytes, bytes.len());
-        assert_eq!(admitted.world, "wayside:policy/redirect-policy@1.0.0");
-        let always = ["log", "decisions"];
+        let of_streams = matches!(name, "two-cdns" | "hostile-stream");
+        assert_eq!(
+            admitted.world,
+            if of_streams { World::Stream } else { World::Redirect },
+            "{name}"
+        );
+        let always = if of_streams {
+            &["log", "decisions", "plans"][..]
+        } else {
+            &["log", "decisions"]
+        };
         let mut expected: Vec<String> = asks
             .iter()
-            .chain(&always)
+            .chain(always)
             .map(|name| format!("wayside:policy/{name}@1.0.0"))
             .collect();
         let mut found = admitted.imports;

@@ -130,7 +130,7 @@ async fn push_and_bind(origin: &Origin, tenant: &Name, site: SiteId, policy: &De
         name: name.clone(),
         digest,
         size: admitted.bytes as u64,
-        world: admitted.world,
+        world: admitted.world.as_str().to_owned(),
         imports: admitted.imports,
         created_at: 0,
     };

@@ -136,7 +136,7 @@ pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
         "size": admitted.bytes,
         "class": admitted.class.as_str(),
         "memory_max": admitted.class.memory_bytes_max(),
-        "world": admitted.world,
+        "world": admitted.world.as_str(),
         "can_ask": admitted.imports,
         "functions": functions,
         "costly": costly,

@@ -20,7 +20,8 @@ mod template;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   wayside policy new my-policy
-  wayside policy new my-policy --lang js";
+  wayside policy new my-policy --lang js
+  wayside policy new my-cdns --world stream-policy";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,6 +31,28 @@ pub(crate) struct Args {
     /// What it is written in
     #[arg(long, value_enum, default_value_t)]
     lang: Lang,
+    /// What it decides
+    #[arg(long, value_enum, default_value_t)]
+    world: World,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum World {
+    /// Where a visitor goes
+    #[default]
+    RedirectPolicy,
+    /// Who serves a stream
+    StreamPolicy,
+}
+
+impl World {
+    /// What the policy does that is written.
+    const fn sample(self) -> &'static str {
+        match self {
+            Self::RedirectPolicy => "sends each country's visitors to a place of its own",
+            Self::StreamPolicy => "splits a stream between two CDNs",
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -42,18 +65,18 @@ enum Lang {
 }
 
 pub(super) fn run(args: &Args, format: Format) -> anyhow::Result<()> {
-    let Args { name, lang } = args;
+    let Args { name, lang, world } = args;
     let folder = PathBuf::from(name);
     fs::create_dir(&folder).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => anyhow::anyhow!("{name} is there already, expected a name that no folder has"),
         _ => anyhow::Error::new(error).context(format!("create the folder {name}")),
     })?;
-    for (path, contents) in template::files(*lang, name) {
+    for (path, contents) in template::files(*lang, *world, name) {
         write(&folder.join(path), &contents)?;
     }
     output::done(
         format,
-        &format!("wrote {name}, a policy that sends each country's visitors to a place of its own; go on with"),
+        &format!("wrote {name}, a policy that {}; go on with", world.sample()),
         &json!({ "folder": folder }),
     )?;
     if format == Format::Json {

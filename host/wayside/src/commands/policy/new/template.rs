@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use super::Lang;
+use super::{Lang, World};
 
 /// Longest name, in bytes: that of a policy at the origin.
 pub(super) const NAME_BYTES_MAX: usize = 64;
@@ -37,8 +37,6 @@ const RUST: &[File] = &[
     ("Cargo.lock", guest!("Cargo.lock")),
     ("README.md", guest!("templates/rust/README.md")),
     (".gitignore", guest!("templates/rust/gitignore")),
-    ("src/lib.rs", guest!("policies/geo-redirect/src/lib.rs")),
-    ("tests.toml", guest!("policies/geo-redirect/tests.toml")),
     ("wayside-sdk/Cargo.toml", guest!("sdk/Cargo.toml")),
     ("wayside-sdk/src/bindings.rs", guest!("sdk/src/bindings.rs")),
     ("wayside-sdk/src/clock.rs", guest!("sdk/src/clock.rs")),
@@ -48,8 +46,10 @@ const RUST: &[File] = &[
     ("wayside-sdk/src/link.rs", guest!("sdk/src/link.rs")),
     ("wayside-sdk/src/log.rs", guest!("sdk/src/log.rs")),
     ("wayside-sdk/src/node.rs", guest!("sdk/src/node.rs")),
+    ("wayside-sdk/src/plan.rs", guest!("sdk/src/plan.rs")),
     ("wayside-sdk/src/request.rs", guest!("sdk/src/request.rs")),
     ("wayside-sdk/src/settings.rs", guest!("sdk/src/settings.rs")),
+    ("wayside-sdk/src/streams.rs", guest!("sdk/src/streams.rs")),
     ("wayside-sdk/src/testing.rs", guest!("sdk/src/testing.rs")),
     (
         "wayside-sdk/src/testing/contract.rs",
@@ -70,8 +70,6 @@ const JS: &[File] = &[
     ("README.md", guest!("templates/js/README.md")),
     (".gitignore", guest!("templates/js/gitignore")),
     ("tsconfig.json", guest!("policies/geo-redirect-js/tsconfig.json")),
-    ("src/policy.ts", guest!("policies/geo-redirect-js/src/policy.ts")),
-    ("tests.toml", guest!("policies/geo-redirect/tests.toml")),
     ("wayside-sdk/package.json", guest!("js/package.json")),
     ("wayside-sdk/build.mjs", guest!("js/build.mjs")),
     ("wayside-sdk/tsconfig.json", guest!("js/tsconfig.json")),
@@ -84,20 +82,53 @@ const JS: &[File] = &[
     ("wayside-sdk/src/link.ts", guest!("js/src/link.ts")),
     ("wayside-sdk/src/log.ts", guest!("js/src/log.ts")),
     ("wayside-sdk/src/node.ts", guest!("js/src/node.ts")),
+    ("wayside-sdk/src/plan.ts", guest!("js/src/plan.ts")),
     ("wayside-sdk/src/request.ts", guest!("js/src/request.ts")),
     ("wayside-sdk/src/run.ts", guest!("js/src/run.ts")),
     ("wayside-sdk/src/settings.ts", guest!("js/src/settings.ts")),
+    ("wayside-sdk/src/streams.ts", guest!("js/src/streams.ts")),
     ("wayside-sdk/src/visitor.ts", guest!("js/src/visitor.ts")),
     ("wayside-sdk/wit/policy.wit", guest!("js/wit/policy.wit")),
 ];
 
+/// What is written of a world: its sample in each language, with its tests, and how to try it.
+struct Sample {
+    rust: File,
+    js: File,
+    tests: File,
+    /// What `wayside policy run` is told, and what `wayside policy bind` sets.
+    run: &'static str,
+    bind: &'static str,
+}
+
+const REDIRECT: Sample = Sample {
+    rust: ("src/lib.rs", guest!("policies/geo-redirect/src/lib.rs")),
+    js: ("src/policy.ts", guest!("policies/geo-redirect-js/src/policy.ts")),
+    tests: ("tests.toml", guest!("policies/geo-redirect/tests.toml")),
+    run: "--url https://go.example.com/ --country DE --set de=https://example.de/",
+    bind: "--set de=https://example.de/",
+};
+
+const STREAM: Sample = Sample {
+    rust: ("src/lib.rs", guest!("policies/two-cdns/src/lib.rs")),
+    js: ("src/policy.ts", guest!("templates/js/stream-policy.ts")),
+    tests: ("tests.toml", guest!("policies/two-cdns/tests.toml")),
+    run: "--url https://go.example.com/video/film/ --asset film --set first=cdn-a --set second=cdn-b",
+    bind: "--set first=cdn-a --set second=cdn-b",
+};
+
 /// All files of a policy of this name.
-pub(super) fn files(lang: Lang, name: &str) -> Vec<(&'static str, String)> {
-    let files = match lang {
-        Lang::Rust => RUST,
-        Lang::Js => JS,
+pub(super) fn files(lang: Lang, world: World, name: &str) -> Vec<(&'static str, String)> {
+    let sample = match world {
+        World::RedirectPolicy => &REDIRECT,
+        World::StreamPolicy => &STREAM,
     };
-    let mut files: Vec<_> = files.iter().map(|&(path, text)| (path, fitted(text, name))).collect();
+    let (files, source) = match lang {
+        Lang::Rust => (RUST, sample.rust),
+        Lang::Js => (JS, sample.js),
+    };
+    let files = files.iter().chain([&source, &sample.tests]);
+    let mut files: Vec<_> = files.map(|&(path, text)| (path, fitted(text, name, sample))).collect();
     if lang == Lang::Js {
         files.push(("package-lock.json", npm_lock(name)));
     }
@@ -105,8 +136,10 @@ pub(super) fn files(lang: Lang, name: &str) -> Vec<(&'static str, String)> {
 }
 
 /// A file of the repository as it has to be in the folder: with the policy's name, and the SDK's where they lie there.
-fn fitted(text: &str, name: &str) -> String {
+fn fitted(text: &str, name: &str, sample: &Sample) -> String {
     text.replace("{{name}}", name)
+        .replace("{{try}}", sample.run)
+        .replace("{{set}}", sample.bind)
         .replace("\"../sdk-macros\"", "\"../wayside-sdk-macros\"")
 }
 
@@ -144,7 +177,7 @@ fn npm_lock(name: &str) -> String {
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::{JS, Lang, RUST, files, npm_lock};
+    use super::{JS, Lang, RUST, World, files, npm_lock};
 
     /// The files below a folder of `guest/`, but for what npm installs.
     fn listed(folder: &str, found: &mut BTreeSet<String>) {
@@ -181,9 +214,12 @@ mod tests {
 
     #[test]
     fn every_file_bears_the_policys_name_and_no_gap_is_left() {
-        for lang in [Lang::Rust, Lang::Js] {
-            for (path, text) in files(lang, "my-policy") {
+        let kinds = [Lang::Rust, Lang::Js].map(|lang| [(lang, World::RedirectPolicy), (lang, World::StreamPolicy)]);
+        for (lang, world) in kinds.into_iter().flatten() {
+            for (path, text) in files(lang, world, "my-policy") {
+                // Those of the contract's templates have one brace.
                 assert!(!text.is_empty() && !text.contains("{{name}}"), "{path}: {text}");
+                assert!(!text.contains("{{try}}") && !text.contains("{{set}}"), "{path}: {text}");
                 assert!(!text.contains("../sdk-macros"), "{path}");
             }
         }
