@@ -47,6 +47,6 @@ ALTER TABLE assets ADD CONSTRAINT assets_tenant_site_id_fkey
 ALTER TABLE policy_versions ADD CONSTRAINT policy_versions_tenant_digest_fkey
     FOREIGN KEY (tenant, digest) REFERENCES components (tenant, digest);
 
--- `record` and `changes` stay the coordinator's own: there is one order of changes.
+-- `record` and `changes` stay the coordinator's own: there is one order of changes. So does `loads`, which is not kept.
 
 COMMIT;

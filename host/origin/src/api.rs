@@ -36,6 +36,7 @@ mod feed;
 mod labels;
 mod large;
 mod links;
+mod loads;
 mod nodes;
 mod policies;
 mod problem;
@@ -46,8 +47,10 @@ mod targets;
 mod tokens;
 mod unreadable;
 mod welcome;
+mod zones;
 
 use large::Large;
+use loads::Board;
 use problem::Problem;
 use welcome::Welcome;
 
@@ -61,6 +64,7 @@ pub(crate) struct Api {
     following: Arc<Following>,
     large: Arc<Large>,
     welcome: Arc<Welcome>,
+    board: Arc<Board>,
 }
 
 #[derive(OpenApi)]
@@ -149,6 +153,9 @@ pub(crate) fn router(
         .routes(routes!(targets::list, targets::create))
         .routes(routes!(targets::one, targets::replace, targets::delete))
         .routes(routes!(targets::serve))
+        .routes(routes!(loads::show, loads::say, loads::unsay))
+        .routes(routes!(loads::tell))
+        .routes(routes!(zones::show, zones::replace, zones::delete))
         .routes(routes!(assets::list, assets::create, assets::replace, assets::delete))
         .routes(routes!(assets::batch))
         .routes(routes!(assets::make_key, assets::drop_key))
@@ -177,6 +184,7 @@ pub(crate) fn router(
             following: Arc::new(Following::start(Arc::clone(&store))),
             large: Arc::new(Large::new(Arc::clone(&store))),
             welcome: Arc::new(Welcome::new(Arc::clone(&store))),
+            board: Arc::new(Board::new(Arc::clone(&store))),
             store,
             admission,
             heartbeat,

@@ -15,5 +15,6 @@ pub mod token;
 )]
 mod api;
 mod clock;
+mod loads;
 mod secret;
 mod tail;

@@ -178,6 +178,16 @@ impl Client {
             .await
     }
 
+    /// Sends JSON as it stands in a file.
+    pub(crate) async fn send_text(&self, method: Method, path: &[&str], text: Vec<u8>) -> anyhow::Result<Value> {
+        let kind = HeaderValue::from_static("application/json");
+        self.json(|| {
+            let request = self.request(method.clone(), path, &[])?;
+            Ok(request.header(CONTENT_TYPE, kind.clone()).body(text.clone()))
+        })
+        .await
+    }
+
     /// Sends a component.
     pub(crate) async fn upload(&self, path: &[&str], query: &Query<'_>, component: Vec<u8>) -> anyhow::Result<Value> {
         let kind = HeaderValue::from_static("application/wasm");

@@ -113,7 +113,7 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read_name(text: &str) -> Result<Name, Problem> {
+pub(super) fn read_name(text: &str) -> Result<Name, Problem> {
     Name::parse("target name", text).map_err(|invalid| Problem::invalid("name", invalid))
 }
 

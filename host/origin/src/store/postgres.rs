@@ -31,6 +31,7 @@ mod bindings;
 mod changes;
 mod heads;
 mod links;
+mod loads;
 mod operations;
 mod policies;
 mod primary;

@@ -4,6 +4,8 @@
 //! that also notes the change. `since_ms` of targets and pathways is the store's own: later than all others of the tenant
 //! when they are new, and kept when they are not, so that nodes can tell what a player cannot know yet.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use wayside_decide::{
     digest::Digest,
@@ -46,6 +48,19 @@ pub struct ZonesRecord {
     pub body: Vec<u8>,
     /// When it was uploaded, in seconds since 1970 UTC.
     pub updated_at: u64,
+}
+
+/// Something that origins of a record tell each other of how loaded targets are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedLoad {
+    /// Of what it is the newest.
+    pub key: String,
+    /// What was said.
+    pub body: String,
+    /// How long ago.
+    pub age: Duration,
+    /// For how long it counts, from when it was said.
+    pub ttl: Duration,
 }
 
 /// What of the record is about streams.
@@ -102,4 +117,8 @@ pub trait StreamStore: Send + Sync + 'static {
     async fn delete_zones(&self, tenant: &Name) -> Result<(), StoreError>;
     /// The coverage zones of a digest, whoever's they are.
     async fn zones_by_digest(&self, digest: Digest) -> Result<Vec<u8>, StoreError>;
+
+    /// Shares what was told to this origin of how loaded targets are, and gives what was shared within the last `since`.
+    /// Beside the record: nothing of it is kept, nor told by the feed. Nothing, where nobody else has the record.
+    async fn share_loads(&self, ours: &[SharedLoad], since: Duration) -> Result<Vec<SharedLoad>, StoreError>;
 }

@@ -19,6 +19,7 @@ mod failures;
 mod feed;
 mod happy;
 mod harness;
+mod loads;
 mod nodes;
 mod postgres;
 mod record;

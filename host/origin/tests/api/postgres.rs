@@ -13,6 +13,7 @@ use wayside_test_postgres::Server;
 use crate::engines::{Case, run_on_postgres};
 
 mod crowd;
+mod loads;
 mod lost;
 pub(crate) mod order;
 mod outages;
@@ -23,11 +24,12 @@ mod tables;
 /// Cases that run at the same time.
 const AT_ONCE: usize = 3;
 
-const SUITE: [&[Case]; 8] = [
+const SUITE: [&[Case]; 9] = [
     crate::access::CASES,
     crate::assets::CASES,
     crate::feed::CASES,
     crate::happy::CASES,
+    crate::loads::CASES,
     crate::nodes::CASES,
     crate::refusals::CASES,
     crate::snapshot::CASES,

@@ -3,11 +3,19 @@
 use std::{collections::HashSet, os::unix::ffi::OsStrExt as _, path::Path};
 
 use sqlx::{SqlitePool, migrate::Migrator, sqlite::SqliteConnectOptions};
-use wayside_decide::{host::HostPattern, name::Name, site::Privacy};
+use wayside_decide::{
+    host::HostPattern,
+    name::Name,
+    site::{Privacy, SiteId},
+};
 use wayside_origin::{
     backup::{self, BackupError},
     origin::Origin,
-    store::{FeedPage, Freshness, SiteContent, StoreError, sqlite::OpenError},
+    store::{
+        FeedPage, Freshness, SiteContent, Store, StoreError,
+        sqlite::OpenError,
+        streams::{AssetRecord, TargetRecord, ZonesRecord},
+    },
     token::{Scope, Token},
 };
 
@@ -122,6 +130,16 @@ async fn a_file_of_something_else_is_named_and_left_alone() {
     assert_eq!(std::fs::read(&database).expect("the file"), garbage);
 }
 
+/// What a record has for streams, or why it has no asset.
+async fn streams_in(store: &dyn Store) -> Result<(TargetRecord, AssetRecord, ZonesRecord), String> {
+    let name = |text| Name::parse("name", text).expect("a name");
+    let acme = name("acme");
+    let target = store.target(&acme, &name("a")).await.expect("a target");
+    let asset = store.asset(SiteId(1), &name("film"), Freshness::Newest).await;
+    let zones = store.zones(&acme).await.expect("zones");
+    Ok((target, asset.map_err(|error| error.to_string())?, zones))
+}
+
 #[tokio::test]
 async fn a_backup_taken_in_use_is_restored() {
     let running = Running::with_site().await;
@@ -129,6 +147,14 @@ async fn a_backup_taken_in_use_is_restored() {
         .send("POST", "/v1/links", &link("/a", "https://before.example/"))
         .await
         .success(201);
+    crate::loads::make_target(&running, "a").await;
+    let asset = serde_json::json!({"site": "go", "id": "film", "pathways": [{"target": "a"}]});
+    running.send("POST", "/v1/assets", &asset).await.success(201);
+    let zones = br#"{"coverageZones": {}}"#.to_vec();
+    let acme = Name::parse("tenant", "acme").expect("a name");
+    running.origin.store().set_zones(&acme, zones).await.expect("zones");
+    let streams = streams_in(&**running.origin.store()).await;
+    assert!(streams.is_ok());
     let (database, copy) = (running.database(), running.folder.path().join("copy.db"));
     backup::back_up(&database, &copy).await.expect("a backup");
     let again = backup::back_up(&database, &copy).await.expect_err("never over a file");
@@ -142,6 +168,8 @@ async fn a_backup_taken_in_use_is_restored() {
         .send("PUT", "/v1/links", &link("/a", "https://after.example/"))
         .await
         .success(200);
+    let path = "/v1/assets?site=go&id=film";
+    running.ask("DELETE", path).await.success(204);
     let in_use = backup::restore(&database, &copy).await.expect_err("in use");
     assert!(matches!(in_use, BackupError::Open(OpenError::InUse { .. })), "{in_use}");
     // A process that just ended left these; nobody has them open.
@@ -152,8 +180,17 @@ async fn a_backup_taken_in_use_is_restored() {
     let database = left.path().join("wayside.db");
     backup::restore(&database, &copy).await.expect("restored");
     assert_eq!(target_in(&database).await.as_deref(), Some("https://before.example/"));
+    wait_until_free(&database).await;
+    let restored = Origin::open(&database, admission()).await.expect("a record");
+    assert_eq!(streams_in(&**restored.store()).await, streams);
+    restored.store().close().await;
+    drop(restored);
     let kept = left.path().join("wayside.db.before-restore");
     assert_eq!(target_in(&kept).await.as_deref(), Some("https://after.example/"));
+    wait_until_free(&kept).await;
+    let kept = Origin::open(&kept, admission()).await.expect("a record");
+    let gone = streams_in(&**kept.store()).await.expect_err("deleted");
+    assert_eq!(gone, "asset film was deleted");
     let fresh = left.path().join("fresh.db");
     backup::restore(&fresh, &other).await.expect("restored");
     assert_eq!(target_in(&fresh).await.as_deref(), Some("https://before.example/"));

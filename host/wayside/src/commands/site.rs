@@ -90,7 +90,7 @@ pub(crate) enum Args {
         #[arg(value_parser = name)]
         name: String,
     },
-    /// End a site with its links, rules and bindings
+    /// End a site with its links, rules, bindings and assets
     #[command(after_help = RM_EXAMPLES)]
     Rm {
         /// The site's name

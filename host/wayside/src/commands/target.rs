@@ -1,6 +1,9 @@
 //! `wayside target`: the CDNs and edge servers that serve streams.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -9,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     fields::{self, Fields},
-    values::name,
+    values::{duration, name},
 };
 use crate::{
     cli::Globals,
@@ -19,6 +22,7 @@ use crate::{
 
 mod content;
 mod status;
+mod zones;
 
 use content::Content;
 
@@ -57,6 +61,11 @@ Examples:
 const RESTORE_EXAMPLES: &str = "\
 Examples:
   wayside target restore cdn-a";
+const LOAD_EXAMPLES: &str = "\
+Examples:
+  wayside target load cdn-a
+  wayside target load cdn-a 0.8 --for 5m
+  wayside target load cdn-a none";
 const RM_EXAMPLES: &str = "\
 Examples:
   wayside target rm cdn-a";
@@ -104,6 +113,22 @@ pub(crate) enum TargetArgs {
         #[arg(value_parser = name)]
         name: String,
     },
+    /// Show how loaded a target is, or say so for a while
+    #[command(after_help = LOAD_EXAMPLES)]
+    Load {
+        /// The target's name
+        #[arg(value_parser = name)]
+        name: String,
+        /// How loaded it is, from 0; 1 is full, `none` to say so no more
+        #[arg(value_parser = load_or_none)]
+        load: Option<Value>,
+        /// For how long that counts
+        #[arg(long = "for", value_name = "TIME", value_parser = duration, default_value = "60s", requires = "load")]
+        ttl: Duration,
+    },
+    /// Say which networks are near which targets: coverage zones
+    #[command(subcommand, after_help = zones::EXAMPLES)]
+    Zones(zones::Args),
     /// End a target; assets that name it have one pathway less
     #[command(alias = "delete", after_help = RM_EXAMPLES)]
     Rm {
@@ -163,6 +188,11 @@ async fn converse(args: TargetArgs, client: &Client, format: Format) -> anyhow::
         }
         TargetArgs::Drain { name } => serve(&name, "draining", client, format).await,
         TargetArgs::Restore { name } => serve(&name, "in", client, format).await,
+        TargetArgs::Load { name, load, ttl } => {
+            let shown = say_load(&name, load, ttl, client).await?;
+            output::record(format, &shown, &["name", "sessions"])
+        }
+        TargetArgs::Zones(args) => zones::run(args, client, format).await,
         TargetArgs::Rm { name } => {
             let ended = client.delete(&["v1", "targets", &name], &[]).await;
             ended.with_context(|| format!("remove target {name}"))?;
@@ -199,4 +229,27 @@ async fn serve(name: &str, service: &str, client: &Client, format: Format) -> an
     let changed = client.send(Method::PUT, &path, &json!({ "service": service })).await;
     let changed = changed.with_context(|| format!("change the service of target {name}"))?;
     output::record(format, &changed, FIRST)
+}
+
+async fn say_load(name: &str, load: Option<Value>, ttl: Duration, client: &Client) -> anyhow::Result<Value> {
+    let path = ["v1", "targets", name, "load"];
+    let context = || format!("say how loaded target {name} is");
+    match load {
+        Some(Value::Null) => client.delete(&path, &[]).await.with_context(context)?,
+        Some(load) => {
+            let said = json!({ "load": load, "ttl_s": ttl.as_secs() });
+            return client.send(Method::PUT, &path, &said).await.with_context(context);
+        }
+        None => {}
+    }
+    let shown = client.get(&path, &[]).await;
+    shown.with_context(|| format!("show how loaded target {name} is"))
+}
+
+fn load_or_none(text: &str) -> Result<Value, String> {
+    if text == "none" {
+        return Ok(Value::Null);
+    }
+    let load: f64 = text.parse().map_err(|_| "expected a number such as 0.8, or `none`")?;
+    Ok(load.into())
 }

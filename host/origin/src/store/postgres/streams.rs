@@ -1,5 +1,7 @@
 //! The operations on targets, assets and coverage zones, each for as long as one may take.
 
+use std::{sync::Arc, time::Duration};
+
 use async_trait::async_trait;
 use sqlx::PgPool;
 use wayside_decide::{
@@ -12,11 +14,11 @@ use wayside_decide::{
     },
 };
 
-use super::{Freshly, PostgresStore, assets, changes, sites, targets, zones};
+use super::{Freshly, PostgresStore, assets, changes, loads, sites, targets, zones};
 use crate::store::{
     Freshness, StoreError, WriteMode, missing,
     rows::streams::AssetRow,
-    streams::{AssetRecord, StreamStore, TargetRecord, ZonesRecord},
+    streams::{AssetRecord, SharedLoad, StreamStore, TargetRecord, ZonesRecord},
 };
 
 /// What is kept of an asset, and how far the record had come before it was read. The site is missing when it is not this
@@ -75,7 +77,7 @@ impl StreamStore for PostgresStore {
     }
 
     async fn asset(&self, site: SiteId, id: &Name, freshness: Freshness) -> Result<AssetRecord, StoreError> {
-        let read = |pool: PgPool, tenant: std::sync::Arc<str>| async move { asset(&pool, &tenant, site, id).await };
+        let read = |pool: PgPool, tenant: Arc<str>| async move { asset(&pool, &tenant, site, id).await };
         let found = match self.within(self.of_site(site, freshness, read)).await {
             Err(StoreError::Missing { .. }) => None,
             found => found?,
@@ -131,5 +133,9 @@ impl StreamStore for PostgresStore {
             body.ok_or_else(|| missing("coverage zones", digest))
         })
         .await
+    }
+
+    async fn share_loads(&self, ours: &[SharedLoad], since: Duration) -> Result<Vec<SharedLoad>, StoreError> {
+        self.within(self.untied(|| loads::share(self, ours, since))).await
     }
 }

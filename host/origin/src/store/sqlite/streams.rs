@@ -1,5 +1,7 @@
 //! The operations on targets, assets and coverage zones.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use wayside_decide::{
     digest::Digest,
@@ -15,7 +17,7 @@ use super::{SqliteStore, assets, targets, zones};
 use crate::store::{
     Freshness, StoreError, WriteMode, missing,
     rows::signed,
-    streams::{AssetRecord, StreamStore, TargetRecord, ZonesRecord},
+    streams::{AssetRecord, SharedLoad, StreamStore, TargetRecord, ZonesRecord},
 };
 
 #[async_trait]
@@ -106,5 +108,10 @@ impl StreamStore for SqliteStore {
     async fn zones_by_digest(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
         let body = zones::by_digest(&self.readers, digest).await?;
         body.ok_or_else(|| missing("coverage zones", digest))
+    }
+
+    /// One process has the record.
+    async fn share_loads(&self, _: &[SharedLoad], _: Duration) -> Result<Vec<SharedLoad>, StoreError> {
+        Ok(Vec::new())
     }
 }

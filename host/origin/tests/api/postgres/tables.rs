@@ -6,7 +6,7 @@ use super::order::origin;
 
 const CITUS: &str = include_str!("../../../../../deploy/postgres/citus.sql");
 /// What stays the coordinator's own.
-const NOT_DISTRIBUTED: [&str; 3] = ["record", "changes", "_sqlx_migrations"];
+const NOT_DISTRIBUTED: [&str; 4] = ["record", "changes", "loads", "_sqlx_migrations"];
 
 #[tokio::test]
 async fn what_is_looked_up_is_compared_by_its_bytes_and_every_table_has_its_place_when_sharded() {
