@@ -53,7 +53,7 @@ fn of(pool: &TenantPool) -> Vec<TargetShown> {
             sessions: count.sessions,
             sessions_everywhere: sessions,
             kbit_s: count.kbit_s,
-            latency_ms: latency.as_secs_f64() * 1_000.0,
+            latency_ms: (latency.as_secs_f64() * 10_000.0).round() / 10.0,
         }
     });
     described.collect()
