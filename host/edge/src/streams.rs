@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -15,35 +14,29 @@ use std::{
 use ipnet::IpNet;
 use tokio::{runtime::Handle, sync::Notify};
 use wayside_balance::level::AtomicLevel;
-use wayside_balance::nearest::Place as Globe;
 use wayside_cache::{
     assets::{self as assets_cache, AssetCache, Known},
     links::Settings as LinkSettings,
     load::{LoadError, Seen},
 };
-use wayside_decide::{
-    decision::Failure,
-    name::Name,
-    site::SiteId,
-    stream::{asset::Asset, plan::StreamPlan, target::Country},
-};
-use wayside_stream::{quality::NoSettings, session as ids, session::Session};
+use wayside_decide::{name::Name, site::SiteId, stream::asset::Asset};
+use wayside_stream::quality::NoSettings;
 use wayside_upstream::{http::Roots, protocol::EdgeDirectory};
 
 use self::{
-    assets::{Copy, LiveAsset, OriginAssets},
+    assets::{LiveAsset, OriginAssets},
     fetch::Fetcher,
     ingest::Recordings,
     manifests::{Kind, Manifests},
-    pools::{Nobody, Pools, TenantPool, Who},
+    pools::Pools,
+    request::{Request, Wanted},
     secrets::{Signers, Variable},
-    tokens::{SigningError, Tokens},
+    tokens::Tokens,
     way::{Asked, Way},
     zones::TenantZones,
 };
 use crate::{
-    directory::{LiveBinding, LiveSite},
-    geo::Geography,
+    directory::LiveSite,
     pipeline::{Answer, Edge},
     refusal::Refusal,
     snapshot::KeptAsset,
@@ -60,6 +53,7 @@ pub(crate) mod play;
 pub mod pools;
 pub(crate) mod probes;
 mod reports;
+pub(crate) mod request;
 pub mod secrets;
 pub(crate) mod send;
 pub(crate) mod share;
@@ -68,9 +62,6 @@ pub(crate) mod steer;
 pub(crate) mod tokens;
 pub(crate) mod way;
 pub(crate) mod zones;
-
-/// How long a session's identifier is believed, in minutes: as long as anybody watches in one go.
-const SESSION_AGE_MIN_MAX: u64 = 24 * 60;
 
 /// Assets that a node holds at most, a few hundred bytes each.
 const ASSETS_MAX: usize = 100_000;
@@ -164,31 +155,6 @@ impl Streams {
     }
 }
 
-/// What a policy wants of a stream.
-pub(crate) struct Wanted<'r> {
-    pub(crate) plan: Arc<StreamPlan>,
-    /// What the policy is bound by.
-    pub(crate) live: &'r LiveBinding,
-}
-
-/// One request about an asset, read.
-pub(crate) struct Request<'r> {
-    pub(crate) edge: &'r Edge,
-    pub(crate) visit: &'r Visit<'r>,
-    pub(crate) site: &'r LiveSite,
-    pub(crate) asset: Arc<LiveAsset>,
-    /// What the policy wants; none when none is bound, or it leaves that to the asset.
-    pub(crate) plan: Option<&'r Wanted<'r>>,
-    pub(crate) pool: Arc<TenantPool>,
-    pub(crate) who: Who,
-    /// The session that the player says it is of, when the node of any PoP gave it out.
-    pub(crate) session: Option<(&'r str, Session)>,
-    address: AddressBytes,
-}
-
-/// An address as the key of those that have no session: of IPv6 the first 64 bits, as the rest changes.
-type AddressBytes = ([u8; 8], usize);
-
 impl Streams {
     /// Follows a directory.
     pub(crate) fn follow(&self, wire: &EdgeDirectory) {
@@ -256,11 +222,6 @@ fn away(error: LoadError) -> Refusal {
     }
 }
 
-/// What the visitor is told where a target's URLs cannot be signed.
-pub(crate) fn unsigned(copy: &Copy, error: &SigningError) -> Refusal {
-    Refusal::StreamUnavailable(format!("sign a URL of target {}: {error}", copy.name))
-}
-
 /// What the player behind a request about an asset gets, once its policy has been asked.
 pub(crate) async fn answer(
     edge: &Edge,
@@ -276,17 +237,7 @@ pub(crate) async fn answer(
         (None, Way::Report) => return Ok(Answer::Reported),
         (None, _) => return Err(Refusal::StreamUnavailable("the tenant has no targets".to_owned())),
     };
-    let request = Request {
-        who: who(edge, visit, &pool),
-        session: session(visit, site, asked.asset),
-        address: address_bytes(visit.address),
-        edge,
-        visit,
-        site,
-        asset,
-        plan,
-        pool,
-    };
+    let request = Request::read(edge, visit, site, asked, asset, plan, pool);
     reports::note(&request);
     match asked.way {
         Way::File(file) => match Kind::of(&request.asset.asset, file) {
@@ -297,138 +248,6 @@ pub(crate) async fn answer(
         Way::Play => play::answer(&request).await,
         Way::Report => reports::take(&request),
         Way::Ingest => ingest::place(&request),
-    }
-}
-
-/// Where the visitor is, as far as a choice asks for it.
-pub(crate) fn who(edge: &Edge, visit: &Visit<'_>, pool: &TenantPool) -> Who {
-    let zone = edge.streams.zones.group_of(&pool.tenant, visit.address);
-    let known = if pool.asks_where() {
-        who_of(&edge.geo.load().look_up(visit.address))
-    } else {
-        Who::default()
-    };
-    Who { zone, ..known }
-}
-
-/// What a choice wants to know of a place.
-pub(crate) fn who_of(geography: &Geography) -> Who {
-    let place = geography.latitude.zip(geography.longitude);
-    Who {
-        country: geography.country.as_deref().and_then(Country::parse),
-        asn: geography.asn,
-        place: place.and_then(|(latitude, longitude)| Globe::new(latitude, longitude).ok()),
-        zone: None,
-    }
-}
-
-/// The session that a request names, when it is one of ours.
-fn session<'r>(visit: &Visit<'r>, site: &LiveSite, asset: &str) -> Option<(&'r str, Session)> {
-    let query = visit.head.query?;
-    let text = query.split('&').find_map(|pair| pair.strip_prefix("session="))?;
-    Some((text, believe(visit, site, asset, text)?))
-}
-
-/// What an identifier of a session says, when it is one of ours.
-fn believe(visit: &Visit<'_>, site: &LiveSite, asset: &str, text: &str) -> Option<Session> {
-    ids::check(site.session_key()?, asset, text, visit.now.unix_s, SESSION_AGE_MIN_MAX).ok()
-}
-
-fn address_bytes(address: IpAddr) -> AddressBytes {
-    let mut bytes = [0; 8];
-    let used = match address.to_canonical() {
-        IpAddr::V4(address) => {
-            bytes[..4].copy_from_slice(&address.octets());
-            4
-        }
-        IpAddr::V6(address) => {
-            bytes.copy_from_slice(&address.octets()[..8]);
-            8
-        }
-    };
-    (bytes, used)
-}
-
-impl Request<'_> {
-    /// A request that nobody sent, by somebody of whom all is known that can be.
-    pub(crate) fn rehearsed<'r>(
-        edge: &'r Edge,
-        visit: &'r Visit<'r>,
-        site: &'r LiveSite,
-        asset: Arc<LiveAsset>,
-        plan: Option<&'r Wanted<'r>>,
-        pool: Arc<TenantPool>,
-        session: Option<&'r str>,
-    ) -> Request<'r> {
-        let id = asset.asset.id.as_str();
-        Request {
-            who: Who {
-                zone: edge.streams.zones.group_of(&pool.tenant, visit.address),
-                ..who_of(&edge.geo.load().look_up(visit.address))
-            },
-            session: session.and_then(|text| Some((text, believe(visit, site, id, text)?))),
-            address: address_bytes(visit.address),
-            edge,
-            visit,
-            site,
-            plan,
-            pool,
-            asset,
-        }
-    }
-
-    /// What the session is known by: its identifier, or the address of those that have none.
-    pub(crate) fn session_bytes(&self) -> &[u8] {
-        match self.session {
-            Some((text, _)) => text.as_bytes(),
-            None => &self.address.0[..self.address.1],
-        }
-    }
-
-    /// What is asked of the pool.
-    pub(crate) fn ask<'a>(&'a self, session: &'a [u8], playing: Option<&'a Name>) -> pools::Ask<'a> {
-        pools::Ask {
-            asset: &self.asset,
-            plan: self.plan.map(|wanted| &wanted.plan),
-            session,
-            address: self.visit.address,
-            who: &self.who,
-            playing,
-        }
-    }
-
-    /// What the visitor is told where nobody was chosen. A plan that cannot be carried out is a failure of its policy.
-    pub(crate) fn nobody(&self, nobody: Nobody) -> Refusal {
-        match (nobody, self.plan) {
-            (Nobody::Plan { refused, is_new }, Some(wanted)) => {
-                let failure = Failure::InvalidDecision(refused);
-                if is_new {
-                    wanted
-                        .live
-                        .note_refused(self.edge, &self.site.site, self.visit.now.unix_s, &failure);
-                }
-                Refusal::PolicyFailed(failure)
-            }
-            (nobody, _) => Refusal::StreamUnavailable(nobody.to_string()),
-        }
-    }
-
-    /// The identifier of a session that begins now, whose player knows the pathways up to `since_ms`.
-    pub(crate) fn begin_session(&self, since_ms: u64) -> Option<String> {
-        let key = self.site.session_key()?;
-        let mut nonce = [0; ids::NONCE_BYTES];
-        getrandom::fill(&mut nonce).ok()?;
-        let id = self.asset.asset.id.as_str();
-        Some(ids::give_out(key, id, nonce, since_ms, self.visit.now.unix_s))
-    }
-
-    /// A URL at the site itself, as the player reaches it.
-    pub(crate) fn own_url(&self, path: &str) -> String {
-        let visit = self.visit;
-        match visit.port {
-            Some(port) => format!("{}://{}:{port}{path}", visit.scheme(), visit.host),
-            None => format!("{}://{}{path}", visit.scheme(), visit.host),
-        }
     }
 }
 

@@ -14,9 +14,10 @@ use crate::{
     metrics::Shard,
     refusal::Refusal,
     streams::{
-        self, Request, Wanted,
+        self,
         assets::LiveAsset,
         explain::{Told, Which, told},
+        request::{Request, Wanted},
         way::{Asked, Way, path_of},
     },
     visit::Visit,

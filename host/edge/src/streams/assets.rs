@@ -24,9 +24,9 @@ use wayside_upstream::{
 };
 
 use super::{
-    Request,
     manifests::Kind,
-    pools::Targets,
+    pools::targets::Targets,
+    request::Request,
     tokens::{Pass, SigningError, TokenSource},
 };
 use crate::{causes::told, facts::AssetFacts, metrics::Metrics};

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use wayside_decide::{name::Name, target::Target};
 
 use super::{
-    Request,
     assets::Copy,
     manifests::{Kind, NoManifest, Place, Session, Wanted},
-    pools::Chosen,
-    steer, unsigned, way,
+    pools::choice::Chosen,
+    request::{Request, unsigned},
+    steer, way,
 };
 use crate::{pipeline::Answer, refusal::Refusal};
 

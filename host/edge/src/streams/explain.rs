@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use wayside_stream::select::explain::{Explained, Score};
 
 use super::{
-    Request,
-    pools::{Nobody, Who},
+    pools::{choice::Nobody, targets::Who},
+    request::Request,
 };
 
 /// Of whom it is asked.

@@ -29,7 +29,7 @@ use wayside_decide::{
 };
 use wayside_stream::select::set::{TargetIndex, TargetSet};
 
-use super::{Request, pools::Targets};
+use super::{pools::targets::Targets, request::Request};
 use crate::{caching::Caching, head::Fields, pipeline::Answer, refusal::Refusal};
 
 /// How long it is remembered where a recorder was, since it last asked.

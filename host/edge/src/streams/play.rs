@@ -5,7 +5,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use wayside_stream::rendition::Rendition;
 
-use super::{Request, assets::Copy, manifests::Kind, steer, unsigned};
+use super::{
+    assets::Copy,
+    manifests::Kind,
+    request::{Request, unsigned},
+    steer,
+};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// URLs after the first.

@@ -5,47 +5,34 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
-use wayside_balance::{adaptive::Adaptive, moment::Moment, nearest::Place as Globe, random::Random};
-use wayside_decide::{
-    invalid::Invalid,
-    name::Name,
-    stream::{
-        asset::Balancer,
-        plan::StreamPlan,
-        target::{Country, StreamTarget},
-    },
-};
+use wayside_balance::{adaptive::Adaptive, moment::Moment, random::Random};
+use wayside_decide::{invalid::Invalid, name::Name, stream::target::StreamTarget};
 use wayside_stream::{
     quality::{Network, NoSettings, Quality, Settings as QualitySettings, Speaker},
-    reports::{Bases, Plays, Voice},
+    reports::{Plays, Voice},
     select::{
-        Selector, Visitor,
-        explain::Explanation,
+        Selector,
         live::{Health, Live, Probe, Report, Standing},
-        order::Order,
-        plan::Plan,
-        session_key,
-        set::{TARGETS_MAX, TargetIndex, TargetSet},
-        target::{NoPool, Pool, TargetSpec},
+        set::{TARGETS_MAX, TargetSet},
+        target::NoPool,
     },
     sessions::{Count, Seen, Sessions},
 };
 use wayside_upstream::protocol::EdgeDirectory;
 
-use super::assets::{Copies, LiveAsset};
+use self::{choice::Selection, targets::Targets};
 
-/// Selectors that are kept for a tenant. Each is cheap to make again; only turns begin anew.
-const SELECTORS_MAX: usize = 1_024;
+pub(crate) mod choice;
+pub(crate) mod targets;
 
 /// How targets are judged on this node.
 #[derive(Debug, Clone, Copy)]
@@ -68,19 +55,8 @@ pub(crate) struct Pools {
     settings: Settings,
     region: Option<Name>,
     started: Instant,
-}
-
-/// Targets in their order, as of one directory.
-#[derive(Debug)]
-pub(crate) struct Targets {
-    /// Differs from that of any other list of the same process.
-    pub(super) version: u64,
-    list: Box<[StreamTarget]>,
-    pub(crate) pool: Pool,
-    /// By which a URL is known as a target's.
-    pub(super) bases: Bases,
-    /// Those of the node's own region.
-    near_node: TargetSet,
+    /// The next list of targets is told from all others by this.
+    versions: AtomicU64,
 }
 
 /// A tenant's targets and what is known of them.
@@ -102,43 +78,6 @@ struct Inner {
     random: Random,
 }
 
-/// What a selector is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Selection {
-    plan: Option<Arc<StreamPlan>>,
-    of: TargetSet,
-    balancer: Balancer,
-}
-
-/// Who asks, as far as the node knows.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Who {
-    pub(crate) country: Option<Country>,
-    pub(crate) asn: Option<u32>,
-    pub(crate) place: Option<Globe>,
-    /// The region of the coverage zone that the visitor is in.
-    pub(crate) zone: Option<Name>,
-}
-
-/// What is asked of a pool.
-pub(crate) struct Ask<'a> {
-    pub(crate) asset: &'a LiveAsset,
-    pub(crate) plan: Option<&'a Arc<StreamPlan>>,
-    pub(crate) session: &'a [u8],
-    /// Where the player is.
-    pub(crate) address: IpAddr,
-    pub(crate) who: &'a Who,
-    /// The target that the player says it plays from, by name.
-    pub(crate) playing: Option<&'a Name>,
-}
-
-/// Who was chosen.
-pub(crate) struct Chosen {
-    pub(crate) targets: Arc<Targets>,
-    pub(crate) copies: Arc<Copies>,
-    pub(crate) order: Order,
-}
-
 /// Why a tenant's targets cannot be chosen among.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
@@ -146,25 +85,6 @@ enum Unusable {
     Pool(#[from] NoPool),
     #[error(transparent)]
     Settings(#[from] NoSettings),
-}
-
-/// Why nobody was.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Nobody {
-    /// No target of the tenant has a copy.
-    #[error("no target has a copy of the asset")]
-    NoCopy,
-    /// The policy's plan names what there is not, or leaves nobody.
-    #[error("{refused}")]
-    Plan {
-        /// What is wrong with it.
-        refused: Invalid,
-        /// Whether nobody has been told before.
-        is_new: bool,
-    },
-    /// Policy and geography leave nobody.
-    #[error("policy and geography leave no target")]
-    NotHere,
 }
 
 impl Default for Settings {
@@ -191,6 +111,7 @@ impl Pools {
             settings,
             region: region.and_then(|region| Name::parse("region", region).ok()),
             started: Instant::now(),
+            versions: AtomicU64::new(0),
         })
     }
 
@@ -227,7 +148,11 @@ impl Pools {
                 Ok(pool) => {
                     pools.insert(tenant, pool);
                 }
-                Err(error) => tracing::error!(%tenant, %error, "these targets cannot be used together"),
+                Err(error) => {
+                    tracing::error!(%tenant, %error, "these targets cannot be used together; those before stay");
+                    let before = self.of(&tenant);
+                    pools.extend(before.map(|before| (tenant, before)));
+                }
             }
         }
         self.by_tenant.store(Arc::new(pools));
@@ -237,27 +162,21 @@ impl Pools {
     fn kept(&self, tenant: &str, name: &str) -> Option<StreamTarget> {
         let tenant = Name::parse("tenant", tenant).ok()?;
         let targets = self.of(&tenant)?.targets();
-        targets.list.iter().find(|target| target.name.as_str() == name).cloned()
+        targets
+            .list()
+            .iter()
+            .find(|target| target.name.as_str() == name)
+            .cloned()
     }
 
     fn pool(&self, tenant: &Name, mut targets: Vec<StreamTarget>) -> Result<Arc<TenantPool>, Unusable> {
         targets.truncate(TARGETS_MAX);
         let known = self.of(tenant);
-        if let Some(known) = known.as_ref().filter(|known| *known.targets().list == *targets) {
+        if let Some(known) = known.as_ref().filter(|known| known.targets().list() == targets) {
             return Ok(Arc::clone(known));
         }
-        let pool = Pool::new(targets.iter().map(spec).collect())?;
-        let near_node = self.region.as_ref().map(|region| pool.of_region(region));
-        let bases = (0..).map_while(TargetIndex::new).zip(&targets);
-        let bases = bases.flat_map(|(index, target)| target.urls.iter().map(move |url| (index, url)));
-        let bases = Bases::new(bases);
-        let targets = Arc::new(Targets {
-            version: known.as_ref().map_or(0, |known| known.targets().version + 1),
-            list: targets.into(),
-            pool,
-            bases,
-            near_node: near_node.unwrap_or_default(),
-        });
+        let version = self.versions.fetch_add(1, Ordering::Relaxed);
+        let targets = Arc::new(Targets::new(version, targets, self.region.as_ref())?);
         match known {
             Some(known) => {
                 known.change(targets);
@@ -268,37 +187,6 @@ impl Pools {
                 Ok(Arc::new(pool))
             }
         }
-    }
-}
-
-fn spec(target: &StreamTarget) -> TargetSpec {
-    let place = target.coordinates.and_then(|place| {
-        let (latitude, longitude) = place.degrees();
-        Globe::new(latitude, longitude).ok()
-    });
-    TargetSpec {
-        name: target.name.clone(),
-        region: target.region.clone(),
-        place,
-        weight: target.weight,
-        sessions_max: target.sessions_max,
-        kbit_s_max: target.kbit_s_max,
-        kbit_s_commit: target.kbit_s_commit,
-        cost: target.cost,
-        countries: target.countries.as_ref().map(|countries| countries.to_vec()),
-    }
-}
-
-impl Targets {
-    /// Each with its place.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (TargetIndex, &StreamTarget)> {
-        let indices = self.list.iter().enumerate();
-        indices.filter_map(|(place, target)| Some((TargetIndex::new(place)?, target)))
-    }
-
-    /// What is said of a target.
-    pub(crate) fn get(&self, index: TargetIndex) -> Option<&StreamTarget> {
-        self.list.get(index.place())
     }
 }
 
@@ -464,99 +352,9 @@ impl TenantPool {
         inner.count_all();
         self.note_asks_where(&inner);
     }
-
-    /// The target that a session gets, which is counted there from now on, and `most` targets in order.
-    pub(crate) fn choose(&self, ask: &Ask<'_>, most: usize) -> Result<Chosen, Nobody> {
-        let now = self.now();
-        let mut inner = self.lock();
-        let (targets, copies) = inner.copies(ask)?;
-        let key = session_key(ask.session);
-        let networks = ask.who.networks();
-        let visitor = inner.visitor(ask, key, networks.as_slice());
-        let selection = selection(ask, &copies);
-        let Inner {
-            live,
-            selectors,
-            random,
-            ..
-        } = &mut *inner;
-        if selectors.len() >= SELECTORS_MAX && !selectors.contains_key(&selection) {
-            selectors.clear();
-        }
-        let is_new = !selectors.contains_key(&selection);
-        if is_new {
-            let selector = selector(&selection, &targets, &copies)?;
-            selectors.insert(selection.clone(), selector);
-        }
-        let selector = match selectors.get_mut(&selection) {
-            Some(Ok(selector)) => selector,
-            Some(Err(refused)) => {
-                let refused = refused.clone();
-                return Err(Nobody::Plan { refused, is_new });
-            }
-            None => return Err(Nobody::NotHere),
-        };
-        let order = selector.order(&targets.pool, live, &visitor, most, now, random);
-        let first = order.iter().next().ok_or(Nobody::NotHere)?;
-        let plays = Plays {
-            target: first,
-            kbit_s: None,
-        };
-        inner.see(Speaker::new(key, ask.address), &plays, now);
-        drop(inner);
-        Ok(Chosen { targets, copies, order })
-    }
-
-    /// What [`TenantPool::choose`] would choose, and why. It changes nothing.
-    pub(crate) fn explain(&self, ask: &Ask<'_>) -> Result<(Arc<Targets>, Explanation), Nobody> {
-        let now = self.now();
-        let inner = self.lock();
-        let (targets, copies) = inner.copies(ask)?;
-        let key = session_key(ask.session);
-        let networks = ask.who.networks();
-        let visitor = inner.visitor(ask, key, networks.as_slice());
-        let selection = selection(ask, &copies);
-        let made;
-        let selector = match inner.selectors.get(&selection) {
-            Some(known) => known,
-            None => {
-                made = selector(&selection, &targets, &copies)?;
-                &made
-            }
-        };
-        let selector = selector.as_ref().map_err(|refused| Nobody::Plan {
-            refused: refused.clone(),
-            is_new: false,
-        })?;
-        let explanation = selector.explain(&targets.pool, &inner.live, &visitor, now, &inner.random);
-        drop(inner);
-        Ok((targets, explanation))
-    }
 }
 
 impl Inner {
-    fn copies(&self, ask: &Ask<'_>) -> Result<(Arc<Targets>, Arc<Copies>), Nobody> {
-        let copies = ask.asset.copies(&self.targets);
-        if copies.of.is_empty() {
-            return Err(Nobody::NoCopy);
-        }
-        Ok((Arc::clone(&self.targets), copies))
-    }
-
-    fn visitor<'a>(&self, ask: &Ask<'a>, key: u64, networks: &[Network]) -> Visitor<'a> {
-        let pool = &self.targets.pool;
-        let told = ask.playing.and_then(|name| pool.find(name.as_str()));
-        let known = || self.sessions.playing(key).map(|playing| playing.target);
-        Visitor {
-            session: ask.session,
-            country: ask.who.country,
-            near: self.targets.near(ask.who),
-            place: ask.who.place,
-            current: told.or_else(known),
-            avoided: self.quality.avoided(networks, key),
-        }
-    }
-
     /// Learns from where a session plays, which counts there from now on.
     fn see(&mut self, speaker: Speaker, plays: &Plays, now: Moment) {
         let left = match self.sessions.see(speaker, plays.target, plays.kbit_s, now) {
@@ -580,52 +378,6 @@ impl Inner {
                 .set_counted(&targets.pool, index, count.sessions, count.kbit_s);
         }
     }
-}
-
-impl Targets {
-    /// Those near a visitor: of its coverage zone, else of the region nearest to it, else of the node's own.
-    fn near(&self, who: &Who) -> TargetSet {
-        let of_zone = who.zone.as_ref().map(|zone| self.pool.of_region(zone));
-        let of_zone = of_zone.filter(|zone| !zone.is_empty());
-        let nearest = || who.place.as_ref().and_then(|place| self.pool.nearest_region(place));
-        of_zone.or_else(nearest).unwrap_or(self.near_node)
-    }
-}
-
-impl Who {
-    /// In which reports are alike, the narrowest first.
-    pub(crate) fn networks(&self) -> Vec<Network> {
-        let system = self.asn.map(Network::System);
-        let country = self.country.map(Network::Country);
-        let known: Vec<Network> = system.into_iter().chain(country).collect();
-        if known.is_empty() {
-            vec![Network::Elsewhere]
-        } else {
-            known
-        }
-    }
-}
-
-fn selection(ask: &Ask<'_>, copies: &Copies) -> Selection {
-    Selection {
-        plan: ask.plan.cloned(),
-        of: copies.of,
-        balancer: ask.asset.asset.balancer,
-    }
-}
-
-/// What chooses so, or what is wrong with the policy's plan.
-fn selector(selection: &Selection, targets: &Targets, copies: &Copies) -> Result<Result<Selector, Invalid>, Nobody> {
-    let pool = &targets.pool;
-    let plan = match &selection.plan {
-        Some(plan) => Plan::new(plan, pool),
-        None => Ok(Plan::of_all(pool)),
-    };
-    let plan = match plan {
-        Ok(plan) => plan.within(copies.of).ok_or(Nobody::NotHere)?,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    Ok(Ok(Selector::new(pool, plan, selection.balancer)))
 }
 
 /// What operators say of their targets.

@@ -14,7 +14,7 @@ use wayside_stream::{
     steering::request::Asked,
 };
 
-use super::{Request, believe, who_of};
+use super::request::{Request, believe, who_of};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// Takes what was posted, a batch of events. One of which nothing can be read is refused, so that whoever writes a player

@@ -2,7 +2,7 @@
 
 use wayside_decide::{status::RedirectStatus, target::Target};
 
-use super::{Request, unsigned};
+use super::request::{Request, unsigned};
 use crate::{caching::Caching, pipeline::Answer, refusal::Refusal};
 
 /// To the target that the session gets, for the file at this path below the asset.

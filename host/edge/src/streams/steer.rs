@@ -11,7 +11,7 @@ use wayside_stream::{
     },
 };
 
-use super::{Request, assets::Copy, manifests::Kind, pools::Chosen, reports};
+use super::{assets::Copy, manifests::Kind, pools::choice::Chosen, reports, request::Request};
 use crate::{pipeline::Answer, refusal::Refusal};
 
 /// Pathways that a manifest lists: players fail over along them.
