@@ -43,5 +43,6 @@ mod regions;
 mod remembered;
 mod shared_cache;
 mod stream_commands;
+mod stream_manifests;
 mod streams;
 mod tls;

@@ -143,13 +143,16 @@ async fn manifests(
     let Some(path) = kind.path(&request.asset.asset) else {
         return Ok(None);
     };
-    let mut urls = Vec::with_capacity(copies.len());
+    let (mut urls, mut problem) = (Vec::with_capacity(copies.len()), None);
     for copy in copies {
-        let pass = copy.pass(request).await.map_err(|error| unsigned(copy, &error))?;
-        let url = copy.base(request.visit.is_secure).join(path);
-        let url = url.map_err(Refusal::LocationRefused)?;
-        let url = pass.sign(url).map_err(|error| unsigned(copy, &error.into()))?;
-        urls.push(url.as_str().to_owned());
+        match url(request, copy, path).await {
+            Ok(url) => urls.push(url),
+            // A target without its key is no reason to tell of no other.
+            Err(refusal) => problem = Some(refusal),
+        }
+    }
+    if let Some(problem) = problem.filter(|_| urls.is_empty()) {
+        return Err(problem);
     }
     let mut urls = urls.into_iter();
     Ok(urls.next().map(|url| Manifests {
@@ -157,4 +160,12 @@ async fn manifests(
         fallbacks: urls.collect(),
         steered: kind.own_url(request, session),
     }))
+}
+
+async fn url(request: &Request<'_>, copy: &Copy, path: &str) -> Result<String, Refusal> {
+    let pass = copy.pass(request).await.map_err(|error| unsigned(copy, &error))?;
+    let url = copy.base(request.visit.is_secure).join(path);
+    let url = pass.sign(url.map_err(Refusal::LocationRefused)?);
+    let url = url.map_err(|error| unsigned(copy, &error.into()))?;
+    Ok(url.as_str().to_owned())
 }
