@@ -62,10 +62,10 @@ function watch() {
 }
 
 const players = {
-  async "hls.js"(source = url) {
+  async "hls.js"(source = url, more = {}) {
     await load("hls.js");
     // Its limit for streams of a few Mbit/s is one in bytes. Ours are smaller: it would fetch all at once.
-    const hls = new Hls({ maxMaxBufferLength: 30 });
+    const hls = new Hls({ maxMaxBufferLength: 30, ...more });
     hls.on(Hls.Events.STEERING_MANIFEST_LOADED, (_, { steeringManifest, url }) =>
       say("steering", { url, manifest: steeringManifest }));
     hls.on(Hls.Events.FRAG_LOADED, (_, { frag }) => say("segment", { url: frag.url }));
@@ -108,12 +108,15 @@ const players = {
   // The build with names as they are in the source.
   "shaka-debug": () => players.shaka("shaka-debug.js"),
 
-  // A page that asks where to begin, and where to go on when that fails. It has no steering.
+  // A page that asks where to begin, and where to go on when that fails, and reports. It has no steering.
   async page() {
     const answer = await (await fetch(url)).json();
     say("play", { answer });
     const [first, ...others] = [answer.hls.url, ...answer.hls.fallbacks];
-    const hls = await players["hls.js"](first);
+    // How it goes, and each segment that comes, in batches.
+    const reports = { url: answer.reports, version: 2, events: ["ps", "t", "rr"], interval: 2, batchSize: 4 };
+    const cmcd = { version: 2, sessionId: answer.session, contentId: answer.asset, eventTargets: [reports] };
+    const hls = await players["hls.js"](first, { cmcd });
     hls.on(Hls.Events.ERROR, (_, { fatal }) => {
       if (!fatal || !others.length) return;
       hls.config.startPosition = video.currentTime;

@@ -44,6 +44,11 @@ fn players_without_steering_are_sent_to_a_target_that_serves() {
     });
     let mut scene = set.play(&frames);
     scene.settle_on("near");
+    // The page's player reports, by the session that it was given.
+    eventually("reports are heard", || scene.site.reports("heard") >= 10.0);
+    for outcome in ["malformed", "too_long", "no_session"] {
+        assert_eq!(scene.site.reports(outcome), 0.0, "{outcome}");
+    }
     ffmpeg(edge, "vod-ffmpeg", "media_2.m3u8");
     assert!(scene.stage.is_on("vod-ffmpeg", "near"));
     scene.be("near", Health::Dead);

@@ -118,6 +118,12 @@ impl Site {
         self.edge.edge()
     }
 
+    /// How many of the players' reports the edge has taken so: `heard`, `malformed`, `no_session`.
+    pub(crate) fn reports(&self, outcome: &str) -> f64 {
+        self.edge
+            .metric(&format!("wayside_stream_reports_total{{outcome=\"{outcome}\"}}"))
+    }
+
     /// What a player is given.
     pub(crate) fn url(&self, asset: &str, file: &str) -> String {
         format!("http://{HOST}:{}/video/{asset}/{file}", self.edge().port())
