@@ -1,6 +1,7 @@
 """The links that every server of the bench holds: path and target of the n-th."""
 
 import pathlib
+from collections.abc import Callable
 
 HOST = "bench.localhost"
 
@@ -14,5 +15,5 @@ def target(n: int) -> str:
     return f"https://example.com/landing/{n}"
 
 
-def write_paths(file: pathlib.Path, count: int) -> None:
-    file.write_text("".join(path(n) + "\n" for n in range(count)))
+def write_paths(file: pathlib.Path, count: int, of: Callable[[int], str]) -> None:
+    file.write_text("".join(of(n) + "\n" for n in range(count)))

@@ -65,16 +65,19 @@ def check_part(server: Server, numbers: range) -> None:
         answers = connection.makefile("rb")
         for first in range(0, len(numbers), CHECK_WINDOW):
             window = numbers[first : first + CHECK_WINDOW]
-            heads = (f"GET {links.path(n)} HTTP/1.1\r\nHost: {links.HOST}\r\n\r\n" for n in window)
+            heads = (f"GET {server.path(n)} HTTP/1.1\r\nHost: {links.HOST}\r\n\r\n" for n in window)
             connection.sendall("".join(heads).encode())
             for n in window:
-                status, location = read_answer(answers)
-                if status != 302 or location != server.location(n):
+                status, location, body = read_answer(answers)
+                if server.is_right:
+                    if not server.is_right(status, location, body):
+                        raise BenchError(f"{server.name}: {server.path(n)} gave {status} to {location!r}: {body[:200]!r}")
+                elif status != 302 or location != server.location(n):
                     raise BenchError(f"{server.name}: {links.path(n)} gave {status} to {location!r}, not 302 to {server.location(n)}")
 
 
-def read_answer(answers) -> tuple[int, str]:
-    """Status and location of the next answer; its body is skipped."""
+def read_answer(answers) -> tuple[int, str, bytes]:
+    """Status, location and body of the next answer."""
     first = answers.readline().split()
     if len(first) < 2:
         raise BenchError("the server closed a connection where an answer was due")
@@ -82,8 +85,8 @@ def read_answer(answers) -> tuple[int, str]:
     while (line := answers.readline()).strip():
         name, _, value = line.decode("latin-1").partition(":")
         fields[name.lower()] = value.strip()
-    answers.read(int(fields.get("content-length", 0)))
-    return int(first[1]), fields.get("location", "")
+    body = answers.read(int(fields.get("content-length", 0)))
+    return int(first[1]), fields.get("location", ""), body
 
 
 def wait_until_served(server: Server) -> None:

@@ -10,6 +10,8 @@ GOALS = [
     ("wayside", "floor", 1.6),
     ("wayside-policy", "wayside", 1.10),
     ("wayside-js", "wayside", 1.10),
+    ("wayside-steer", "wayside", 1.5),
+    ("wayside-signed", "wayside", 1.3),
 ]
 
 Samples = dict[tuple[str, int], list[Sample]]

@@ -51,6 +51,9 @@ class Server:
     port: int
     process: subprocess.Popen
     location: Callable[[int], str]
+    # What it is asked for the n-th time, and what is right about the answer; a link and its location unless said.
+    path: Callable[[int], str] = links.path
+    is_right: Callable[[int, str, bytes], bool] | None = None
 
 
 def start_floor(setup: Setup) -> Server:
@@ -131,6 +134,58 @@ def start_wayside_fresh(setup: Setup) -> Server:
     return start_policy(setup, "wayside-fresh", COMPONENTS / "interpreter.wasm", {"program": program}, "https://4.example/")
 
 
+def start_wayside_steer(setup: Setup) -> Server:
+    """Steering manifests of a session that plays, of three targets of which one signs by RSA."""
+    process, edge, origin = start_streams(setup)
+    playlist = http.client.HTTPConnection("127.0.0.1", edge, timeout=60)
+    deadline = time.monotonic() + START_SECONDS_MAX
+    session = None
+    while session is None:
+        playlist.request("GET", "/.wayside/play/film", headers={"Host": links.HOST})
+        answer = playlist.getresponse()
+        text = answer.read()
+        if answer.status == 200:
+            session = json.loads(text)["session"]
+        elif time.monotonic() > deadline:
+            raise BenchError(f"wayside-steer: the asset is not served: {answer.status}")
+        else:
+            time.sleep(0.05)
+    path = f"/.wayside/steer/film?session={session}&_HLS_pathway=cdn-0&_HLS_throughput=5000000"
+
+    def is_right(status: int, _: str, body: bytes) -> bool:
+        return status == 200 and len(json.loads(body)["PATHWAY-PRIORITY"]) == len(STREAM_TARGETS)
+
+    return Server("wayside-steer", version(setup), edge, process, lambda _: "", lambda _: path, is_right)
+
+
+def start_wayside_signed(setup: Setup) -> Server:
+    """302 to a target that signs by RSA."""
+    process, edge, origin = start_streams(setup)
+
+    def is_right(status: int, location: str, _: bytes) -> bool:
+        return status == 302 and location.startswith("https://cdn-0.example/film/") and "Signature=" in location
+
+    return Server("wayside-signed", version(setup), edge, process, lambda _: "", lambda n: f"/video/one/{n}.ts", is_right)
+
+
+STREAM_TARGETS = ["cdn-0", "cdn-1", "cdn-2"]
+
+
+def start_streams(setup: Setup) -> tuple[subprocess.Popen, int, "Origin"]:
+    """The site with an asset on three targets, and one on the target that signs."""
+    key = (REPOSITORY / "host/stream/tests/keys/rsa-2048.pem").read_text()
+    process, edge, origin = start_dev(setup, {"WAYSIDE_SECRET_DEFAULT__BENCH": key})
+    origin.send("PUT", "/v1/sites/bench", {"hosts": [links.HOST], "streams": "/video"})
+    for name in STREAM_TARGETS:
+        signing = {"scheme": "cloudfront", "secret": "bench", "key_pair_id": "K1"} if name == "cdn-0" else None
+        target = {"name": name, "region": "eu", "urls": [f"https://{name}.example/"], "signing": signing}
+        origin.send("POST", "/v1/targets", target)
+    origin.send("POST", "/v1/assets", {"site": "bench", "id": "film"})
+    one = {"site": "bench", "id": "one", "pathways": [{"target": "cdn-0", "folder": "film"}]}
+    origin.send("POST", "/v1/assets", one)
+    return process, edge, origin
+
+
 def start_policy(setup: Setup, name: str, component: pathlib.Path, settings: dict, location: str) -> Server:
     process, edge, origin = start_dev(setup)
     origin.send("POST", "/v1/policies/bench", component.read_bytes(), "application/wasm")
@@ -139,14 +194,14 @@ def start_policy(setup: Setup, name: str, component: pathlib.Path, settings: dic
     return Server(name, version(setup), edge, process, lambda _: location)
 
 
-def start_dev(setup: Setup) -> tuple[subprocess.Popen, int, "Origin"]:
+def start_dev(setup: Setup, variables: dict[str, str] | None = None) -> tuple[subprocess.Popen, int, "Origin"]:
     """`wayside dev` with a site that holds all links: the process, its edge's port, and its origin."""
     if setup.wayside is None:
         raise BenchError("no wayside binary was built")
     data = setup.folder / "data"
     any_port = "127.0.0.1:0"
     command = [setup.wayside, "dev", "--listen", any_port, "--admin", any_port, "--origin", any_port]
-    process = spawn(setup, [*command, "--threads", "1", "--data", data])
+    process = spawn(setup, [*command, "--threads", "1", "--data", data], variables)
     wait_for(process, setup.folder, lambda: re.search(r"^ready", read_log(setup.folder), re.MULTILINE))
     edge, port = (bound_port(read_log(setup.folder), half) for half in ("edge", "origin"))
     origin = Origin(port, (data / "token").read_text().strip())
@@ -216,6 +271,8 @@ STARTERS: dict[str, Callable[[Setup], Server]] = {
     "wayside-policy": start_wayside_policy,
     "wayside-js": start_wayside_js,
     "wayside-fresh": start_wayside_fresh,
+    "wayside-steer": start_wayside_steer,
+    "wayside-signed": start_wayside_signed,
 }
 
 
@@ -242,11 +299,11 @@ def bound_port(log: str, half: str) -> int:
     return int(found[1])
 
 
-def spawn(setup: Setup, command: list) -> subprocess.Popen:
+def spawn(setup: Setup, command: list, variables: dict[str, str] | None = None) -> subprocess.Popen:
     # taskset replaces itself with the server: the process id is the server's own.
     pinned = ["taskset", "-c", str(setup.core), *map(str, command)]
     with open(setup.folder / "log", "wb") as log:
-        process = subprocess.Popen(pinned, cwd=setup.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(pinned, cwd=setup.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | (variables or {}))
     setup.cleanup.callback(stop, process)
     return process
 
