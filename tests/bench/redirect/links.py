@@ -15,5 +15,5 @@ def target(n: int) -> str:
     return f"https://example.com/landing/{n}"
 
 
-def write_paths(file: pathlib.Path, count: int, of: Callable[[int], str]) -> None:
+def write_paths(file: pathlib.Path, count: int, of: Callable[[int], str] = path) -> None:
     file.write_text("".join(of(n) + "\n" for n in range(count)))
