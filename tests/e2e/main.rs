@@ -44,5 +44,6 @@ mod remembered;
 mod shared_cache;
 mod stream_commands;
 mod stream_manifests;
+mod stream_policies;
 mod streams;
 mod tls;
