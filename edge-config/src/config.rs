@@ -228,6 +228,13 @@ pub struct Streams {
     pub disk_mib: Within<0, 1_048_576>,
     /// A target that was down gets its sessions back in steps of 10, 25, 50, 75 and 100 %. How long each takes, in seconds.
     pub slow_start_s: Within<1, 3_600>,
+    /// How long players' reports are collected before they are looked at, in seconds. A tenth of a target's sessions is
+    /// moved each time at most.
+    pub quality_interval_s: Within<1, 3_600>,
+    /// How many sessions of a network must report in that time to be believed.
+    pub quality_sessions_min: Within<1, 64>,
+    /// How many sessions of one address count towards a target's load; of IPv6, of one /48 network.
+    pub address_sessions_max: Within<1, 1_000_000>,
 }
 
 /// `[degradation]`
@@ -488,6 +495,9 @@ impl Default for Streams {
             memory_mib: Within::of::<64>(),
             disk_mib: Within::of::<256>(),
             slow_start_s: Within::of::<10>(),
+            quality_interval_s: Within::of::<10>(),
+            quality_sessions_min: Within::of::<5>(),
+            address_sessions_max: Within::of::<100>(),
         }
     }
 }

@@ -15,6 +15,10 @@ use serde_json::Value;
 
 use crate::harness::{Dev, Response, eventually, request};
 
+mod ingest;
+mod reports;
+mod site;
+
 /// A target that answers everything with one status, until it is told to refuse connections.
 struct Target {
     address: SocketAddr,

@@ -168,7 +168,7 @@ impl Refusal {
             Self::NotReady => "This node is starting. Try again shortly.".to_owned(),
             Self::UnknownHost { .. } => "No site answers for this host here.".to_owned(),
             Self::MethodNotAllowed => "Requests of this method are not answered here.".to_owned(),
-            Self::NotFound => "There is nothing at this address.".to_owned(),
+            Self::NotFound => "There is no link at this address.".to_owned(),
             Self::Denied(_) => "The site does not serve this address to you.".to_owned(),
             Self::PolicyFailed(_) | Self::OriginAway(_) | Self::Shed(_) | Self::StreamUnavailable(_) => {
                 "The site cannot answer right now. Try again shortly.".to_owned()
@@ -183,7 +183,10 @@ impl Refusal {
             }
             Self::NotYet { .. } => "This is still being made. Try again shortly.".to_owned(),
             Self::SourceBroken(_) => "The site's own server does not give what is expected of it.".to_owned(),
-            Self::OfStream(refusal) => refusal.public_message(),
+            Self::OfStream(refusal) => match **refusal {
+                Self::NotFound => "There is no stream at this address.".to_owned(),
+                _ => refusal.public_message(),
+            },
         }
     }
 

@@ -122,11 +122,17 @@ pub(crate) fn node_settings(config: &Config, origin_access: Access) -> anyhow::R
 
 /// What playlists are fetched with, kept in and signed by.
 fn streams_settings(config: &config::Streams) -> anyhow::Result<streams::Settings> {
+    let mut pools = streams::pools::Settings {
+        slow_start: Duration::from_secs(config.slow_start_s.get()),
+        // At most a million.
+        address_sessions_max: config.address_sessions_max.get() as u32,
+        ..streams::pools::Settings::default()
+    };
+    pools.quality.interval = Duration::from_secs(config.quality_interval_s.get());
+    // At most 64.
+    pools.quality.sessions_min = config.quality_sessions_min.get() as usize;
     Ok(streams::Settings {
-        pools: streams::pools::Settings {
-            slow_start: Duration::from_secs(config.slow_start_s.get()),
-            ..streams::pools::Settings::default()
-        },
+        pools,
         private_networks: config.private_networks.0.iter().map(|network| network.0).collect(),
         secrets: config.secrets.as_deref().map(Into::into),
         variables: settings::secret_variables(streams::secrets::VARIABLE_PREFIX)?,

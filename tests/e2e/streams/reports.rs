@@ -1,0 +1,223 @@
+//! What players report: taken, bounded, believed of sessions that are ours only, and followed.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::site::{HOST, Site};
+use crate::harness::{eventually, raw};
+
+const CMCD: &str = "/.wayside/cmcd/film";
+
+/// Which outcome was counted how often.
+fn counted(site: &Site, outcome: &str) -> f64 {
+    let name = format!("wayside_stream_reports_total{{outcome=\"{outcome}\"}}");
+    site.edge.metric(&name)
+}
+
+#[test]
+fn reports_are_taken_and_what_is_none_is_refused() {
+    let site = Site::start(&["a", "b"], &[]);
+    let (session, target) = site.begin("192.0.2.1");
+    let path = format!("{CMCD}?session={session}");
+    let media = [("Content-Type", "application/cmcd")];
+    let event = format!("e=rr,ts=1,v=2,rc=200,ot=v,br=(3000),url=\"https://{target}.example/x/film/1.m4s\"");
+    let taken = site.ask("POST", &path, &media, &format!("{event}\n{event}\n"));
+    assert_eq!((taken.status, taken.body.as_str()), (204, ""));
+    assert_eq!(taken.header("access-control-allow-origin").as_deref(), Some("*"));
+    assert_eq!(counted(&site, "heard"), 2.0);
+    // Part of it is broken; the rest is heard.
+    assert_eq!(site.ask("POST", &path, &media, &format!("{event}\n\"\n")).status, 204);
+    assert_eq!((counted(&site, "heard"), counted(&site, "malformed")), (3.0, 1.0));
+    // Nobody's session, and one that the player made up.
+    assert_eq!(
+        site.ask("POST", CMCD, &media, &format!("{event},sid=\"made-up\""))
+            .status,
+        204
+    );
+    assert_eq!(counted(&site, "no_session"), 1.0);
+    // The session in the report itself, and reports beside other requests.
+    assert_eq!(
+        site.ask("POST", CMCD, &media, &format!("{event},sid=\"{session}\""))
+            .status,
+        204
+    );
+    let query = format!("/video/film/1.ts?CMCD=br%3D3000%2Cot%3Dv%2Csid%3D%22{session}%22");
+    assert_eq!(site.ask("GET", &query, &[], "").status, 302);
+    let fields = [
+        ("CMCD-Session", format!("sid=\"{session}\"")),
+        ("CMCD-Status", "bs".to_owned()),
+    ];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(site.ask("GET", "/video/film/1.ts", &fields, "").status, 302);
+    let broken = site.ask("GET", "/video/film/1.ts?CMCD=%22", &[], "");
+    assert_eq!(broken.status, 302, "a report is no reason to refuse a player something");
+    assert_eq!((counted(&site, "heard"), counted(&site, "malformed")), (6.0, 2.0));
+    let long = "x".repeat(300_000);
+    let many = "bs\n".repeat(300);
+    for (method, path, body, expected) in [
+        ("POST", path.as_str(), "{\"no\": \"CMCD\"}", 400),
+        ("POST", &path, &long, 413),
+        ("POST", &path, &many, 413),
+        ("POST", &path, "", 204),
+        ("PUT", &path, "bs", 405),
+        ("POST", "/.wayside/cmcd/other", "bs", 404),
+        ("POST", "/.wayside/steer/film", "bs", 405),
+        ("POST", "/video/film/1.ts", "bs", 405),
+        ("OPTIONS", CMCD, "", 204),
+    ] {
+        let answered = site.ask(method, path, &media, body);
+        assert_eq!(answered.status, expected, "{method} {path}: {answered:?}");
+        assert_eq!(
+            answered.header("access-control-allow-origin").as_deref(),
+            Some("*"),
+            "{path}"
+        );
+    }
+    let asked = site.ask("OPTIONS", CMCD, &[("Access-Control-Request-Method", "POST")], "");
+    let allowed = asked.header("access-control-allow-headers").expect("headers");
+    assert!(
+        allowed.contains("content-type") && allowed.contains("cmcd-session"),
+        "{allowed}"
+    );
+    site.write("DELETE", "/v1/assets?site=films&id=film", &Value::Null);
+    eventually("the asset is gone", || {
+        site.ask("GET", "/.wayside/steer/film", &[], "").status == 410
+    });
+    let gone = site.ask("POST", &path, &media, &event);
+    assert_eq!(gone.status, 404, "a player that is told 410 reports nothing any more");
+}
+
+#[test]
+fn bodies_without_a_length_without_an_end_and_too_long_are_bounded() {
+    let site = Site::start(&["a"], &[]);
+    let (session, _) = site.begin("192.0.2.1");
+    let head = format!("POST {CMCD}?session={session} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n");
+    let chunked = |body: &str| {
+        raw(
+            site.edge.edge(),
+            &format!("{head}Transfer-Encoding: chunked\r\n\r\n{body}"),
+        )
+    };
+    assert_eq!(chunked("3\r\nbs\n\r\n2\r\nsu\r\n0\r\n\r\n").status, 204);
+    assert_eq!(counted(&site, "heard"), 2.0);
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    assert_eq!(chunked(&chunk.repeat(5)).status, 413);
+    let endless = raw(site.edge.edge(), &format!("{head}Content-Length: 10\r\n\r\nbs"));
+    assert_eq!(endless.status, 400, "{endless:?}");
+    let waits = format!("{head}Expect: 100-continue\r\nContent-Length: 2\r\n\r\nbs");
+    let answered = raw(site.edge.edge(), &waits);
+    assert!(
+        answered.head.starts_with("HTTP/1.1 100 ") && answered.body.starts_with("HTTP/1.1 204 "),
+        "{answered:?}"
+    );
+}
+
+/// Sessions that play, each at an address of its own.
+struct Audience<'s> {
+    site: &'s Site,
+    /// Address, session, target.
+    sessions: Vec<(String, String, String)>,
+}
+
+impl<'s> Audience<'s> {
+    fn begin(site: &'s Site, count: usize) -> Self {
+        let begin = |number: usize| {
+            let address = format!("198.51.100.{number}");
+            let (session, target) = site.begin(&address);
+            (address, session, target)
+        };
+        let sessions = (1..=count).map(begin).collect();
+        Self { site, sessions }
+    }
+
+    /// Everybody reports, then asks where to play from, and goes there.
+    fn play(&mut self, says: impl Fn(&str) -> &'static str) {
+        for (address, session, target) in &mut self.sessions {
+            report(self.site, address, session, says(target));
+            let path = format!("/.wayside/steer/film?session={session}&_HLS_pathway={target}");
+            let told = self.site.ask("GET", &path, &[("X-Forwarded-For", address)], "");
+            let told: Value = serde_json::from_str(&told.body).expect("JSON");
+            *target = told["PATHWAY-PRIORITY"][0].as_str().expect("a pathway").to_owned();
+        }
+    }
+
+    fn on(&self, name: &str) -> usize {
+        self.sessions.iter().filter(|(.., target)| target == name).count()
+    }
+}
+
+fn report(site: &Site, address: &str, session: &str, text: &str) {
+    let path = format!("{CMCD}?session={session}");
+    let taken = site.ask("POST", &path, &[("X-Forwarded-For", address)], text);
+    assert_eq!(taken.status, 204, "{taken:?}");
+}
+
+const QUICK: [(&str, &str); 1] = [("WAYSIDE__STREAMS__QUALITY_INTERVAL_S", "1")];
+const WELL: &str = "ot=v,br=1000,mtp=9000";
+
+#[test]
+fn players_leave_a_target_that_they_report_badly_little_by_little_and_come_back() {
+    let site = Site::start(&["a", "b"], &QUICK);
+    let mut audience = Audience::begin(&site, 40);
+    assert!(
+        audience.on("a") > 5 && audience.on("b") > 5,
+        "{} on a",
+        audience.on("a")
+    );
+    let mut counts = vec![audience.on("a")];
+    eventually("most have left", || {
+        audience.play(|target| if target == "a" { "bs,ot=v" } else { WELL });
+        counts.push(audience.on("a"));
+        audience.on("a") <= 6
+    });
+    // The share shrinks by a tenth each second: some are there in between.
+    let between = |count: &&usize| (8..counts[0]).contains(*count);
+    assert!(counts.iter().any(|count| between(&count)), "{counts:?}");
+    eventually("a has its share again", || {
+        audience.play(|_| WELL);
+        let (newcomer, target) = site.begin("203.0.113.9");
+        report(&site, "203.0.113.9", &newcomer, WELL);
+        target == "a"
+    });
+}
+
+#[test]
+fn many_sessions_and_many_reports_of_one_address_move_nobody() {
+    let site = Site::start(
+        &["a", "b"],
+        &[QUICK[0], ("WAYSIDE__STREAMS__ADDRESS_SESSIONS_MAX", "10")],
+    );
+    let mut small = super::site::target("a");
+    small["sessions_max"] = 60.into();
+    site.write("PUT", "/v1/targets/a", &small);
+    let mut audience = Audience::begin(&site, 20);
+    let before: BTreeMap<String, String> = audience
+        .sessions
+        .iter()
+        .map(|(_, session, target)| (session.clone(), target.clone()))
+        .collect();
+    let rogue = "203.0.113.66";
+    let sessions: Vec<String> = (0..100).map(|_| site.begin(rogue).0).collect();
+    // Everything of its sessions is on `a`, fails there, and takes all the room there is.
+    let lie = "e=rr,rc=503,ot=v,bs,br=(90000000),url=\"https://a.example/x/film/1.ts\"\n".repeat(20);
+    for round in 0..12 {
+        for session in &sessions[round * 6..][..20] {
+            report(&site, rogue, session, &lie);
+        }
+        // At first it is the only one who speaks.
+        if round > 1 {
+            audience.play(|_| WELL);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(700));
+    }
+    assert!(counted(&site, "heard") > 2_000.0);
+    for (_, session, target) in &audience.sessions {
+        assert_eq!(before.get(session), Some(target), "nobody is moved");
+    }
+    let begun: Vec<String> = (0..20)
+        .map(|number| site.begin(&format!("192.0.2.{number}")).1)
+        .collect();
+    let on_a = begun.iter().filter(|target| *target == "a").count();
+    assert!(on_a >= 4, "others still begin there: {on_a}");
+}
