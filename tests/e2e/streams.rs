@@ -17,6 +17,7 @@ use crate::harness::{Dev, Response, eventually, request};
 
 mod ingest;
 mod reports;
+mod shared;
 mod site;
 
 /// A target that answers everything with one status, until it is told to refuse connections.

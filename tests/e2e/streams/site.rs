@@ -51,6 +51,7 @@ impl Site {
         let url = format!("http://{}", self.origin.origin.expect("an origin"));
         let mut command = edge_command(self.folder.path(), &url);
         command.env("WAYSIDE__EDGE__DATA", self.folder.path().join("other"));
+        command.env("WAYSIDE__EDGE__TRUSTED_PROXIES", "127.0.0.0/8");
         Process::run(command, "admin")
     }
 

@@ -98,7 +98,7 @@ pub(crate) async fn keep(edge: Arc<Edge>, origins: Origins, folder: Option<PathB
         let mut has_failed = false;
         for (tenant, digest) in zones.missing() {
             let kept = folder.as_ref().map(|folder| folder.join(format!("{tenant}.json")));
-            match fetch(&origins, kept, digest).await {
+            match fetch(&edge, &origins, kept, digest).await {
                 Ok(read) => zones.take(tenant, digest, read),
                 Err(error) => {
                     tracing::warn!(%tenant, error, "fetch coverage zones");
@@ -114,14 +114,23 @@ pub(crate) async fn keep(edge: Arc<Edge>, origins: Origins, folder: Option<PathB
     }
 }
 
-async fn fetch(origins: &Origins, kept: Option<PathBuf>, digest: Digest) -> Result<Result<Zones, Invalid>, String> {
+async fn fetch(
+    edge: &Edge,
+    origins: &Origins,
+    kept: Option<PathBuf>,
+    digest: Digest,
+) -> Result<Result<Zones, Invalid>, String> {
     let on_disk = match &kept {
         Some(kept) => tokio::fs::read(kept).await.ok(),
         None => None,
     };
     let (body, kept) = match on_disk.filter(|body| Digest::of(body) == digest) {
         Some(body) => (Bytes::from(body), None),
-        None => (origins.zones(digest).await.map_err(|error| causes::told(&error))?, kept),
+        None => {
+            let answered = origins.zones(digest).await;
+            edge.metrics.count_origin_request("zones", answered.is_ok());
+            (answered.map_err(|error| causes::told(&error))?, kept)
+        }
     };
     let read = move || {
         if let Some(kept) = kept {
