@@ -17,22 +17,30 @@ enum Kind {
         parameters: Vec<(&'static str, String)>,
         /// Names that the CDN reads although this token does not write them.
         reserved: &'static [&'static str],
+        /// The parameters as they stand in a query.
+        joined: Box<str>,
     },
     Path(String),
 }
 
 impl Token {
     /// Parameters in the order in which they are written. Their values are as they stand in a query.
-    pub(super) const fn query(parameters: Vec<(&'static str, String)>) -> Self {
+    pub(super) fn query(parameters: Vec<(&'static str, String)>) -> Self {
         Self::query_beside(parameters, &[])
     }
 
     /// Parameters beside which a URL must not name `reserved` ones either.
-    pub(super) const fn query_beside(
-        parameters: Vec<(&'static str, String)>,
-        reserved: &'static [&'static str],
-    ) -> Self {
-        Self(Kind::Query { parameters, reserved })
+    pub(super) fn query_beside(parameters: Vec<(&'static str, String)>, reserved: &'static [&'static str]) -> Self {
+        let joined: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let joined = joined.join("&").into();
+        Self(Kind::Query {
+            parameters,
+            reserved,
+            joined,
+        })
     }
 
     /// A segment in front of the path, without slashes.
@@ -60,14 +68,22 @@ impl Token {
     /// # Errors
     /// [`Error::Url`] when the URL names one of the parameters already, or grows too long.
     pub fn add_to(&self, url: &Target) -> Result<Target, Error> {
-        let text = match &self.0 {
-            Kind::Query { parameters, reserved } => with_query(url, parameters, reserved)?,
+        let signed = match &self.0 {
+            Kind::Query {
+                parameters,
+                reserved,
+                joined,
+            } => {
+                check_names(url, parameters, reserved)?;
+                // A folder may have characters that a parser has to look at.
+                url.with_plain_query(joined).map_or_else(|| url.with_query(joined), Ok)
+            }
             Kind::Path(segment) => {
                 let origin = url.as_str().len() - tail(url).len();
-                format!("{}/{segment}{}", &url.as_str()[..origin], tail(url))
+                Target::parse_at_edge(&format!("{}/{segment}{}", &url.as_str()[..origin], tail(url)))
             }
         };
-        Target::parse_at_edge(&text).map_err(|invalid| Error::Url {
+        signed.map_err(|invalid| Error::Url {
             what: "signed URL",
             url: url.to_string(),
             found: invalid.to_string(),
@@ -82,14 +98,13 @@ fn tail(url: &Target) -> &str {
     &text[url.scheme().len() + "://".len() + url.authority().len()..]
 }
 
-fn with_query(url: &Target, parameters: &[(&'static str, String)], reserved: &[&'static str]) -> Result<String, Error> {
-    let (sent, fragment) = url
-        .as_str()
-        .split_once('#')
-        .map_or((url.as_str(), None), |(sent, fragment)| (sent, Some(fragment)));
-    let own = sent.split_once('?').map(|(_, query)| query);
+/// A URL that has a parameter of the token's already would be read in two ways.
+fn check_names(url: &Target, parameters: &[(&'static str, String)], reserved: &[&'static str]) -> Result<(), Error> {
+    let Some((_, own)) = url.path_and_query().split_once('?') else {
+        return Ok(());
+    };
     // By their meaning: a CDN reads an escaped name as well.
-    for (name, _) in form_urlencoded::parse(own.unwrap_or_default().as_bytes()) {
+    for (name, _) in form_urlencoded::parse(own.as_bytes()) {
         if reserved.contains(&&*name) || parameters.iter().any(|(taken, _)| *taken == name) {
             return Err(Error::Url {
                 what: "query of",
@@ -99,23 +114,5 @@ fn with_query(url: &Target, parameters: &[(&'static str, String)], reserved: &[&
             });
         }
     }
-    let mut text = sent.to_owned();
-    // A query that is there but empty, or ends with its separator, needs no other.
-    let mut joint = match own {
-        None => "?",
-        Some(query) if query.is_empty() || query.ends_with('&') => "",
-        Some(_) => "&",
-    };
-    for (name, value) in parameters {
-        text.push_str(joint);
-        joint = "&";
-        text.push_str(name);
-        text.push('=');
-        text.push_str(value);
-    }
-    if let Some(fragment) = fragment {
-        text.push('#');
-        text.push_str(fragment);
-    }
-    Ok(text)
+    Ok(())
 }
