@@ -1,7 +1,7 @@
 //! Streams on a node: which target a player plays from, how it is told, and what is known of targets.
 //!
-//! A request's way: [`way`] reads from the path what is asked for, the asset is looked up, the policy bound to it is
-//! walked, [`pools`] chooses, and [`steer`], [`send`], [`play`] tell the player. The plan of a policy is remembered; how
+//! A request's way: `way` reads from the path what is asked for, the asset is looked up, the policy bound to it is
+//! walked, [`pools`] chooses, and `begin`, `steer`, `send`, `play` tell the player. The plan of a policy is remembered; how
 //! targets do is looked at anew each time.
 
 use std::{
