@@ -228,6 +228,15 @@ pub struct Streams {
     pub disk_mib: Within<0, 1_048_576>,
     /// A target that was down gets its sessions back in steps of 10, 25, 50, 75 and 100 %. How long each takes, in seconds.
     pub slow_start_s: Within<1, 3_600>,
+    /// What counts how much in the score of a target, beside the other two: how much is free of its sessions. One of the
+    /// three must be above 0.
+    pub score_load: Within<0, 1_000>,
+    /// How quick its probes are beside the quickest.
+    pub score_latency: Within<0, 1_000>,
+    /// How much is free of its bandwidth.
+    pub score_bandwidth: Within<0, 1_000>,
+    /// After how long without a request of its own a session has ended, in seconds. Longer than players take to ask again.
+    pub session_silence_s: Within<5, 7_200>,
     /// How long players' reports are collected before they are looked at, in seconds. A tenth of a target's sessions is
     /// moved each time at most.
     pub quality_interval_s: Within<1, 3_600>,
@@ -495,6 +504,10 @@ impl Default for Streams {
             memory_mib: Within::of::<64>(),
             disk_mib: Within::of::<256>(),
             slow_start_s: Within::of::<10>(),
+            score_load: Within::of::<40>(),
+            score_latency: Within::of::<30>(),
+            score_bandwidth: Within::of::<30>(),
+            session_silence_s: Within::of::<120>(),
             quality_interval_s: Within::of::<10>(),
             quality_sessions_min: Within::of::<5>(),
             address_sessions_max: Within::of::<100>(),

@@ -4,6 +4,7 @@ use std::{future::Future, thread::available_parallelism, time::Duration};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use wayside_balance::adaptive::{Adaptive, Weights};
 use wayside_balance::level;
 use wayside_cache::{links::Settings as CacheSettings, shared};
 use wayside_edge::{degradation, facts::Place, geo_watch::GeoFiles, node::Settings, streams};
@@ -122,7 +123,15 @@ pub(crate) fn node_settings(config: &Config, origin_access: Access) -> anyhow::R
 
 /// What playlists are fetched with, kept in and signed by.
 fn streams_settings(config: &config::Streams) -> anyhow::Result<streams::Settings> {
+    let weight = |weight: u64| weight as f64;
+    let score = Adaptive::new(Weights {
+        load: weight(config.score_load.get()),
+        latency: weight(config.score_latency.get()),
+        bandwidth: weight(config.score_bandwidth.get()),
+    });
     let mut pools = streams::pools::Settings {
+        score: score.context("streams.score_load, score_latency and score_bandwidth")?,
+        silence_max: Duration::from_secs(config.session_silence_s.get()),
         slow_start: Duration::from_secs(config.slow_start_s.get()),
         // At most a million.
         address_sessions_max: config.address_sessions_max.get() as u32,

@@ -17,6 +17,7 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use wayside_balance::consistent_hash::{Member, Ring};
 use wayside_decide::{
+    decision::Failure,
     digest::Digest,
     name::Name,
     site::SiteId,
@@ -27,7 +28,10 @@ use wayside_decide::{
     },
     target::Target,
 };
-use wayside_stream::select::set::{TargetIndex, TargetSet};
+use wayside_stream::select::{
+    plan::Plan,
+    set::{TargetIndex, TargetSet},
+};
 
 use super::{pools::targets::Targets, request::Request};
 use crate::{caching::Caching, head::Fields, pipeline::Answer, refusal::Refusal};
@@ -74,7 +78,9 @@ pub(super) fn place(request: &Request<'_>) -> Result<Answer, Refusal> {
     check_key(head.fields, asset)?;
     let is_whip = reads_description(head.fields, head.body)?;
     let (targets, serving) = request.pool.serving();
-    let mut able = takers(&targets, asset, is_whip).and(serving);
+    let mut able = takers(&targets, asset, is_whip)
+        .and(serving)
+        .and(permitted(request, &targets)?);
     let which = (request.site.site.id, asset.id.clone());
     let had =
         asked_for(head.query).or_else(|| request.edge.streams.recordings.known(&which, request.visit.now.instant));
@@ -114,6 +120,16 @@ pub(super) fn place(request: &Request<'_>) -> Result<Answer, Refusal> {
         media_type: "application/json",
         body: Bytes::from(body),
     })
+}
+
+/// The targets that the policy's plan permits, all of them without one. Its tiers and weights are for those who play.
+fn permitted(request: &Request<'_>, targets: &Targets) -> Result<TargetSet, Refusal> {
+    let Some(wanted) = request.plan else {
+        return Ok(targets.pool.all());
+    };
+    let plan = Plan::new(&wanted.plan, &targets.pool);
+    plan.map(|plan| plan.permitted())
+        .map_err(|refused| Refusal::PolicyFailed(Failure::InvalidDecision(refused)))
 }
 
 /// RFC 6750 §2.1. What is compared are digests, in the same time for any two.

@@ -70,6 +70,12 @@ impl Plan {
         (!self.permitted.is_empty()).then_some(self)
     }
 
+    /// The targets that may be taken.
+    #[must_use]
+    pub const fn permitted(&self) -> TargetSet {
+        self.permitted
+    }
+
     /// In which tier a target is, from 0; none when it is in none.
     #[must_use]
     pub fn tier_of(&self, place: usize) -> Option<usize> {
