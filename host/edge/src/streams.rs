@@ -51,6 +51,7 @@ mod ingest;
 pub(crate) mod manifests;
 pub(crate) mod play;
 pub mod pools;
+pub(crate) mod posted;
 pub(crate) mod probes;
 mod reports;
 pub(crate) mod request;

@@ -61,15 +61,21 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    /// A session that asks from an address. A home is an IPv4 address, or the 65,536 networks of a site in IPv6.
+    /// A session that asks from an address.
     #[must_use]
     pub fn new(session: u64, address: IpAddr) -> Self {
-        let home = match address.to_canonical() {
-            IpAddr::V4(address) => u64::from(u32::from(address)),
-            // Above what any IPv4 address gives.
-            IpAddr::V6(address) => 1 << 63 | (u128::from(address) >> 80) as u64,
-        };
+        let home = home_of(address);
         Self { session, home }
+    }
+}
+
+/// The home of an address: itself in IPv4, the 65,536 networks of a site in IPv6.
+#[must_use]
+pub fn home_of(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u64::from(u32::from(address)),
+        // Above what any IPv4 address gives.
+        IpAddr::V6(address) => 1 << 63 | (u128::from(address) >> 80) as u64,
     }
 }
 

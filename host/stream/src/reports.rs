@@ -5,7 +5,8 @@
 //!
 //! Players say which URL they fetched, if at all; no one says from which CDN it was. What is fetched by a URL counts for
 //! the target that serves it; what says no URL, or one of nobody, counts for the target that the session is known to play
-//! from.
+//! from. A session speaks only of where it was sent: the target that it plays from, and the one that it left last. Else a
+//! few could speak ill of targets that they never saw.
 
 use std::collections::HashMap;
 
@@ -91,8 +92,8 @@ pub struct Voice<'a> {
 }
 
 impl Voice<'_> {
-    /// Learns what a report says of the target that its URL is of, or of the known one when it names none. From where the
-    /// session plays comes back, when the report shows that.
+    /// Learns what a report says of the target that its URL is of, or of the known one when it names none; nothing when the
+    /// session was not sent to that one. From where the session plays comes back, when the report shows that.
     pub fn report(&self, report: &Report, named: Option<TargetIndex>, quality: &mut Quality) -> Option<Plays> {
         let playing = self.playing_from(named)?;
         if let Some(sample) = Sample::of(report) {
@@ -113,7 +114,8 @@ impl Voice<'_> {
     }
 
     /// Learns what a player says when it asks for a steering manifest. `target_of` knows pathways by their names,
-    /// `needed_kbit_s` what the stream needs, where that is known. From where it plays comes back, when it says so.
+    /// `needed_kbit_s` what the stream needs, where that is known. From where it plays comes back, when it says so: players
+    /// go to other pathways by themselves, but how fast those are is believed only where the session was sent.
     pub fn asked(
         &self,
         asked: &Asked,
@@ -124,14 +126,17 @@ impl Voice<'_> {
         let mut plays = None;
         for used in &asked.used {
             let named = used.pathway.as_ref().and_then(&target_of);
-            // A pathway of another name is none of ours: nobody knows whose throughput it was.
-            let playing = match (named, &used.pathway) {
+            let target = match (named, &used.pathway) {
+                (Some(target), _) => Some(target),
+                // A pathway of another name is none of ours: nobody knows whose throughput it was.
                 (None, Some(_)) => None,
-                (named, _) => self.playing_from(named),
+                (None, None) => self.playing.map(|known| known.target),
             };
-            let Some(playing) = playing else { continue };
+            let Some(target) = target else { continue };
             let throughput_kbit_s = used.throughput.map(|bits| bits / 1_000);
-            if throughput_kbit_s.is_some() {
+            if throughput_kbit_s.is_some()
+                && let Some(playing) = self.playing_from(named)
+            {
                 let sample = Sample {
                     throughput_kbit_s,
                     bitrate_kbit_s: Some(needed_kbit_s.unwrap_or(NEEDED_KBIT_S)),
@@ -140,20 +145,21 @@ impl Voice<'_> {
                 quality.report(self.networks, self.speaker, &playing, &sample, self.now);
             }
             let kbit_s = throughput_kbit_s.map(|kbit_s| kbit_s.min(FETCHED_KBIT_S_MAX) as u32);
-            plays = Some(Plays {
-                target: playing.target,
-                kbit_s,
-            });
+            plays = Some(Plays { target, kbit_s });
         }
         plays
     }
 
-    /// What a report is about: the target that it names; what was left before counts only for what names none.
+    /// What a report is about: the target that it names, when the session plays from there or left it last; what was left
+    /// counts besides only for what names none.
     fn playing_from(&self, named: Option<TargetIndex>) -> Option<Playing> {
-        match (named, self.playing) {
-            (Some(target), Some(known)) if known.target != target => Some(Playing { target, left: None }),
-            (Some(target), None) => Some(Playing { target, left: None }),
-            (_, known) => known,
+        let known = self.playing?;
+        match named {
+            Some(target) if target != known.target => {
+                let was_left = known.left.is_some_and(|(left, _)| left == target);
+                was_left.then_some(Playing { target, left: None })
+            }
+            _ => Some(known),
         }
     }
 }
@@ -243,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_counts_for_the_target_that_it_names_or_else_for_the_known_one() {
+    fn a_report_counts_for_the_one_of_its_targets_that_it_names_or_else_for_the_known_one() {
         let known = Playing {
             target: target(1),
             left: Some((target(0), Moment::default())),
@@ -261,8 +267,14 @@ mod tests {
             (
                 None,
                 r#"e=rr,rc=200,ot=v,br=(900),url="https://a.example/x/1.ts""#,
-                plays(0, Some(900)),
-                [well, unknown, unknown],
+                None,
+                [unknown; 3],
+            ),
+            (
+                Some(known),
+                r#"e=rr,rc=200,ot=v,br=(900),url="https://shared.example/one/1.ts""#,
+                plays(1, Some(900)),
+                [unknown, well, unknown],
             ),
             (
                 Some(known),
@@ -270,13 +282,20 @@ mod tests {
                 plays(1, Some(900)),
                 [unknown, well, unknown],
             ),
-            // A stall that names no target is that of the one that was left; one that does is the named one's.
+            // A stall that names no target is that of the one that was left; one that does is the named one's, when the
+            // session was sent there.
             (Some(known), "bs", plays(1, None), [bad, unknown, unknown]),
             (
                 Some(known),
+                r#"bs,url="https://a.example/x/1.ts""#,
+                None,
+                [bad, unknown, unknown],
+            ),
+            (
+                Some(known),
                 r#"bs,url="https://shared.example/one/two/1.ts""#,
-                plays(2, None),
-                [unknown, unknown, bad],
+                None,
+                [unknown; 3],
             ),
             // It was fetched before the session was moved: it does not move back.
             (
@@ -306,7 +325,7 @@ mod tests {
     fn what_a_player_says_when_it_asks_is_heard_of_each_pathway() {
         let known = Playing {
             target: target(2),
-            left: None,
+            left: Some((target(0), Moment::default())),
         };
         let names = ["a", "b", "c"];
         let target_of = |name: &wayside_decide::name::Name| {
@@ -329,6 +348,12 @@ mod tests {
                 [Some(1.0), unknown, unknown],
             ),
             ("_HLS_pathway=a", plays(0, None), [unknown; 3]),
+            // It went there by itself.
+            (
+                "_HLS_pathway=b&_HLS_throughput=50000000",
+                plays(1, Some(most)),
+                [unknown; 3],
+            ),
             (
                 "_HLS_throughput=600000",
                 plays(2, Some(600)),
@@ -338,7 +363,12 @@ mod tests {
             (
                 "_DASH_pathway=\"a,b\"&_DASH_throughput=300000,1500000",
                 plays(1, Some(1_500)),
-                [Some(0.2), Some(1.0), unknown],
+                [Some(0.2), unknown, unknown],
+            ),
+            (
+                "_DASH_pathway=\"a,c\"&_DASH_throughput=300000,1500000",
+                plays(2, Some(1_500)),
+                [Some(0.2), unknown, Some(1.0)],
             ),
         ] {
             let mut quality = quality();

@@ -1,71 +1,63 @@
-//! Bodies of requests: which are read, how far, and how many at a time.
+//! Bodies of requests: how far they are read, and how many at a time.
 //!
-//! In: a method and a path, a body that arrives. Out: the whole body, or the [`Refusal`] that its sender gets. Only the
-//! paths of streams at which something is posted have one; everything else is answered without. It must not know what is
-//! in a body.
+//! In: a body that arrives, of what kind it is, whose. Out: the whole body, or the [`Refusal`] that its sender gets. It must
+//! not know what is in a body, nor which are worth reading.
+//!
+//! Whoever sends slowly holds a place for as long as a body may take. So an address has a few, and reports, which anybody
+//! may send, take none of those of recorders, who have shown a key.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use wayside_decide::{invalid::Invalid, path};
-use wayside_stream::cmcd;
+use wayside_decide::invalid::Invalid;
+use wayside_stream::quality::home_of;
 
-use crate::refusal::Refusal;
+use crate::{refusal::Refusal, streams::posted::Posted};
 
-/// Where players report to.
-const REPORTS: &str = "/.wayside/cmcd/";
-/// Where recorders ask for a place to send a stream to.
-const INGEST: &str = "/.wayside/ingest/";
-/// Longest description of a session that a recorder sends (SDP), in bytes.
-const SDP_BYTES_MAX: usize = 64 * 1024;
 /// How long a body may take.
 const TIME_MAX: Duration = Duration::from_secs(10);
-/// Most bodies that one thread reads at the same time: 32 MiB of the longest.
+/// Most bodies of a kind that one thread reads at the same time: 32 MiB of the longest.
 const AT_ONCE_MAX: usize = 128;
-
-/// How long the body of a request may be, in bytes; none when it is not read at all.
-pub(super) fn bytes_max(method: &str, path: &str) -> Option<usize> {
-    if method != "POST" {
-        return None;
-    }
-    let path = path::normalise(path);
-    if path.starts_with(REPORTS) {
-        Some(cmcd::BATCH_BYTES_MAX)
-    } else if path.starts_with(INGEST) {
-        Some(SDP_BYTES_MAX)
-    } else {
-        None
-    }
-}
+/// Most of those of one address, of IPv6 of one /48 network.
+const OF_ADDRESS_MAX: usize = 8;
 
 /// The bodies that one thread reads.
 #[derive(Debug, Default)]
 pub(super) struct Bodies {
-    at_once: Cell<usize>,
+    /// Of each which kind it is, and from which home. Few enough to be looked through.
+    being_read: RefCell<Vec<(Posted, u64)>>,
 }
 
 impl Bodies {
-    /// Reads a body of at most `bytes_max` bytes.
+    /// Reads a body of this kind, which somebody at this address sends.
     ///
     /// # Errors
-    /// [`Refusal`] for one that is longer, does not come in time, or breaks off; and when too many others are read.
-    pub(super) async fn read(&self, body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
-        self.read_within(body, bytes_max, TIME_MAX)
+    /// [`Refusal`] for one that is too long, does not come in time, or breaks off; and when too many others are read.
+    pub(super) async fn read(&self, body: Incoming, kind: Posted, address: IpAddr) -> Result<Bytes, Refusal> {
+        self.read_within(body, kind, address, TIME_MAX)
             .await
             .map_err(Refusal::of_stream)
     }
 
-    async fn read_within(&self, body: Incoming, bytes_max: usize, time_max: Duration) -> Result<Bytes, Refusal> {
+    async fn read_within(
+        &self,
+        body: Incoming,
+        kind: Posted,
+        address: IpAddr,
+        time_max: Duration,
+    ) -> Result<Bytes, Refusal> {
+        let bytes_max = kind.bytes_max();
         // What says that it is too long need not be read.
         if body.size_hint().lower() > bytes_max as u64 {
             return Err(too_large(bytes_max));
         }
-        let _one = self.begin_one()?;
+        let _one = self.begin_one(kind, address)?;
         let began = Instant::now();
         let read = Limited::new(body, bytes_max).collect();
         let broken = |found: String| Refusal::Malformed(Invalid::other("body", found, "all of it"));
@@ -77,13 +69,21 @@ impl Bodies {
         }
     }
 
-    fn begin_one(&self) -> Result<One<'_>, Refusal> {
-        let before = self.at_once.get();
-        if before >= AT_ONCE_MAX {
-            return Err(Refusal::Shed(format!("{before} bodies are being read by this thread")));
+    fn begin_one(&self, kind: Posted, address: IpAddr) -> Result<One<'_>, Refusal> {
+        let what = (kind, home_of(address));
+        let mut being_read = self.being_read.borrow_mut();
+        let of_kind = being_read.iter().filter(|(of, _)| *of == kind).count();
+        if of_kind >= AT_ONCE_MAX {
+            return Err(Refusal::Shed(format!("{of_kind} bodies are being read by this thread")));
         }
-        self.at_once.set(before + 1);
-        Ok(One(&self.at_once))
+        let of_address = being_read.iter().filter(|other| **other == what).count();
+        if of_address >= OF_ADDRESS_MAX {
+            let reason = format!("{of_address} bodies from {address} are being read by this thread");
+            return Err(Refusal::Shed(reason));
+        }
+        being_read.push(what);
+        drop(being_read);
+        Ok(One { of: self, what })
     }
 }
 
@@ -95,31 +95,60 @@ const fn too_large(bytes_max: usize) -> Refusal {
 }
 
 /// A body that is being read; no more when this is dropped, as with a connection that ends.
-struct One<'b>(&'b Cell<usize>);
+struct One<'b> {
+    of: &'b Bodies,
+    what: (Posted, u64),
+}
 
 impl Drop for One<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        let mut being_read = self.of.being_read.borrow_mut();
+        if let Some(place) = being_read.iter().position(|other| *other == self.what) {
+            being_read.swap_remove(place);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{SDP_BYTES_MAX, bytes_max};
+    use std::net::IpAddr;
+
+    use super::{AT_ONCE_MAX, Bodies, OF_ADDRESS_MAX};
+    use crate::streams::posted::Posted;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
 
     #[test]
-    fn only_what_is_posted_about_streams_is_read() {
-        for (method, path, expected) in [
-            ("POST", "/.wayside/cmcd/film", Some(256 * 1024)),
-            ("POST", "/%2Ewayside/cmcd/film", Some(256 * 1024)),
-            ("POST", "/.wayside/ingest/show", Some(SDP_BYTES_MAX)),
-            ("GET", "/.wayside/cmcd/film", None),
-            ("PUT", "/.wayside/ingest/show", None),
-            ("POST", "/.wayside/steer/film", None),
-            ("POST", "/.wayside/cmcd", None),
-            ("POST", "/a", None),
+    fn an_address_has_a_few_places_and_gets_them_back() {
+        let bodies = Bodies::default();
+        let begin = |kind, text: &str| bodies.begin_one(kind, address(text)).ok();
+        for (one, same, other) in [
+            ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
+            ("2001:db8:1::1", "2001:db8:1:ffff::2", "2001:db8:2::1"),
         ] {
-            assert_eq!(bytes_max(method, path), expected, "{method} {path}");
+            let mut held: Vec<_> = (0..OF_ADDRESS_MAX).map(|_| begin(Posted::Reports, one)).collect();
+            assert!(held.iter().all(Option::is_some));
+            assert!(begin(Posted::Reports, one).is_none() && begin(Posted::Reports, same).is_none());
+            assert!(begin(Posted::Reports, other).is_some());
+            assert!(
+                begin(Posted::Recording, one).is_some(),
+                "who has a key has its own places"
+            );
+            held.pop();
+            assert!(begin(Posted::Reports, same).is_some());
         }
+        assert!(bodies.being_read.borrow().is_empty());
+    }
+
+    #[test]
+    fn reports_from_everywhere_take_no_place_of_recorders() {
+        let bodies = Bodies::default();
+        let begin = |kind, number: usize| bodies.begin_one(kind, address(&format!("192.0.2.{number}"))).ok();
+        let held: Vec<_> = (0..AT_ONCE_MAX).map(|number| begin(Posted::Reports, number)).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(begin(Posted::Reports, 200).is_none());
+        assert!(begin(Posted::Recording, 200).is_some());
     }
 }

@@ -6,12 +6,16 @@
 use std::{convert::Infallible, net::IpAddr, rc::Rc, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
 use super::{
-    HTTP2_PREFACE, bodies,
+    HTTP2_PREFACE,
     guard::{self, Guarded, Watch},
     worker::Worker,
 };
@@ -83,21 +87,22 @@ async fn answer(
 ) -> Result<Response<Body>, Infallible> {
     let (parts, body) = request.into_parts();
     let fields = head::lend(&parts.headers);
-    let response = match bodies::bytes_max(parts.method.as_str(), parts.uri.path()) {
-        Some(bytes_max) => match worker.bodies.read(body, bytes_max).await {
+    let head = Head::of_parts(&parts, &fields, &[]);
+    let sender = match body.is_end_stream() {
+        true => None,
+        false => worker.sender(&head, peer).await,
+    };
+    let response = match sender {
+        Some((kind, address)) => match worker.bodies.read(body, kind, address).await {
             Ok(body) => {
-                let head = Head::of_parts(&parts, &fields, &body);
+                let head = Head { body: &body, ..head };
                 worker.answer(&head, peer, |reply| reply.to_http()).await
             }
-            Err(refusal) => {
-                let head = Head::of_parts(&parts, &fields, &[]);
-                worker.refuse(&refusal, Some(&head), |reply| reply.to_http())
-            }
+            Err(refusal) => worker.refuse(&refusal, Some(&head), |reply| reply.to_http()),
         },
         None => {
-            // A body without a meaning; hyper reads past a small one and closes after a large one.
+            // None, or one without a meaning; hyper reads past a small one and closes after a large one.
             drop(body);
-            let head = Head::of_parts(&parts, &fields, &[]);
             worker.answer(&head, peer, |reply| reply.to_http()).await
         }
     };

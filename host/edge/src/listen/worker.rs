@@ -15,6 +15,7 @@ use crate::{
     request_id::RequestId,
     request_log,
     respond::{self, Reply},
+    streams::posted::Posted,
     warnings::{Warning, Warnings},
 };
 
@@ -44,6 +45,11 @@ impl Worker {
     /// Whether a new connection is to make room for others after its first answer.
     pub(super) fn is_short_of_everything(&self) -> bool {
         self.edge.degradation.level() == Level::Emergency
+    }
+
+    /// Whose the body of a request is, and of what kind; none when nobody reads it.
+    pub(super) async fn sender(&self, head: &Head<'_>, peer: IpAddr) -> Option<(Posted, IpAddr)> {
+        pipeline::stream::sender(&self.edge, head, peer, self.clock.now()).await
     }
 
     /// One request: read the clock, decide, have the reply written, count. Nothing is logged unless something is wrong

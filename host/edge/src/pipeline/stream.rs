@@ -1,13 +1,13 @@
 //! The step of a stream: the asset, its policy, and then who serves it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use super::{
-    Answer, Edge,
+    Answer, Edge, find_site,
     policy::streams::{Planned, plan},
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Now},
     directory::LiveSite,
     facts::AssetFacts,
     head::{Fields, Head},
@@ -17,11 +17,29 @@ use crate::{
         self,
         assets::LiveAsset,
         explain::{Told, Which, told},
+        posted::Posted,
         request::{Request, Wanted},
-        way::{Asked, Way, path_of},
+        way::{self, Asked, Way, path_of},
     },
     visit::Visit,
 };
+
+/// Whose body it is, and of what kind; none when nobody reads it, and the request is answered, or refused, alike without:
+/// no site of this node, no asset, nothing that is posted to, not the asset's key.
+pub(crate) async fn sender(edge: &Edge, head: &Head<'_>, peer: IpAddr, now: Now) -> Option<(Posted, IpAddr)> {
+    if head.method != "POST" {
+        return None;
+    }
+    let visit = Visit::read(head, peer, &edge.trusted_proxies, now).ok()?;
+    let directory = edge.directory.load();
+    let site = find_site(&directory, &visit).ok()?;
+    let asked = way::read(&site.site, &visit.key)?;
+    if !asked.way.takes(head.method) {
+        return None;
+    }
+    let asset = streams::find(edge, site, asked.asset, now.instant).await.ok()??;
+    Some((Posted::of(asked.way, head.fields, &asset)?, visit.address))
+}
 
 /// What a request about an asset gets; none when there is no such asset, and the path may be that of a link.
 pub(super) async fn answer(

@@ -133,7 +133,7 @@ fn permitted(request: &Request<'_>, targets: &Targets) -> Result<TargetSet, Refu
 }
 
 /// RFC 6750 §2.1. What is compared are digests, in the same time for any two.
-fn check_key(fields: Fields<'_>, asset: &Asset) -> Result<(), Refusal> {
+pub(super) fn check_key(fields: Fields<'_>, asset: &Asset) -> Result<(), Refusal> {
     let told = fields.first("authorization").and_then(|value| {
         let (scheme, key) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| key.trim_ascii())
