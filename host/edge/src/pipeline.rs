@@ -255,24 +255,25 @@ fn follow_rule(
 }
 
 fn sources(edge: &Edge, visit: &Visit<'_>, site: &Arc<LiveSite>, binding: Option<&Arc<Binding>>) -> Sources {
-    let demo_country = || {
-        let value = visit.head.fields.first(DEMO_COUNTRY_HEADER)?;
-        let country = str::from_utf8(value).ok()?.to_ascii_uppercase();
-        // Two letters, as a database has them: nothing else may reach a template.
-        (country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(country)
-    };
     Sources {
         site: Arc::clone(site),
         binding: binding.cloned(),
         geo: edge.geo.load_full(),
         place: Arc::clone(&edge.place),
         now_s: visit.now.unix_s,
-        demo_country: if edge.honours_demo_country {
-            demo_country()
-        } else {
-            None
-        },
+        demo_country: demo_country(edge, visit),
     }
+}
+
+/// The country that a visitor of a demonstration says that it is in.
+pub(crate) fn demo_country(edge: &Edge, visit: &Visit<'_>) -> Option<String> {
+    if !edge.honours_demo_country {
+        return None;
+    }
+    let value = visit.head.fields.first(DEMO_COUNTRY_HEADER)?;
+    let country = str::from_utf8(value).ok()?.to_ascii_uppercase();
+    // Two letters, as a database has them: nothing else may reach a template.
+    (country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(country)
 }
 
 /// A redirect to the very URL that was asked for would never end.

@@ -179,7 +179,11 @@ impl Selector {
     }
 
     fn groups<'a>(&'a self, pool: &Pool, live: &'a Live, visitor: &Visitor<'_>) -> Groups<'a> {
-        let may = self.plan.permitted.and(pool.serving(visitor.country));
+        let may = self
+            .plan
+            .permitted
+            .and(pool.serving(visitor.country))
+            .without(live.sets().out);
         Groups {
             tiers: &self.plan.tiers,
             sets: live.sets(),

@@ -72,6 +72,10 @@ impl BaseUrl {
         if is_plain(relative) && self.as_str().len() + relative.len() <= TARGET_BYTES_MAX {
             return Ok(Target::of_normal([self.as_str(), relative].concat()));
         }
+        if leads_up(relative) {
+            let expected = "no segment that is two dots once slashes are unescaped";
+            return Err(Invalid::text("path below a target", relative, expected));
+        }
         // Dots are resolved by the parser, and looked at after it. A second slash is a part of the path like any other.
         let joined = Target::parse_at_edge(&format!("{self}{relative}"))?;
         if joined.as_str().starts_with(self.as_str()) {
@@ -81,6 +85,17 @@ impl BaseUrl {
             Err(Invalid::text("path below a target", relative, expected))
         }
     }
+}
+
+/// Whether a path has a segment of two dots for a server that unescapes slashes before it resolves dots.
+fn leads_up(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    if !path.contains('%') {
+        return false;
+    }
+    let plain = path.to_ascii_lowercase().replace("%2e", ".");
+    let plain = plain.replace("%2f", "/").replace("%5c", "/");
+    plain.split(['/', '\\']).any(|segment| segment == "..")
 }
 
 /// Whether a parser of URLs leaves a path as it is: nothing in it is escaped, to be escaped, or a segment of dots.
@@ -154,7 +169,15 @@ mod tests {
             base.join("//evil.example/a").expect("below").as_str(),
             "https://cdn.example.com/live///evil.example/a"
         );
-        for out in ["../a", "a/../../b", "%2e%2e/a", "\\..\\..\\a"] {
+        for out in [
+            "../a",
+            "a/../../b",
+            "%2e%2e/a",
+            "\\..\\..\\a",
+            "..%2f..%2Fa",
+            "a/.%2E%5cb",
+            "%2e.%5C",
+        ] {
             base.join(out).expect_err(out);
         }
     }

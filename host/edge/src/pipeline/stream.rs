@@ -49,8 +49,14 @@ pub(super) async fn answer(
     site: &Arc<LiveSite>,
     asked: Asked<'_>,
 ) -> Result<Option<Answer>, Refusal> {
+    let is_preflight = visit.head.method == "OPTIONS";
+    if is_preflight && !matches!(asked.way, Way::File(_)) {
+        return Ok(Some(Answer::StreamOptions));
+    }
     let found = streams::find(edge, site, asked.asset, visit.now.instant).await;
     let found = match (found, asked.way) {
+        // A browser that asks whether it may ask is told so, and hears the rest then.
+        (Err(Refusal::Gone), _) if is_preflight => return Ok(Some(Answer::StreamOptions)),
         // A player that is told so once reports nothing any more, also of what it plays next.
         (Err(Refusal::Gone), Way::Report) => Ok(None),
         (found, _) => found.map_err(Refusal::of_stream),
@@ -60,7 +66,7 @@ pub(super) async fn answer(
         None if matches!(asked.way, Way::File(_)) => return Ok(None),
         None => return Err(Refusal::NotFound.of_stream()),
     };
-    if visit.head.method == "OPTIONS" {
+    if is_preflight {
         return Ok(Some(Answer::StreamOptions));
     }
     if !asked.way.takes(visit.head.method) {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     directory::{LiveBinding, LiveSite},
     geo::Geography,
-    pipeline::Edge,
+    pipeline::{Edge, demo_country},
     refusal::Refusal,
     visit::Visit,
 };
@@ -72,7 +72,12 @@ fn who(edge: &Edge, visit: &Visit<'_>, pool: &TenantPool) -> Who {
     } else {
         Who::default()
     };
-    Who { zone, ..known }
+    let told = demo_country(edge, visit).and_then(|country| Country::parse(&country));
+    Who {
+        zone,
+        country: told.or(known.country),
+        ..known
+    }
 }
 
 /// What a choice wants to know of a place.

@@ -44,6 +44,9 @@ pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
 async fn write(request: &Request<'_>, chosen: &Chosen, protocol: Option<Protocol>) -> Result<Manifest, Refusal> {
     let broken = |error: String| Refusal::StreamUnavailable(format!("write the steering manifest: {error}"));
     let since_ms = request.session.map_or(u64::MAX, |(_, session)| session.since_ms);
+    // Where nothing is left of what the player began with, names are all that it can be told: it may know some of them.
+    let is_any_left = chosen.copies.iter().any(|(_, copy)| copy.since_ms <= since_ms);
+    let since_ms = if is_any_left { since_ms } else { u64::MAX };
     let (known, later): (Vec<_>, Vec<_>) = chosen.copies.iter().partition(|(_, copy)| copy.since_ms <= since_ms);
     let kind = match protocol {
         Some(Protocol::Hls) => Kind::Hls,

@@ -97,7 +97,9 @@ fn following(asset: &Asset, before: Option<&Asset>, since_ms: u64) -> Asset {
         // It named none, so that all were its pathways: each since it is a target.
         Some(before) if before.pathways.is_empty() => 0,
         Some(before) => {
-            let same = before.pathways.iter().find(|other| other.target == pathway.target);
+            // In another folder it is one that players do not know.
+            let is_same = |other: &&Pathway| other.target == pathway.target && other.folder == pathway.folder;
+            let same = before.pathways.iter().find(is_same);
             same.map_or(since_ms, |same| same.since_ms)
         }
     };

@@ -93,13 +93,17 @@ async fn change(
 ) -> Result<TargetRecord, StoreError> {
     let mut write = store.begin().await?;
     // Who changes a target at the same time waits.
-    tick(&mut write, tenant).await?;
+    let tick_ms = tick(&mut write, tenant).await?;
     let row = find(&mut write, tenant, name).await?;
     let before = row.ok_or_else(|| missing("target", name))?.record()?;
-    let target = changed(before.target.clone());
+    let mut target = changed(before.target.clone());
     if target == before.target {
         // It was as it should be: there is nothing to tell.
         return Ok(before);
+    }
+    // Players that play do not know it where it is now.
+    if target.urls != before.target.urls {
+        target.since_ms = tick_ms;
     }
     let update = sqlx::query("UPDATE targets SET body = $1, updated_at = $2 WHERE tenant = $3 AND name = $4");
     let update = update.bind(body(&target)?).bind(now_s());

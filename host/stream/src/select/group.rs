@@ -48,6 +48,7 @@ impl Groups<'_> {
     pub(super) fn best(&self) -> Option<Group> {
         let Sets {
             down,
+            out: _,
             draining,
             degraded,
             full,

@@ -107,6 +107,8 @@ pub struct Live {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sets {
     pub(super) down: TargetSet,
+    /// Their operators took them out of service: nobody gets them, whatever happens.
+    pub(super) out: TargetSet,
     pub(super) draining: TargetSet,
     pub(super) degraded: TargetSet,
     /// They can take nobody more.
@@ -412,6 +414,7 @@ impl Live {
         let has_no_room = spec.sessions_max.is_some_and(|most| sessions >= most);
         let sets = &mut self.sets;
         let percent = state.share.percent();
+        sets.out.set(target, state.service == Service::Out);
         sets.down.set(target, state.service == Service::Out || percent == 0);
         sets.returning.set(target, (1..100).contains(&percent));
         sets.draining.set(target, state.service == Service::Draining);

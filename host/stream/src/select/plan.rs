@@ -54,7 +54,7 @@ impl Plan {
         if let Some(allow) = wanted.allow() {
             plan.permitted = plan.permitted.and(named(allow, "allow", pool)?);
         }
-        plan.denied = named(wanted.deny(), "deny", pool)?;
+        plan.denied = denied(wanted.deny(), pool);
         plan.permitted = plan.permitted.without(plan.denied).without(plan.weightless());
         if plan.permitted.is_empty() {
             return Err(Invalid::other("plan", "no target that it allows", "one at least"));
@@ -123,6 +123,15 @@ fn named(names: &[Name], field: &str, pool: &Pool) -> Result<TargetSet, Invalid>
         set.set(find(name, || field.to_owned(), pool)?, true);
     }
     Ok(set)
+}
+
+/// What is denied and is not there is denied all the same: a target that went takes nobody's refusals along.
+fn denied(names: &[Name], pool: &Pool) -> TargetSet {
+    let mut set = TargetSet::EMPTY;
+    for target in names.iter().filter_map(|name| pool.find(name.as_str())) {
+        set.set(target, true);
+    }
+    set
 }
 
 fn find(name: &Name, field: impl FnOnce() -> String, pool: &Pool) -> Result<TargetIndex, Invalid> {
