@@ -24,7 +24,6 @@ use crate::{
 };
 
 mod demo;
-mod film;
 mod paste;
 
 /// How long the first line of what to try waits for the demonstration's policies.
@@ -76,8 +75,7 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
         let token = args.data.join(origin::TOKEN);
         first_token::keep(&origin, &token, Scope::Admin, "dev").await?;
         let node_token = first_token::keep(&origin, &args.data.join("node-token"), Scope::Read, "node").await?;
-        let film = film::Film::serve().await?;
-        let is_seeded = demo::seed_once(&origin, &args.data, &film)
+        let is_seeded = demo::seed_once(&origin, &args.data)
             .await
             .context("write the demonstration's data")?;
         let socket = origin::listen(args.origin).await?;

@@ -1,4 +1,4 @@
-//! The demonstration: one site with a link, a rule, three policies and a stream, written once.
+//! The demonstration: one site with a link, a rule and three policies, written once.
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path};
 
@@ -19,8 +19,6 @@ use wayside_origin::{
     origin::Origin,
     store::{PolicyRecord, SiteContent, WriteMode},
 };
-
-use super::film::Film;
 
 /// The tenant whose the demonstration is: the one commands act in unless told otherwise.
 const TENANT: &str = "default";
@@ -69,23 +67,19 @@ const POLICIES: [DemoPolicy; 3] = [
 
 /// Writes the demonstration into an origin that never had it; whoever deletes it is not given it again. Returns
 /// whether its site is there.
-pub(super) async fn seed_once(origin: &Origin, data: &Path, film: &Film) -> anyhow::Result<bool> {
+pub(super) async fn seed_once(origin: &Origin, data: &Path) -> anyhow::Result<bool> {
     let marker = data.join("seeded");
     let (tenant, site) = (Name::parse("tenant", TENANT)?, Name::parse("site name", SITE)?);
     if !marker.exists() {
         if origin.store().site(&tenant, &site).await.is_err() {
-            seed(origin, &tenant, &site, film).await?;
+            seed(origin, &tenant, &site).await?;
         }
         std::fs::write(&marker, "").with_context(|| format!("write {}", marker.display()))?;
     }
-    let Ok(site) = origin.store().site(&tenant, &site).await else {
-        return Ok(false);
-    };
-    film.follow(origin, &tenant, site.id).await?;
-    Ok(true)
+    Ok(origin.store().site(&tenant, &site).await.is_ok())
 }
 
-async fn seed(origin: &Origin, tenant: &Name, name: &Name, film: &Film) -> anyhow::Result<()> {
+async fn seed(origin: &Origin, tenant: &Name, name: &Name) -> anyhow::Result<()> {
     let store = origin.store();
     let hosts = HOSTS
         .iter()
@@ -96,7 +90,7 @@ async fn seed(origin: &Origin, tenant: &Name, name: &Name, film: &Film) -> anyho
         not_found: None,
         max_age_s: None,
         privacy: Privacy::default(),
-        streams: Some(Prefix::parse("/video")?),
+        streams: None,
     };
     let site = store.create_site(tenant, name, content).await?.id;
     let link = Link {
@@ -120,7 +114,6 @@ async fn seed(origin: &Origin, tenant: &Name, name: &Name, film: &Film) -> anyho
     let location = Template::parse("https://doc.rust-lang.org/{splat}{?query}")?;
     let rule = Rule::new(100, Pattern::parse("/docs/*")?, location, RedirectStatus::Found)?;
     store.create_rule(tenant, site, rule).await?;
-    film.seed(origin, tenant, site).await?;
     for policy in &POLICIES {
         push_and_bind(origin, tenant, site, policy).await?;
     }
@@ -171,11 +164,6 @@ pub(super) fn what_to_try(edge: SocketAddr, admin: SocketAddr, command: &str) ->
         format!("curl -i -H 'Wayside-Demo-Country: DE' http://{edge}/geo   # a policy: by country"),
         format!("curl -i http://{edge}/ab                        # a policy: half the visitors each"),
         format!("curl -i -A '{phone}' http://{edge}/app   # a policy: by device"),
-        format!(
-            "curl -s http://{edge}/video/film/master.m3u8   # a stream: a playlist with both targets, and steering"
-        ),
-        format!("curl -i http://{edge}/video/film/0.m4s          # a part of it: on the target that serves you"),
-        format!("{command} --admin-url http://{admin} target status"),
         format!("{command} link add localhost /mine https://www.rust-lang.org/"),
         format!("curl -i http://{edge}/mine                      # there within a second"),
         format!("{command} --admin-url http://{admin} status"),
