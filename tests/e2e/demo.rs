@@ -55,7 +55,7 @@ fn paste_what_is_said(folder: &Path, data: &str) {
     });
     let said = process.said();
     let lines: Vec<&String> = said.iter().filter(|line| line.contains("--origin-url")).collect();
-    assert_eq!(lines.len(), 3, "{said:?}");
+    assert_eq!(lines.len(), 2, "{said:?}");
     for line in lines {
         let pasted = Command::new("/bin/sh")
             .args(["-c", line])
