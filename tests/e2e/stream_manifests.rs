@@ -230,8 +230,16 @@ fn the_last_manifest_is_served_while_its_origin_is_away_also_after_a_restart() {
         let answer = get(&dev, path);
         answer.status == 503 && answer.header("retry-after").is_some()
     });
+    let play = get(&dev, "/.wayside/play/film");
+    assert_eq!((play.status, play.header("retry-after").is_some()), (503, true));
     source.say(200, PLAYLIST);
     eventually("the renditions that exist are served", || get(&dev, path).status == 200);
+    let play: Value = serde_json::from_str(&get(&dev, "/.wayside/play/film").body).expect("JSON");
+    assert_eq!(
+        play["hls"]["url"],
+        json!("https://open.example/film/main.m3u8"),
+        "{play}"
+    );
     let kept = dev.folder.path().join("node/manifests");
     eventually("it is on disk", || {
         fs::read_dir(&kept).is_ok_and(|mut files| files.next().is_some())

@@ -10,7 +10,7 @@ use crate::sign;
 /// Largest playlist that is read, in bytes.
 pub const PLAYLIST_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// Largest playlist that is written, in bytes: each pathway adds its copies.
-pub const SPLICED_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const SPLICED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Why a playlist was not spliced.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -147,7 +147,8 @@ impl<'a> Edits<'a> {
     pub(crate) fn template(mut self) -> Template {
         self.edits.sort_by_key(|(range, _)| range.start);
         let mut template = Template::default();
-        let mut part = Vec::with_capacity(self.text.len() + self.added);
+        let mut left = self.text.len() + self.added;
+        let mut part = Vec::with_capacity(left);
         let mut done = 0;
         for (range, with) in &self.edits {
             // What overlaps was a mistake of ours; what is done is not written twice for it.
@@ -155,11 +156,16 @@ impl<'a> Edits<'a> {
             done = done.max(range.end);
             match with {
                 With::Text(text) => part.extend_from_slice(text.as_bytes()),
-                With::Hole(hole) => template.before_holes.push((std::mem::take(&mut part), *hole)),
+                With::Hole(hole) => {
+                    left = left.saturating_sub(part.len());
+                    // No part keeps the room of those behind it.
+                    let whole = std::mem::replace(&mut part, Vec::with_capacity(left));
+                    template.before_holes.push((whole.into(), *hole));
+                }
             }
         }
         part.extend_from_slice(self.text.get(done..).unwrap_or_default());
-        template.end = part;
+        template.end = part.into();
         template
     }
 }
@@ -167,8 +173,8 @@ impl<'a> Edits<'a> {
 /// A text with holes: what is the same for all sessions is worked out once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Template {
-    before_holes: Vec<(Vec<u8>, usize)>,
-    end: Vec<u8>,
+    before_holes: Vec<(Box<[u8]>, usize)>,
+    end: Box<[u8]>,
 }
 
 impl Template {
@@ -176,9 +182,9 @@ impl Template {
     pub(crate) fn weight(&self) -> usize {
         let parts = self.before_holes.iter();
         parts
-            .map(|(part, _)| part.capacity() + size_of::<(Vec<u8>, usize)>())
+            .map(|(part, _)| part.len() + size_of::<(Box<[u8]>, usize)>())
             .sum::<usize>()
-            + self.end.capacity()
+            + self.end.len()
     }
 
     /// The text with `with` in its holes, by their numbers.
@@ -226,6 +232,17 @@ mod tests {
         assert_eq!(text, "playlist: found 10485761 bytes, expected 10485760 at most");
         let mut edits = Edits::new(&large[1..]).expect("just not too large");
         let refused = (0..30).find_map(|_| edits.insert(0, "y".repeat(1024 * 1024)).err());
-        assert_eq!(refused, Some(Error::Spliced { most: 32 * 1024 * 1024 }));
+        assert_eq!(refused, Some(Error::Spliced { most: 16 * 1024 * 1024 }));
+    }
+
+    #[test]
+    fn what_is_kept_weighs_what_it_says() {
+        let text = vec![b'x'; 1_000_000];
+        let mut edits = Edits::new(&text).expect("short");
+        edits.leave(8..8, 0);
+        edits.leave(500_000..500_000, 1);
+        edits.insert(500_000, "y".repeat(100_000)).expect("short");
+        let weight = edits.template().weight();
+        assert!((1_100_000..1_101_000).contains(&weight), "{weight} bytes");
     }
 }

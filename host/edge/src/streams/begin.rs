@@ -1,6 +1,5 @@
 //! A manifest with which a session begins: the origin's, with steering and all pathways in it.
 
-use bytes::Bytes;
 use wayside_decide::{name::Name, target::Target};
 
 use super::{
@@ -15,7 +14,7 @@ use crate::{pipeline::Answer, refusal::Refusal};
 /// Targets among which a session may begin.
 const LISTED_MAX: usize = 64;
 /// When to come back for what is still being transcoded, in seconds.
-const RETRY_AFTER_S: u32 = 5;
+pub(super) const RETRY_AFTER_S: u32 = 5;
 
 /// The manifest for a session: the one that asks, as one does that fetches it again, or a new one.
 pub(super) async fn manifest(request: &Request<'_>, kind: Kind) -> Result<Answer, Refusal> {
@@ -48,27 +47,21 @@ pub(super) async fn manifest(request: &Request<'_>, kind: Kind) -> Result<Answer
         asset,
         kind,
     };
-    let ready = request
-        .edge
-        .streams
-        .manifests
-        .ready(&wanted, places)
-        .await
-        .map_err(refuse)?;
+    let manifests = &request.edge.streams.manifests;
+    let ready = manifests.ready(&wanted, places).await.map_err(refuse)?;
     let url = |text: String| Target::parse_at_edge(&text).map_err(Refusal::LocationRefused);
     let (server, own) = (
         url(steer::url(request, Some(&session)))?,
         url(kind.own_url(request, &session).unwrap_or_default())?,
     );
-    let steered = ready.steered(&Session {
+    let session = Session {
         server: &server,
         own: &own,
         first: &first,
-    });
-    let body = steered.map_err(|error| Refusal::SourceBroken(error.to_string()))?;
+    };
     Ok(Answer::Content {
         media_type: kind.media_type(),
-        body: Bytes::from(body),
+        body: manifests.write(&ready, &session).map_err(refuse)?,
     })
 }
 
@@ -130,6 +123,6 @@ fn refuse(error: NoManifest) -> Refusal {
         },
         NoManifest::Away(_) => Refusal::StreamUnavailable(error.to_string()),
         NoManifest::Broken(_) => Refusal::SourceBroken(error.to_string()),
-        NoManifest::Shed(_) => Refusal::Shed(error.to_string()),
+        NoManifest::Shed(_) | NoManifest::Unread(_) => Refusal::Shed(error.to_string()),
     }
 }

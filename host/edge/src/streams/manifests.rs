@@ -14,11 +14,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
     sync::{Cache, DefaultLifecycle},
 };
-use tokio::{runtime::Handle, task::spawn_blocking, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+    time::timeout,
+};
 use wayside_balance::level::{AtomicLevel, Level};
 use wayside_decide::{
     name::Name,
@@ -45,6 +51,11 @@ mod slot;
 
 /// Up to which size a manifest is given pathways by the thread that asks.
 const QUICK_BYTES_MAX: usize = 32 * 1024;
+
+/// Up to which weight a manifest is written however many others are, in bytes.
+const LIGHT_BYTES_MAX: usize = 256 * 1024;
+/// What heavier ones may take together until their players have read them, in KiB.
+const HEAVY_KIB_MAX: usize = 64 * 1024;
 
 /// What a manifest usually takes.
 const USUAL_BYTES: u64 = 8 * 1024;
@@ -96,6 +107,11 @@ pub(crate) enum NoManifest {
     /// The node has too much to do.
     #[error("{0}: not fetched, for the node has too much to do")]
     Shed(Arc<str>),
+    /// Players are slow to read what was written.
+    #[error(
+        "found large manifests of {HEAVY_KIB_MAX} KiB that players have not read yet, expected room for one of {0} KiB more"
+    )]
+    Unread(u32),
 }
 
 /// A manifest with pathways, but for who steers a session.
@@ -149,15 +165,17 @@ struct ReadyKey {
 /// All manifests of a node.
 pub(crate) struct Manifests {
     shared: Arc<Shared>,
-    /// Each with what it took when it was put there: a weight must not change under the cache.
-    slots: Cache<SlotKey, (Arc<Slot>, usize), Weights>,
     ready: Cache<ReadyKey, Arc<Ready>, Weights>,
+    /// KiB of heavy manifests that may be written now.
+    heavy: Arc<Semaphore>,
     level: Arc<AtomicLevel>,
 }
 
 /// What fetches need, which go on when who asked has gone.
 struct Shared {
     settings: Settings,
+    /// Each with what it took when it was put there: a weight must not change under the cache.
+    slots: Cache<SlotKey, (Arc<Slot>, usize), Weights>,
     fetcher: Arc<Fetcher>,
     shelf: Option<Shelf>,
     runtime: Handle,
@@ -180,11 +198,7 @@ impl Weighter<ReadyKey, Arc<Ready>> for Weights {
         let places: usize = places
             .map(|(id, base, _)| id.as_str().len() + base.as_str().len() + 40)
             .sum();
-        let ready = match &**ready {
-            Ready::Hls(prepared) => prepared.weight(),
-            Ready::Dash(prepared) => prepared.weight(),
-        };
-        (places + ready) as u64
+        (places + ready.weight()) as u64
     }
 }
 
@@ -239,10 +253,11 @@ impl Manifests {
     pub(crate) fn new(settings: Settings, fetcher: Arc<Fetcher>, level: Arc<AtomicLevel>) -> Self {
         let half = settings.memory_bytes_max / 2;
         Self {
-            slots: cache(half),
             ready: cache(half),
+            heavy: Arc::new(Semaphore::new(HEAVY_KIB_MAX)),
             level,
             shared: Arc::new(Shared {
+                slots: cache(half),
                 shelf: settings
                     .disk
                     .clone()
@@ -295,26 +310,40 @@ impl Manifests {
         self.ready.get_or_insert_async(&key, preparing).await
     }
 
-    /// The renditions of an asset: of its playlist, else of its MPD; none while neither can be had.
-    pub(crate) async fn renditions(&self, tenant: &Name, site: SiteId, asset: &Asset) -> Arc<[Rendition]> {
-        for kind in [Kind::Hls, Kind::Dash] {
-            let wanted = Wanted {
-                tenant,
-                site,
-                asset,
-                kind,
-            };
-            if kind.path(asset).is_some()
-                && let Ok(content) = self.content(&wanted).await
-            {
-                return Arc::clone(&content.renditions);
-            }
+    /// The manifest of one session, to be written. A heavy one holds a part of what there may be of them until it was, or
+    /// its connection has ended.
+    ///
+    /// # Errors
+    /// [`NoManifest::Unread`], and [`NoManifest::Broken`] when the session begins on a pathway that is not in it.
+    pub(crate) fn write(&self, ready: &Ready, session: &Session<'_>) -> Result<Bytes, NoManifest> {
+        let steered = || {
+            let steered = ready.steered(session);
+            steered.map_err(|error| NoManifest::Broken(error.to_string().into()))
+        };
+        let bytes = ready.weight();
+        if bytes <= LIGHT_BYTES_MAX {
+            return steered().map(Bytes::from);
         }
-        Arc::default()
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.heavy).try_acquire_many_owned(kib);
+        Ok(Bytes::from_owner(Heavy {
+            _permit: permit.map_err(|_| NoManifest::Unread(kib))?,
+            bytes: steered()?,
+        }))
     }
 
-    /// A manifest as it came.
-    async fn content(&self, wanted: &Wanted<'_>) -> Result<Arc<Content>, NoManifest> {
+    /// The renditions that a manifest lists, when the node has it. It is asked for behind where that is due.
+    pub(crate) fn renditions(&self, wanted: &Wanted<'_>) -> Option<Arc<[Rendition]>> {
+        let slot = self.slot(wanted).ok()?;
+        let held = match self.step(&slot) {
+            Step::Held(content) => Some(content),
+            Step::Failed(_) | Step::Wait(_) => slot.last(),
+        };
+        held.map(|content| Arc::clone(&content.renditions))
+    }
+
+    /// Where a manifest is kept.
+    fn slot(&self, wanted: &Wanted<'_>) -> Result<Arc<Slot>, NoManifest> {
         let Wanted {
             asset,
             kind,
@@ -335,11 +364,20 @@ impl Manifests {
         };
         let new = || {
             let slot = Slot::new(site, kind, tenant.clone(), url.clone(), folder.clone());
-            Ok::<_, NoManifest>((Arc::new(slot), 0))
+            Ok((Arc::new(slot), 0))
         };
-        let (slot, _) = self.slots.get_or_insert_with(&key, new)?;
+        self.shared.slots.get_or_insert_with(&key, new).map(|(slot, _)| slot)
+    }
+
+    fn step(&self, slot: &Arc<Slot>) -> Step {
         let may_fetch = self.level.get() < Level::CoreOnly;
-        let found = match slot.step(Instant::now(), may_fetch, &self.shared) {
+        slot.step(Instant::now(), may_fetch, &self.shared)
+    }
+
+    /// A manifest as it came.
+    async fn content(&self, wanted: &Wanted<'_>) -> Result<Arc<Content>, NoManifest> {
+        let slot = self.slot(wanted)?;
+        let found = match self.step(&slot) {
             Step::Held(content) => Ok(content),
             Step::Failed(error) => Err(error),
             Step::Wait(mut landing) => {
@@ -349,28 +387,46 @@ impl Manifests {
                     // It took too long, or came to no end.
                     _ => None,
                 };
-                // What came has another weight.
-                self.slots.insert(key, (Arc::clone(&slot), slot.weight()));
                 let late = || {
                     slot.last()
-                        .ok_or_else(|| NoManifest::Away(format!("{url}: no answer in time").into()))
+                        .ok_or_else(|| NoManifest::Away(format!("{}: no answer in time", slot.url).into()))
                 };
                 outcome.unwrap_or_else(late)
             }
         };
         found.map_err(|error| match error {
-            NoManifest::Missing(url) if asset.state == AssetState::Transcoding => NoManifest::NotYet(url),
+            NoManifest::Missing(url) if wanted.asset.state == AssetState::Transcoding => NoManifest::NotYet(url),
             error => error,
         })
     }
 }
 
+/// A heavy manifest on its way to a player.
+struct Heavy {
+    bytes: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Heavy {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Ready {
+    /// What it takes in memory, in bytes: at least what is written of it, but for what is the session's own.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Hls(prepared) => prepared.weight(),
+            Self::Dash(prepared) => prepared.weight(),
+        }
+    }
+
     /// The manifest of one session.
     ///
     /// # Errors
     /// [`splice::Error`] when the session begins on a pathway that is not in it.
-    pub(crate) fn steered(&self, session: &Session<'_>) -> Result<Vec<u8>, splice::Error> {
+    fn steered(&self, session: &Session<'_>) -> Result<Vec<u8>, splice::Error> {
         let Session { server, own, first } = *session;
         match self {
             Self::Hls(prepared) => prepared.steered(server, first),

@@ -1,13 +1,17 @@
 //! Where to begin, for a page that builds its own player: URLs on the target and on those after it, the steering URL, the
 //! renditions.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Serialize;
+use wayside_decide::stream::asset::AssetState;
 use wayside_stream::rendition::Rendition;
 
 use super::{
     assets::Copy,
-    manifests::Kind,
+    begin::RETRY_AFTER_S,
+    manifests::{Kind, Wanted},
     request::{Request, unsigned},
     steer,
 };
@@ -29,7 +33,7 @@ struct Play<'p> {
     hls: Option<Manifests>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dash: Option<Manifests>,
-    /// The renditions, as the playlist lists them; empty while it cannot be had.
+    /// The renditions, as the manifest lists them; empty until the node has seen it.
     levels: Vec<Level<'p>>,
     steering: String,
     reports: String,
@@ -88,6 +92,15 @@ struct Manifests {
 /// Where to begin.
 pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     let asset = &request.asset.asset;
+    let seen = [Kind::Hls, Kind::Dash].map(|kind| renditions(request, kind));
+    let is_transcoding = asset.state == AssetState::Transcoding;
+    if is_transcoding && seen.iter().all(Option::is_none) {
+        return Err(Refusal::NotYet {
+            retry_after_s: RETRY_AFTER_S,
+        });
+    }
+    let [has_hls, has_dash] = [&seen[0], &seen[1]].map(|seen| seen.is_some() || !is_transcoding);
+    let levels = seen.into_iter().flatten().next().unwrap_or_default();
     let targets = request.pool.targets();
     let since_ms = request
         .asset
@@ -110,9 +123,6 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     let first = order.first().and_then(|first| chosen.targets.get(*first));
     let first = first.ok_or(Refusal::NotFound)?;
     let copies: Vec<&Copy> = order.iter().filter_map(|index| chosen.copies.get(*index)).collect();
-    let site = &request.site.site;
-    let manifests_of = &request.edge.streams.manifests;
-    let levels = manifests_of.renditions(&site.tenant, site.id, asset).await;
     let play = Play {
         asset: asset.id.as_str(),
         session: &session,
@@ -121,8 +131,8 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
             id: first.name.as_str(),
             region: first.region.as_str(),
         },
-        hls: manifests(request, &copies, &session, Kind::Hls).await?,
-        dash: manifests(request, &copies, &session, Kind::Dash).await?,
+        hls: manifests(request, &copies, &session, Kind::Hls, has_hls).await?,
+        dash: manifests(request, &copies, &session, Kind::Dash, has_dash).await?,
         levels: levels.iter().map(Level::of).collect(),
         steering: steer::url(request, Some(&session)),
         reports: request.own_url(&format!("/.wayside/cmcd/{}?session={session}", asset.id)),
@@ -134,13 +144,25 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     })
 }
 
+/// What a manifest lists, when the node has it: nobody waits for it here.
+fn renditions(request: &Request<'_>, kind: Kind) -> Option<Arc<[Rendition]>> {
+    let site = &request.site.site;
+    request.edge.streams.manifests.renditions(&Wanted {
+        tenant: &site.tenant,
+        site: site.id,
+        asset: &request.asset.asset,
+        kind,
+    })
+}
+
 async fn manifests(
     request: &Request<'_>,
     copies: &[&Copy],
     session: &str,
     kind: Kind,
+    is_there: bool,
 ) -> Result<Option<Manifests>, Refusal> {
-    let Some(path) = kind.path(&request.asset.asset) else {
+    let Some(path) = kind.path(&request.asset.asset).filter(|_| is_there) else {
         return Ok(None);
     };
     let (mut urls, mut problem) = (Vec::with_capacity(copies.len()), None);

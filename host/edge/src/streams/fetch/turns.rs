@@ -1,7 +1,7 @@
 //! How much is fetched at the same time: for a tenant, and from a host.
 //!
-//! A tenant whose hosts never answer holds its own turns and nobody else's; a host is not asked for more at once than it
-//! was asked for by one patient client.
+//! A host that never answers holds the turns that a tenant has there, and not all of the tenant's; no other tenant waits
+//! for them.
 
 use std::{
     collections::HashMap,
@@ -12,14 +12,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Fetches at the same time for one tenant.
 const OF_TENANT: usize = 16;
-/// Fetches at the same time from one host and port.
+/// Fetches at the same time for one tenant from one host and port.
 const OF_HOST: usize = 8;
 
 /// Whose turns they are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Of {
     Tenant(Box<str>),
-    Host(Box<str>),
+    /// Of a tenant, from a host.
+    Host(Box<str>, Box<str>),
 }
 
 /// All turns that somebody has or waits for.
@@ -29,8 +30,8 @@ pub(super) struct Turns(Arc<Mutex<HashMap<Of, Arc<Semaphore>>>>);
 /// A turn, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
-    _of_tenant: Held,
     _of_host: Held,
+    _of_tenant: Held,
 }
 
 /// One of so many that there are of it. What nobody has or waits for is forgotten.
@@ -46,8 +47,9 @@ impl Turns {
     /// Waits for a turn. The wait may be given up.
     pub(super) async fn take(&self, tenant: &str, host: &str) -> Turn {
         Turn {
+            // First, so that who waits for a host holds nothing that others wait for.
+            _of_host: self.one(Of::Host(tenant.into(), host.into()), OF_HOST).await,
             _of_tenant: self.one(Of::Tenant(tenant.into()), OF_TENANT).await,
-            _of_host: self.one(Of::Host(host.into()), OF_HOST).await,
         }
     }
 
@@ -103,10 +105,13 @@ mod tests {
         for _ in 0..OF_HOST {
             held.push(turns.take("a", "slow.example").await);
         }
-        assert!(
-            timeout(SOON, turns.take("b", "slow.example")).await.is_err(),
-            "the host"
-        );
+        let mut waiting = Vec::new();
+        for _ in OF_HOST..OF_TENANT {
+            let mut one = Box::pin(turns.take("a", "slow.example"));
+            assert!(timeout(SOON, &mut one).await.is_err(), "the host");
+            waiting.push(one);
+        }
+        drop(turns.take("b", "slow.example").await);
         for number in OF_HOST..OF_TENANT {
             held.push(turns.take("a", &format!("{number}.example")).await);
         }
@@ -115,6 +120,7 @@ mod tests {
             "the tenant"
         );
         drop(turns.take("b", "other.example").await);
+        drop(waiting);
         held.remove(0);
         drop(turns.take("a", "slow.example").await);
         drop(held);

@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     fs, io,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -28,6 +28,7 @@ const REMAINING: u64 = 15;
 pub(super) struct Shelf {
     folder: PathBuf,
     bytes_max: u64,
+    pub(super) interval: Duration,
     state: Mutex<State>,
 }
 
@@ -35,8 +36,17 @@ pub(super) struct Shelf {
 struct State {
     /// What the folder has, once it was looked at.
     bytes: Option<u64>,
-    /// When each was kept.
-    kept: HashMap<PathBuf, Instant>,
+    /// What was kept just before.
+    kept: HashMap<PathBuf, Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    at: Instant,
+    /// Which content.
+    id: u64,
+    /// Whether somebody comes for what followed on it.
+    is_awaited: bool,
 }
 
 /// What a manifest is.
@@ -57,23 +67,35 @@ impl Shelf {
         Self {
             folder,
             bytes_max,
+            interval: KEEP_INTERVAL,
             state: Mutex::default(),
         }
     }
 
-    /// Keeps a manifest, unless that was done just before.
-    pub(super) fn keep(&self, site: SiteId, content: &Content) -> io::Result<()> {
-        let path = self.path(site, &content.url);
-        // One at a time, so that what is counted is what is there.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Keeps the manifest of a URL, if `current` has one, unless another was kept just before: then who asks first is told
+    /// in how long to come again.
+    pub(super) fn keep(
+        &self,
+        site: SiteId,
+        url: &str,
+        current: impl FnOnce() -> Option<Arc<Content>>,
+    ) -> io::Result<Option<Duration>> {
+        let path = self.path(site, url);
+        let mut state = self.lock();
         let now = Instant::now();
-        state.kept.retain(|_, kept| now < *kept + KEEP_INTERVAL);
-        if state.kept.contains_key(&path) || content.body.len() as u64 > self.bytes_max {
-            return Ok(());
+        state.kept.retain(|_, kept| now < kept.at + self.interval);
+        let Some(content) = current().filter(|content| content.body.len() as u64 <= self.bytes_max) else {
+            return Ok(None);
+        };
+        if let Some(kept) = state.kept.get_mut(&path) {
+            if kept.id == content.id || std::mem::replace(&mut kept.is_awaited, true) {
+                return Ok(None);
+            }
+            return Ok(Some(kept.at + self.interval - now));
         }
         let header = Header {
             site: site.0,
-            url: content.url.to_string(),
+            url: url.to_owned(),
             kept_s: unix_s(),
             etag: content.validators.etag.clone(),
             last_modified: content.validators.last_modified.clone(),
@@ -85,12 +107,31 @@ impl Shelf {
             writeln!(out, "{digest}")?;
             out.write_all(&sealed)
         })?;
-        state.kept.insert(path.clone(), now);
+        let kept = Kept {
+            at: now,
+            id: content.id,
+            is_awaited: false,
+        };
+        state.kept.insert(path.clone(), kept);
         let bytes = match state.bytes {
             Some(bytes) => (bytes + fs::metadata(&path)?.len()).saturating_sub(before),
             None => self.list()?.iter().map(|(_, _, bytes)| bytes).sum(),
         };
         state.bytes = Some(if bytes > self.bytes_max { self.tidy()? } else { bytes });
+        Ok(None)
+    }
+
+    /// Removes the manifest of a URL, if there is one.
+    pub(super) fn remove(&self, site: SiteId, url: &str) -> io::Result<()> {
+        let path = self.path(site, url);
+        let mut state = self.lock();
+        state.kept.remove(&path);
+        let before = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        state.bytes = state.bytes.map(|bytes| bytes.saturating_sub(before));
         Ok(())
     }
 
@@ -139,6 +180,11 @@ impl Shelf {
         files.collect()
     }
 
+    /// One at a time, so that what is counted is what is there.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn path(&self, site: SiteId, url: &str) -> PathBuf {
         let name = Digest::of(format!("{site} {url}").as_bytes()).to_string();
         self.folder.join(name)
@@ -154,28 +200,43 @@ fn unix_s() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
     use bytes::Bytes;
     use wayside_decide::{site::SiteId, stream::base::BaseUrl, target::Target};
 
     use super::Shelf;
     use crate::streams::{
         fetch::Validators,
-        manifests::{Kind, content},
+        manifests::{
+            Kind,
+            content::{self, Content},
+        },
     };
+
+    /// A playlist of about so many bytes.
+    fn content(id: u64, url: &str, bytes: usize) -> Arc<Content> {
+        let folder = BaseUrl::parse("http://a.example/").expect("a folder");
+        let url = Target::parse(url).expect("a URL");
+        let text = format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na\n#{}", "x".repeat(bytes));
+        let read = content::read(id, Kind::Hls, (&url, &folder), Bytes::from(text), Validators::default());
+        Arc::new(read.expect("a playlist"))
+    }
+
+    fn keep(shelf: &Shelf, content: &Arc<Content>) -> Option<Duration> {
+        let kept = shelf.keep(SiteId(1), &content.url, || Some(Arc::clone(content)));
+        kept.expect("kept")
+    }
 
     #[test]
     fn the_folder_does_not_grow_past_its_room() {
         let disk = tempfile::tempdir().expect("folder");
         let shelf = Shelf::new(disk.path().join("manifests"), 50_000);
-        let folder = BaseUrl::parse("http://a.example/").expect("a folder");
-        let content = |number: usize, bytes: usize| {
-            let url = Target::parse(&format!("http://a.example/{number}.m3u8")).expect("a URL");
-            let text = format!("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na\n#{}", "x".repeat(bytes));
-            let read = content::read(0, Kind::Hls, (&url, &folder), Bytes::from(text), Validators::default());
-            read.expect("a playlist")
-        };
         for number in 0..40 {
-            shelf.keep(SiteId(1), &content(number, 4_000)).expect("kept");
+            keep(
+                &shelf,
+                &content(number, &format!("http://a.example/{number}.m3u8"), 4_000),
+            );
             let bytes: u64 = shelf.list().expect("files").iter().map(|(_, _, bytes)| bytes).sum();
             assert!(bytes <= 50_000, "{bytes} bytes after {number}");
         }
@@ -185,10 +246,31 @@ mod tests {
             "of another site"
         );
         assert!(shelf.read(SiteId(1), "http://a.example/0.m3u8").is_none(), "the oldest");
-        shelf.keep(SiteId(1), &content(99, 60_000)).expect("passed over");
+        keep(&shelf, &content(99, "http://a.example/99.m3u8", 60_000));
         assert!(
             shelf.read(SiteId(1), "http://a.example/99.m3u8").is_none(),
             "larger than all"
         );
+    }
+
+    #[test]
+    fn what_follows_soon_waits_for_its_turn_and_what_is_removed_is_gone() {
+        let disk = tempfile::tempdir().expect("folder");
+        let mut shelf = Shelf::new(disk.path().join("manifests"), 50_000);
+        let url = "http://a.example/1.m3u8";
+        let size = |shelf: &Shelf| shelf.read(SiteId(1), url).map(|(body, ..)| body.len() / 1_000);
+        assert_eq!(keep(&shelf, &content(1, url, 1_000)), None);
+        assert_eq!(keep(&shelf, &content(1, url, 1_000)), None, "that one was kept");
+        let wait = keep(&shelf, &content(2, url, 2_000)).expect("a wait");
+        assert!(wait <= shelf.interval, "{wait:?}");
+        assert_eq!(keep(&shelf, &content(3, url, 3_000)), None, "somebody comes already");
+        assert_eq!(size(&shelf), Some(1));
+        shelf.interval = Duration::ZERO;
+        assert_eq!(keep(&shelf, &content(3, url, 3_000)), None);
+        assert_eq!(size(&shelf), Some(3));
+        shelf.remove(SiteId(1), url).expect("removed");
+        shelf.remove(SiteId(1), url).expect("nothing there");
+        let kept = shelf.keep(SiteId(1), url, || None).expect("nothing to keep");
+        assert_eq!((kept, size(&shelf)), (None, None));
     }
 }

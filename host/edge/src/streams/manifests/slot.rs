@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, task::spawn_blocking};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use wayside_decide::{name::Name, site::SiteId, stream::base::BaseUrl, target::Target};
 
 use super::{
-    Kind, NoManifest, Shared,
+    Kind, NoManifest, Shared, SlotKey,
     content::{self, Content},
 };
 use crate::streams::fetch::{FetchError, Fetched, Validators};
@@ -41,7 +41,7 @@ pub(super) struct Slot {
     site: SiteId,
     kind: Kind,
     tenant: Name,
-    url: Target,
+    pub(super) url: Target,
     folder: BaseUrl,
     state: Mutex<State>,
 }
@@ -147,6 +147,7 @@ impl Slot {
         };
         shared.runtime.spawn(async move {
             let outcome = flight.fly(known).await;
+            flight.weigh();
             // Nobody may wait any more.
             let _ = result.send(Some(outcome));
         });
@@ -155,6 +156,14 @@ impl Slot {
 
     fn content(&self) -> Option<Arc<Content>> {
         self.lock().content.clone()
+    }
+
+    fn key(&self) -> SlotKey {
+        SlotKey {
+            site: self.site,
+            kind: self.kind,
+            url: self.url.as_str().into(),
+        }
     }
 
     /// As if it had been so much earlier that everything was fetched.
@@ -209,12 +218,13 @@ impl Flight {
                 fresh,
             }) => match self.read(body, validators).await {
                 Ok(content) => {
-                    self.keep(&content);
-                    Ok(self.renew(content, fresh))
+                    let content = self.renew(content, fresh);
+                    self.keep();
+                    Ok(content)
                 }
                 Err(error) => self.failed(NoManifest::Broken(error)).await,
             },
-            Err(FetchError::Status(404 | 410)) => Err(self.missing()),
+            Err(FetchError::Status(404 | 410)) => Err(self.missing().await),
             Err(error) => {
                 self.failed(NoManifest::Away(format!("{}: {error}", slot.url).into()))
                     .await
@@ -246,13 +256,31 @@ impl Flight {
         content
     }
 
-    fn missing(&self) -> NoManifest {
+    /// What came weighs something else than what was there, whether or not anybody waited for it.
+    fn weigh(&self) {
+        let slot = &self.slot;
+        let weighed = (Arc::clone(slot), slot.weight());
+        self.shared.slots.insert(slot.key(), weighed);
+    }
+
+    /// What was taken down is not to come back from the disk either.
+    async fn missing(&self) -> NoManifest {
         let error = NoManifest::Missing(self.slot.url.as_str().into());
-        let mut state = self.slot.lock();
-        state.content = None;
-        state.failures = 0;
-        state.retry_at = Instant::now() + MISSING;
-        state.error = Some(error.clone());
+        {
+            let mut state = self.slot.lock();
+            state.content = None;
+            state.failures = 0;
+            state.retry_at = Instant::now() + MISSING;
+            state.error = Some(error.clone());
+        }
+        let (shared, slot) = (Arc::clone(&self.shared), Arc::clone(&self.slot));
+        let removing = spawn_blocking(move || {
+            let shelf = shared.shelf.as_ref()?;
+            shelf.remove(slot.site, slot.url.as_str()).err()
+        });
+        if let Ok(Some(error)) = removing.await {
+            tracing::error!(%error, "remove a manifest from the disk");
+        }
         error
     }
 
@@ -277,16 +305,20 @@ impl Flight {
         Ok(content)
     }
 
-    /// Keeps a manifest on disk, for the next start.
-    fn keep(&self, content: &Arc<Content>) {
+    /// Keeps the manifest on disk, for the next start; one that follows soon on another when its turn comes.
+    fn keep(&self) {
         if self.shared.shelf.is_none() {
             return;
         }
-        let (shared, content, site) = (Arc::clone(&self.shared), Arc::clone(content), self.slot.site);
-        self.shared.runtime.spawn_blocking(move || {
-            let kept = shared.shelf.as_ref().map(|shelf| shelf.keep(site, &content));
-            if let Some(Err(error)) = kept {
-                tracing::error!(%error, "keep a manifest on disk");
+        let (shared, key) = (Arc::clone(&self.shared), self.slot.key());
+        let mut slot = Some(Arc::clone(&self.slot));
+        self.shared.runtime.spawn(async move {
+            while let Some(kept) = slot.take()
+                && let Some(wait) = shelve(&shared, kept).await
+            {
+                sleep(wait).await;
+                // What the cache has let go meanwhile is not held for this.
+                slot = shared.slots.get(&key).map(|(slot, _)| slot);
             }
         });
     }
@@ -303,4 +335,19 @@ impl Flight {
         });
         reading.await.ok().flatten()
     }
+}
+
+/// Keeps what a slot has on disk. How long to wait until that may be tried again, when it was done just before.
+async fn shelve(shared: &Arc<Shared>, slot: Arc<Slot>) -> Option<Duration> {
+    let shared = Arc::clone(shared);
+    let keeping = spawn_blocking(move || {
+        let shelf = shared.shelf.as_ref()?;
+        // Read when nothing else can be kept or removed: what was taken down meanwhile is not there any more.
+        let kept = shelf.keep(slot.site, slot.url.as_str(), || slot.content());
+        kept.unwrap_or_else(|error| {
+            tracing::error!(%error, "keep a manifest on disk");
+            None
+        })
+    });
+    keeping.await.ok().flatten()
 }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -169,6 +170,11 @@ async fn ready(manifests: &Manifests, asset: &Asset, kind: Kind) -> Result<Arc<R
 }
 
 fn text(ready: &Ready) -> String {
+    let bytes = write(&manifests(), ready).expect("steered");
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+fn write(manifests: &Manifests, ready: &Ready) -> Result<Bytes, NoManifest> {
     let url = |text: &str| Target::parse(text).expect(text);
     let (server, own, first) = (
         url("https://s.example/steer?session=x&y=1"),
@@ -180,7 +186,23 @@ fn text(ready: &Ready) -> String {
         own: &own,
         first: &first,
     };
-    String::from_utf8(ready.steered(&session).expect("steered")).expect("text")
+    manifests.write(ready, &session)
+}
+
+/// A playlist of a little more than so many bytes.
+fn large(bytes: usize) -> String {
+    PLAYLIST.replace(
+        "# a comment",
+        &format!("# {}\r\n", "x".repeat(998)).repeat(bytes / 1_000),
+    )
+}
+
+async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(tokio::time::Instant::now() < give_up, "not yet: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// What players get, or what the log says.
@@ -203,6 +225,7 @@ fn age(manifests: &Manifests, asset: &Asset, seconds: u64) {
         url: url.as_str().into(),
     };
     manifests
+        .shared
         .slots
         .get(&key)
         .expect("held")
@@ -243,8 +266,134 @@ async fn all_but_the_pathways_is_byte_for_byte_what_the_origin_sent() {
         https://s.example/steer?session=x&amp;y=1</ContentSteering>\r\n";
     assert!(mpd.contains(added), "{mpd}");
     assert_eq!(mpd.replace(added, ""), MPD);
-    let renditions = manifests.renditions(&name("t"), SiteId(7), &asset).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_a_manifest_lists() {
+    // It never answers.
+    let origin = Origin::start(String::new()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let hung = format!("http://{}/film", listener.local_addr().expect("an address"));
+    let (manifests, mut asset, tenant) = (manifests(), origin.asset(), name("t"));
+    let listed = |asset: &Asset| {
+        manifests.renditions(&Wanted {
+            tenant: &tenant,
+            site: SiteId(7),
+            asset,
+            kind: Kind::Hls,
+        })
+    };
+    asset.source = Some(BaseUrl::parse(&hung).expect("a folder"));
+    assert_eq!(listed(&asset), None);
+    listener.accept().await.expect("it is asked for behind");
+    assert_eq!(listed(&asset), None);
+    origin.say(file("", PLAYLIST));
+    let asset = origin.asset();
+    eventually("a playlist", || listed(&asset).is_some()).await;
+    let renditions = listed(&asset).expect("seen");
     assert_eq!((renditions.len(), renditions[0].resolution), (1, Some((1280, 720))));
+}
+
+#[tokio::test]
+async fn what_is_fetched_behind_counts_for_what_it_takes() {
+    let origin = Origin::start(file("Cache-Control: max-age=10\r\n", PLAYLIST)).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    get(&manifests, &asset).await.expect("a playlist");
+    let before = manifests.shared.slots.weight();
+    origin.say(file("Cache-Control: max-age=10\r\n", &large(100_000)));
+    age(&manifests, &asset, 12);
+    let held = get(&manifests, &asset).await.expect("a playlist");
+    assert!(held.len() < 10_000, "nobody waits");
+    until(&manifests, &asset, |got| {
+        got.as_ref().is_ok_and(|text| text.len() > 100_000)
+    })
+    .await;
+    let after = manifests.shared.slots.weight();
+    assert!(after >= before + 100_000, "{before} to {after} bytes");
+}
+
+#[tokio::test]
+async fn a_large_manifest_is_kept_and_written_to_so_many_who_do_not_read_it() {
+    let origin = Origin::start(file("", &large(9_000_000))).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    let found = ready(&manifests, &asset, Kind::Hls).await.expect("a playlist");
+    assert_eq!(manifests.ready.len(), 1);
+    let mut unread = Vec::new();
+    let refused = loop {
+        match write(&manifests, &found) {
+            Ok(bytes) => unread.push(bytes),
+            Err(error) => break error.to_string(),
+        }
+        assert!(unread.len() < 10);
+    };
+    assert_eq!(unread.len(), 7);
+    assert!(
+        refused.starts_with("found large manifests of 65536 KiB that players have not read yet"),
+        "{refused}"
+    );
+    // Small ones have room, and large ones when one was read to its end.
+    origin.say(file("", PLAYLIST));
+    let mut small = asset.clone();
+    small.hls = Some(RelativePath::parse("hls", "small.m3u8").expect("a path"));
+    get(&manifests, &small).await.expect("a playlist");
+    let part = unread.remove(0).slice(..100);
+    write(&manifests, &found).expect_err("a part of one is read still");
+    drop(part);
+    write(&manifests, &found).expect("room");
+}
+
+#[tokio::test]
+async fn what_was_taken_down_does_not_come_back_from_the_disk() {
+    let disk = tempfile::tempdir().expect("folder");
+    let folder = disk.path().join("manifests");
+    let origin = Origin::start(file("", PLAYLIST)).await;
+    let (manifests, asset) = (manifests_in(Some(&folder)), origin.asset());
+    get(&manifests, &asset).await.expect("a playlist");
+    let url = asset
+        .source
+        .as_ref()
+        .expect("a source")
+        .join("master.m3u8")
+        .expect("a URL");
+    let is_kept = || {
+        let shelf = manifests.shared.shelf.as_ref().expect("a disk");
+        shelf.read(SiteId(7), url.as_str()).is_some()
+    };
+    eventually("it is kept", is_kept).await;
+    origin.say(status(404));
+    age(&manifests, &asset, 600);
+    assert_eq!(ready_error(ready(&manifests, &asset, Kind::Hls).await), "missing");
+    assert!(!is_kept());
+    origin.say(status(500));
+    age(&manifests, &asset, 600);
+    assert_eq!(ready_error(ready(&manifests, &asset, Kind::Hls).await), "away");
+}
+
+#[tokio::test]
+async fn the_disk_has_the_last_of_playlists_that_follow_soon_on_each_other() {
+    let disk = tempfile::tempdir().expect("folder");
+    let origin = Origin::start(file("", PLAYLIST)).await;
+    let (mut manifests, asset) = (manifests_in(Some(disk.path())), origin.asset());
+    let shelf = Arc::get_mut(&mut manifests.shared).and_then(|shared| shared.shelf.as_mut());
+    shelf.expect("a disk").interval = Duration::from_secs(2);
+    for version in ["v2/", "v3/"] {
+        get(&manifests, &asset).await.expect("a playlist");
+        origin.say(file("", &PLAYLIST.replace("v1/", version)));
+        age(&manifests, &asset, 600);
+    }
+    get(&manifests, &asset).await.expect("a playlist");
+    let url = asset
+        .source
+        .as_ref()
+        .expect("a source")
+        .join("master.m3u8")
+        .expect("a URL");
+    let shelf = manifests.shared.shelf.as_ref().expect("a disk");
+    let has = |text: &str| {
+        let kept = shelf.read(SiteId(7), url.as_str());
+        kept.is_some_and(|(body, ..)| String::from_utf8_lossy(&body).contains(text))
+    };
+    eventually("the last is kept", || has("v3/")).await;
 }
 
 #[tokio::test]
@@ -336,6 +485,7 @@ fn ready_error(found: Result<Arc<Ready>, NoManifest>) -> &'static str {
         NoManifest::Away(_) => "away",
         NoManifest::Broken(_) => "broken",
         NoManifest::Shed(_) => "shed",
+        NoManifest::Unread(_) => "unread",
     }
 }
 
