@@ -72,6 +72,8 @@ fn the_zone_of_an_address_says_which_targets_are_near() {
         }});
         site.write("PUT", "/v1/zones", &zones);
     };
+    // Without zones the node's own region is near: and the target in it has come.
+    eventually("both targets are there", || sent(&site.edge, "198.51.100.9") == "paris");
     zones("192.0.2.0/24", "192.0.2.128/25");
     eventually("the zones hold", || sent(&site.edge, "192.0.2.1") == "berlin");
     for (address, expected) in [
