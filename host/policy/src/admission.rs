@@ -21,9 +21,6 @@ use crate::{
     world::World,
 };
 
-/// How often a guest that is cut off is tried again: a busy machine is no fault of the policy's.
-const TRIALS_MAX: usize = 3;
-
 /// A component that may run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
@@ -169,16 +166,10 @@ fn run_own_tests(guest: &Guest, component: &[u8]) -> Result<usize, Refusal> {
 
 /// Runs a guest with nothing known: one that traps or never ends shows it here and not to a visitor.
 fn try_out(guest: &Guest) -> Result<(), Refusal> {
-    let mut failure = None;
-    for _ in 0..TRIALS_MAX {
-        match guest.run(Recorder::new(Arc::new(NoFacts))).result {
-            Ok(_) => return Ok(()),
-            Err(error) if error.is_deterministic() => return Err(Refusal::Trial { failure: error }),
-            Err(error) => failure = Some(error),
-        }
+    match guest.trial(&Recorder::new(Arc::new(NoFacts))).result {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.is_deterministic() => Err(Refusal::Trial { failure }),
+        Err(failure @ Failure::DeadlineExceeded { .. }) => Err(Refusal::Trial { failure }),
+        Err(failure) => Err(Refusal::Untried(failure)),
     }
-    Err(match failure {
-        Some(failure @ Failure::DeadlineExceeded { .. }) => Refusal::Trial { failure },
-        other => Refusal::Untried(other.unwrap_or(Failure::Overloaded)),
-    })
 }

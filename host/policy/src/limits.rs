@@ -13,6 +13,8 @@ pub const SLOW_FOR: u32 = 20;
 pub const SLOW_AGAIN: Duration = Duration::from_secs(10);
 /// How many times its deadline a run may take by the clock on the wall, on a machine that has no time for it.
 pub const PATIENCE: u32 = 5;
+/// How often a run is tried that shows whether a guest is fit, when it is cut off.
+pub const TRIALS_MAX: usize = 3;
 /// How often running guests look whether their time is up.
 pub const TICK: Duration = Duration::from_millis(1);
 /// Stack of a guest, in bytes.

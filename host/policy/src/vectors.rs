@@ -32,8 +32,6 @@ mod read;
 
 /// Tests in one file.
 const TESTS_MAX: usize = 1_000;
-/// How often a test whose run is cut off is tried again.
-const TRIALS_MAX: usize = 3;
 
 /// The tests cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,21 +108,13 @@ impl Vectors {
     /// Runs the tests on a guest up to the first that does not match, which it returns.
     ///
     /// # Errors
-    /// The failure of a run that was cut off, again and again: a busy machine is no fault of the policy's.
+    /// The failure of a run that was cut off, again and again.
     pub fn first_mismatch(&self, guest: &Guest) -> Result<Option<Mismatch>, Failure> {
         for vector in &self.0 {
-            let mut cut_off = None;
-            for _ in 0..TRIALS_MAX {
-                let (run, mismatch) = vector.try_on(guest);
-                cut_off = run.err().filter(|failure| !failure.is_deterministic());
-                match mismatch {
-                    None => break,
-                    Some(mismatch) if cut_off.is_none() => return Ok(Some(mismatch)),
-                    Some(_) => {}
-                }
-            }
-            if let Some(failure) = cut_off {
-                return Err(failure);
+            match vector.try_on(guest) {
+                (_, None) => {}
+                (Err(failure), Some(_)) if !failure.is_deterministic() => return Err(failure),
+                (_, mismatch) => return Ok(mismatch),
             }
         }
         Ok(None)
@@ -138,9 +128,9 @@ impl Vectors {
 }
 
 impl Vector {
-    /// Runs the test once: what the run came to, and how that does not match.
+    /// Tries the test: what the run came to, and how that does not match.
     fn try_on(&self, guest: &Guest) -> (Result<Decision, Failure>, Option<Mismatch>) {
-        let run = guest.run(Recorder::new(Arc::new(self.facts.clone())));
+        let run = guest.trial(&Recorder::new(Arc::new(self.facts.clone())));
         let mismatch = |expected: String, found: String| {
             let test = self.name.clone();
             Some(Mismatch { test, expected, found })
