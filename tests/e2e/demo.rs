@@ -55,7 +55,7 @@ fn paste_what_is_said(folder: &Path, data: &str) {
     });
     let said = process.said();
     let lines: Vec<&String> = said.iter().filter(|line| line.contains("--origin-url")).collect();
-    assert_eq!(lines.len(), 2, "{said:?}");
+    assert_eq!(lines.len(), 3, "{said:?}");
     for line in lines {
         let pasted = Command::new("/bin/sh")
             .args(["-c", line])
@@ -75,6 +75,44 @@ fn what_is_said_can_be_pasted() {
     let folder = tempfile::tempdir().expect("folder");
     paste_what_is_said(folder.path(), ".wayside");
     paste_what_is_said(folder.path(), "some where");
+}
+
+#[test]
+fn the_film_is_steered_over_its_targets_also_after_a_restart() {
+    const HOST: &str = "cinema.localhost";
+    let folder = tempfile::tempdir().expect("folder");
+    let mut before = String::new();
+    for _ in 0..2 {
+        let process = Process::dev(folder.path(), &[]);
+        let get = |path: &str| request(process.edge(), "GET", HOST, path, &[]);
+        let mut location = String::new();
+        // A node begins with what it kept, and is told of the new ports then.
+        eventually("a file is sent to a target of this start", || {
+            location = get("/film/low.m3u8").location().unwrap_or_default();
+            let server = location.split('/').nth(2).unwrap_or_default();
+            !server.is_empty() && !before.contains(server)
+        });
+        let (server, path) = location
+            .strip_prefix("http://")
+            .and_then(|rest| rest.split_once('/'))
+            .expect("an address");
+        let file = request(
+            server.parse().expect("an address"),
+            "GET",
+            server,
+            &format!("/{path}"),
+            &[],
+        );
+        assert!(file.status == 200 && file.body.contains("0.m4s"), "{file:?}");
+        eventually("both targets are in the playlist", || {
+            let playlist = get("/film/master.m3u8").body;
+            before = playlist.clone();
+            ["SERVER-URI", r#"PATHWAY-ID="one""#, r#"PATHWAY-ID="two""#, server]
+                .iter()
+                .all(|part| playlist.contains(part))
+        });
+        assert_eq!(process.end(), Some(0));
+    }
 }
 
 #[test]

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod demo;
+mod film;
 mod paste;
 
 /// How long the first line of what to try waits for the demonstration's policies.
@@ -78,6 +79,11 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
         let is_seeded = demo::seed_once(&origin, &args.data)
             .await
             .context("write the demonstration's data")?;
+        let film = film::Film::serve().await?;
+        let has_film = film
+            .show(&origin, &args.data)
+            .await
+            .context("write the demonstration's film")?;
         let socket = origin::listen(args.origin).await?;
         let origin_address = socket.local_addr().context("read the port")?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -92,7 +98,14 @@ pub(crate) fn run(args: Args, _: &Globals) -> anyhow::Result<()> {
         };
         let node = Node::start(settings).await?;
         let command = paste::command(origin_address, &token);
-        announce(&node, origin_address, is_seeded.then_some(&command)).await?;
+        let mut to_try = Vec::new();
+        if has_film {
+            to_try.extend(film::Film::what_to_try(node.address(), node.admin_address(), &command));
+        }
+        if is_seeded {
+            to_try.extend(demo::what_to_try(node.address(), node.admin_address(), &command));
+        }
+        announce(&node, origin_address, &to_try).await?;
         end.asked().await;
         node.drain().await;
         let _ = stop.send(());
@@ -133,8 +146,8 @@ fn file_path(path: &Path) -> anyhow::Result<FilePath> {
     FilePath::new(text).with_context(|| format!("{}: expected a path", path.display()))
 }
 
-/// Says where everything answers, and, once it does, what to try: by `command`, where the demonstration is there.
-async fn announce(node: &Node, origin: SocketAddr, command: Option<&String>) -> anyhow::Result<()> {
+/// Says where everything answers, and, once it does, what to try.
+async fn announce(node: &Node, origin: SocketAddr, to_try: &[String]) -> anyhow::Result<()> {
     let edge = node.address();
     output::line(&format!("edge    http://{edge}"))?;
     output::line(&format!("admin   http://{}", node.admin_address()))?;
@@ -144,10 +157,10 @@ async fn announce(node: &Node, origin: SocketAddr, command: Option<&String>) -> 
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     output::line("ready")?;
-    if let Some(command) = command {
+    if !to_try.is_empty() {
         output::line("")?;
         output::line("Try:")?;
-        for line in demo::what_to_try(edge, node.admin_address(), command) {
+        for line in to_try {
             output::line(&format!("  {line}"))?;
         }
         output::line("")?;
