@@ -50,10 +50,15 @@ class Server:
     version: str
     port: int
     process: subprocess.Popen
-    location: Callable[[int], str]
-    # What it is asked for the n-th time, and what is right about the answer; a link and its location unless said.
+    # Whether the n-th answer is right: its status, location and body.
+    is_right: Callable[[int, int, str, bytes], bool]
+    # What it is asked for the n-th time.
     path: Callable[[int], str] = links.path
-    is_right: Callable[[int, str, bytes], bool] | None = None
+
+
+def redirects_to(location: Callable[[int], str]) -> Callable[[int, int, str, bytes], bool]:
+    """302 to the n-th location."""
+    return lambda n, status, found, _: status == 302 and found == location(n)
 
 
 def start_floor(setup: Setup) -> Server:
@@ -62,7 +67,7 @@ def start_floor(setup: Setup) -> Server:
     port = free_port()
     process = spawn(setup, [binary, port])
     wait_for(process, setup.folder, lambda: "ready" in read_log(setup.folder))
-    return Server("floor", "epoll, fixed bytes", port, process, lambda _: "https://example.com/landing")
+    return Server("floor", "epoll, fixed bytes", port, process, redirects_to(lambda _: "https://example.com/landing"))
 
 
 NGINX_CONF = """\
@@ -103,13 +108,13 @@ def start_nginx(setup: Setup) -> Server:
     process = spawn(setup, ["nginx", "-p", setup.folder, "-e", setup.folder / "error.log", "-c", setup.folder / "nginx.conf"])
     wait_for(process, setup.folder, lambda: answers(port))
     version = subprocess.run(["nginx", "-v"], capture_output=True, text=True).stderr
-    return Server("nginx", version.strip().rpartition("/")[2], port, process, links.target)
+    return Server("nginx", version.strip().rpartition("/")[2], port, process, redirects_to(links.target))
 
 
 def start_wayside(setup: Setup) -> Server:
     """Plain links."""
     process, edge, origin = start_dev(setup)
-    return Server("wayside", version(setup), edge, process, links.target)
+    return Server("wayside", version(setup), edge, process, redirects_to(links.target))
 
 
 def start_wayside_policy(setup: Setup) -> Server:
@@ -134,45 +139,32 @@ def start_wayside_fresh(setup: Setup) -> Server:
     return start_policy(setup, "wayside-fresh", COMPONENTS / "interpreter.wasm", {"program": program}, "https://4.example/")
 
 
+STREAM_TARGETS = ["cdn-0", "cdn-1", "cdn-2"]
+
+
 def start_wayside_steer(setup: Setup) -> Server:
     """Steering manifests of a session that plays, of three targets of which one signs by RSA."""
-    process, edge, origin = start_streams(setup)
-    playlist = http.client.HTTPConnection("127.0.0.1", edge, timeout=60)
-    deadline = time.monotonic() + START_SECONDS_MAX
-    session = None
-    while session is None:
-        playlist.request("GET", "/.wayside/play/film", headers={"Host": links.HOST})
-        answer = playlist.getresponse()
-        text = answer.read()
-        if answer.status == 200:
-            session = json.loads(text)["session"]
-        elif time.monotonic() > deadline:
-            raise BenchError(f"wayside-steer: the asset is not served: {answer.status}")
-        else:
-            time.sleep(0.05)
-    path = f"/.wayside/steer/film?session={session}&_HLS_pathway=cdn-0&_HLS_throughput=5000000"
+    process, edge = start_streams(setup)
+    path = f"/.wayside/steer/film?session={begin_session(edge)}&_HLS_pathway=cdn-0&_HLS_throughput=5000000"
 
-    def is_right(status: int, _: str, body: bytes) -> bool:
+    def is_right(_: int, status: int, __: str, body: bytes) -> bool:
         return status == 200 and len(json.loads(body)["PATHWAY-PRIORITY"]) == len(STREAM_TARGETS)
 
-    return Server("wayside-steer", version(setup), edge, process, lambda _: "", lambda _: path, is_right)
+    return Server("wayside-steer", version(setup), edge, process, is_right, lambda _: path)
 
 
 def start_wayside_signed(setup: Setup) -> Server:
     """302 to a target that signs by RSA."""
-    process, edge, origin = start_streams(setup)
+    process, edge = start_streams(setup)
 
-    def is_right(status: int, location: str, _: bytes) -> bool:
+    def is_right(_: int, status: int, location: str, __: bytes) -> bool:
         return status == 302 and location.startswith("https://cdn-0.example/film/") and "Signature=" in location
 
-    return Server("wayside-signed", version(setup), edge, process, lambda _: "", lambda n: f"/video/one/{n}.ts", is_right)
+    return Server("wayside-signed", version(setup), edge, process, is_right, lambda n: f"/video/one/{n}.ts")
 
 
-STREAM_TARGETS = ["cdn-0", "cdn-1", "cdn-2"]
-
-
-def start_streams(setup: Setup) -> tuple[subprocess.Popen, int, "Origin"]:
-    """The site with an asset on three targets, and one on the target that signs."""
+def start_streams(setup: Setup) -> tuple[subprocess.Popen, int]:
+    """The site with an asset on three targets, and one on the target that signs: the process, and its edge's port."""
     key = (REPOSITORY / "host/stream/tests/keys/rsa-2048.pem").read_text()
     process, edge, origin = start_dev(setup, {"WAYSIDE_SECRET_DEFAULT__BENCH": key})
     origin.send("PUT", "/v1/sites/bench", {"hosts": [links.HOST], "streams": "/video"})
@@ -183,7 +175,22 @@ def start_streams(setup: Setup) -> tuple[subprocess.Popen, int, "Origin"]:
     origin.send("POST", "/v1/assets", {"site": "bench", "id": "film"})
     one = {"site": "bench", "id": "one", "pathways": [{"target": "cdn-0", "folder": "film"}]}
     origin.send("POST", "/v1/assets", one)
-    return process, edge, origin
+    return process, edge
+
+
+def begin_session(edge: int) -> str:
+    """A session of the asset, as soon as the edge knows it."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", edge, timeout=60)) as player:
+        while True:
+            player.request("GET", "/.wayside/play/film", headers={"Host": links.HOST})
+            answer = player.getresponse()
+            text = answer.read()
+            if answer.status == 200:
+                return json.loads(text)["session"]
+            if time.monotonic() > deadline:
+                raise BenchError(f"wayside-steer: the asset is not served: {answer.status}")
+            time.sleep(0.05)
 
 
 def start_policy(setup: Setup, name: str, component: pathlib.Path, settings: dict, location: str) -> Server:
@@ -191,7 +198,7 @@ def start_policy(setup: Setup, name: str, component: pathlib.Path, settings: dic
     origin.send("POST", "/v1/policies/bench", component.read_bytes(), "application/wasm")
     binding = {"site": "bench", "prefix": "/", "policy": "bench", "on_failure": "closed", "settings": settings}
     origin.send("PUT", "/v1/bindings", binding)
-    return Server(name, version(setup), edge, process, lambda _: location)
+    return Server(name, version(setup), edge, process, redirects_to(lambda _: location))
 
 
 def start_dev(setup: Setup, variables: dict[str, str] | None = None) -> tuple[subprocess.Popen, int, "Origin"]:
@@ -260,7 +267,7 @@ def start_workerd(setup: Setup) -> Server:
     process = spawn(setup, [binary, "serve", setup.folder / "config.capnp"])
     wait_for(process, setup.folder, lambda: answers(port))
     printed = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
-    return Server("workerd", printed.strip().rpartition(" ")[2], port, process, links.target)
+    return Server("workerd", printed.strip().rpartition(" ")[2], port, process, redirects_to(links.target))
 
 
 STARTERS: dict[str, Callable[[Setup], Server]] = {
