@@ -240,6 +240,8 @@ pub struct Streams {
     /// How long players' reports are collected before they are looked at, in seconds. A tenth of a target's sessions is
     /// moved each time at most.
     pub quality_interval_s: Within<1, 3_600>,
+    /// How long ago a report is that counts half of one now, in seconds.
+    pub quality_half_life_s: Within<1, 3_600>,
     /// How many sessions of a network must report in that time to be believed.
     pub quality_sessions_min: Within<1, 64>,
     /// How many sessions of one address count towards a target's load; of IPv6, of one /48 network.
@@ -509,6 +511,7 @@ impl Default for Streams {
             score_bandwidth: Within::of::<30>(),
             session_silence_s: Within::of::<120>(),
             quality_interval_s: Within::of::<10>(),
+            quality_half_life_s: Within::of::<20>(),
             quality_sessions_min: Within::of::<5>(),
             address_sessions_max: Within::of::<100>(),
         }

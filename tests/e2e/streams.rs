@@ -190,7 +190,7 @@ fn who_deletes_an_asset_ends_its_steering() {
 fn a_dead_target_is_left_and_comes_back() {
     let dev = with_site();
     let (near, far) = (Target::start(), Target::start());
-    let probe = ["--probe", "up", "--probe-interval", "250", "--probe-timeout", "200"];
+    let probe = ["--probe", "up", "--probe-interval", "250", "--probe-timeout", "3000"];
     add_target(&dev, "near", &near.url(), &[&probe[..], &["--weight", "9"]].concat());
     add_target(&dev, "far", &far.url(), &probe);
     dev.ok(&[

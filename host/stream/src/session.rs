@@ -137,6 +137,8 @@ mod tests {
         let checked = |of: &str, asset, now_s| check(&key(of), asset, &session, now_s, 60);
         assert_eq!(checked("a", "film", 1_800_000_000), told);
         assert_eq!(checked("a", "film", 1_800_003_600), told);
+        // Of a node whose clock is a minute ahead.
+        assert_eq!(checked("a", "film", 1_799_999_940), told);
         assert_eq!(checked("b", "film", 1_800_000_000), Err(NoSession::Wrong));
         assert_eq!(checked("a", "films", 1_800_000_000), Err(NoSession::Wrong));
         for now_s in [1_800_003_660, 1_799_996_000] {

@@ -138,6 +138,7 @@ fn streams_settings(config: &config::Streams) -> anyhow::Result<streams::Setting
         ..streams::pools::Settings::default()
     };
     pools.quality.interval = Duration::from_secs(config.quality_interval_s.get());
+    pools.quality.half_life = Duration::from_secs(config.quality_half_life_s.get());
     // At most 64.
     pools.quality.sessions_min = config.quality_sessions_min.get() as usize;
     Ok(streams::Settings {

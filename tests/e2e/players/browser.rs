@@ -27,8 +27,9 @@ use crate::harness::repository;
 
 /// Chromium as packages call it. The first needs no desktop; Debian's command for it is a script, and whoever kills that
 /// leaves the browser behind.
-const CHROMIUM: [&str; 4] = [
+const CHROMIUM: [&str; 5] = [
     "/usr/lib/chromium/chromium-headless-shell",
+    "chromium-headless-shell",
     "chromium",
     "chromium-browser",
     "google-chrome",

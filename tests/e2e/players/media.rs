@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How long the media plays.
-const LENGTH_S: u64 = 120;
+const LENGTH_S: u64 = 240;
 
 /// How long a segment plays.
 pub(crate) const SEGMENT_S: u64 = 2;

@@ -10,13 +10,13 @@ use super::{
 };
 use crate::harness::{eventually, request, text};
 
-/// Reads three seconds of an asset's file as ffmpeg does, by way of the edge.
+/// Reads seven seconds of an asset's file as ffmpeg does, by way of the edge.
 fn ffmpeg(edge: SocketAddr, asset: &str, file: &str) {
     let output = Command::new("ffmpeg")
         .args(["-hide_banner", "-loglevel", "error", "-nostdin"])
         .args(["-headers", &format!("Host: {HOST}\r\n")])
         .args(["-i", &format!("http://{edge}/video/{asset}/{file}")])
-        .args(["-t", "3", "-f", "null", "-"])
+        .args(["-t", "7", "-f", "null", "-"])
         .output()
         .expect("run ffmpeg");
     assert!(output.status.success(), "{file}: {}", text(&output.stderr));

@@ -61,13 +61,13 @@ impl Site {
 
     /// One that leaves within a second when it does not serve.
     pub(crate) fn add_probed_target(&self, name: &str, region: &str, url: &str) {
-        let probe = json!({"path": "health", "interval_ms": 250});
+        let probe = json!({"path": "health", "interval_ms": 250, "timeout_ms": 3_000});
         self.add(name, region, url, json!({"probe": probe}));
     }
 
     /// One that is probed, and wants tokens.
     pub(crate) fn add_signed_target(&self, name: &str, region: &str, url: &str) {
-        let probe = json!({"path": "health", "interval_ms": 250});
+        let probe = json!({"path": "health", "interval_ms": 250, "timeout_ms": 3_000});
         let signing = json!({"scheme": "hmac", "secret": "targets", "placement": "path"});
         self.add(name, region, url, json!({"probe": probe, "signing": signing}));
     }

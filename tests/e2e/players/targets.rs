@@ -51,7 +51,7 @@ pub(crate) struct Served {
 impl Served {
     /// Whether it is a segment that was there: what a player plays.
     pub(crate) fn is_segment(&self) -> bool {
-        self.status == 200 && self.file.ends_with(".m4s")
+        self.status == 200 && self.file.ends_with(".m4s") && !self.file.ends_with("-init.m4s")
     }
 }
 

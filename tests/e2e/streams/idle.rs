@@ -102,10 +102,15 @@ fn what_nobody_reads_is_answered_before_it_arrives() {
         (HOST, INGEST, "Authorization: Bearer wrong\r\n", 401),
     ] {
         // More than have places: all are told the same.
-        for _ in 0..10 {
-            let stream = connect("127.0.0.1", site.edge.edge());
-            announce(&stream, host, path, fields, 100);
-            assert_eq!(answer(&stream).status, expected, "{host} {path}");
+        let streams: Vec<_> = (0..10)
+            .map(|_| {
+                let stream = connect("127.0.0.1", site.edge.edge());
+                announce(&stream, host, path, fields, 100);
+                stream
+            })
+            .collect();
+        for stream in &streams {
+            assert_eq!(answer(stream).status, expected, "{host} {path}");
         }
     }
 }

@@ -40,8 +40,10 @@ impl Site {
             site.write("POST", "/v1/targets", &target(name));
         }
         site.write("POST", "/v1/assets", &json!({"site": "films", "id": "film"}));
-        eventually("the edge knows the asset", || {
-            site.ask("GET", "/.wayside/steer/film", &[], "").status == 200
+        eventually("the edge knows the asset and its targets", || {
+            let told = site.ask("GET", "/.wayside/steer/film", &[], "").body;
+            let told: Value = serde_json::from_str(&told).unwrap_or_default();
+            told["PATHWAY-PRIORITY"].as_array().map(Vec::len) == Some(targets.len())
         });
         site
     }

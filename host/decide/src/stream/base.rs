@@ -148,6 +148,9 @@ mod tests {
     fn what_is_no_folder_is_refused() {
         for (text, expected) in [
             ("https://user@cdn.example.com/", "user"),
+            ("https://user:password@cdn.example.com/", "user"),
+            ("https://cdn.example.com:99999/", "port"),
+            ("https://cdn.example.com:-1/", "port"),
             ("ftp://cdn.example.com/", "http"),
             ("https://cdn.example.com/?a=1", "no query and no fragment"),
             ("https://cdn.example.com/#a", "no query and no fragment"),

@@ -225,6 +225,10 @@ fn broken_manifests_are_named_by_their_line() {
             "<MPD><Period>\n\n<BaseURL>https://origin.example/vod/v/</BaseURL></Period></MPD>",
             "line 3: found \"https://origin.example/vod/v/\", expected a relative BaseURL: an absolute one leads past the targets",
         ),
+        (
+            "<MPD><BaseURL>data:,x</BaseURL><Period/></MPD>",
+            "line 1: found \"data:,x\", expected a BaseURL below the asset's folder",
+        ),
     ] {
         assert_eq!(refused(mpd), expected, "{mpd}");
     }
@@ -242,6 +246,10 @@ fn sizes_and_depths_are_bounded() {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let found = with(wide.as_bytes(), &ids, Existing::Replace, Proof::Open);
     assert!(matches!(found, Err(Error::Spliced { .. })));
+    // What is large and good is spliced.
+    let periods = "<Period id=\"p\"/>".repeat(640_000);
+    let good = text(&format!("<MPD>{periods}</MPD>"), &["a"]);
+    assert!(periods.len() > 9_500_000 && good.ends_with(&format!("</ContentSteering>{periods}</MPD>")));
     let deep = format!("<MPD>{}", "<a>".repeat(70));
     assert_eq!(
         refused(&deep),
