@@ -278,13 +278,28 @@ impl Response {
 }
 
 pub(crate) fn request(address: SocketAddr, method: &str, host: &str, path: &str, headers: &[(&str, &str)]) -> Response {
-    let fields: String = headers
+    send(address, method, host, path, headers, "")
+}
+
+/// Sends a request with a body, or without one when it is empty.
+pub(crate) fn send(
+    address: SocketAddr,
+    method: &str,
+    host: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Response {
+    let mut fields: String = headers
         .iter()
         .map(|(name, value)| format!("{name}: {value}\r\n"))
         .collect();
+    if !body.is_empty() {
+        fields.push_str(&format!("Content-Length: {}\r\n", body.len()));
+    }
     raw(
         address,
-        &format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n"),
+        &format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}\r\n{body}"),
     )
 }
 

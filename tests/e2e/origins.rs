@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{BINARY, Process, raw, request, text};
+use crate::harness::{BINARY, Process, request, send, text};
 
 /// An origin that keeps its record in `folder`.
 pub(crate) fn start_origin(folder: &Path, listen: &str) -> Process {
@@ -52,18 +52,27 @@ pub(crate) fn cli(folder: &Path, origin: &str, arguments: &[&str]) {
 
 /// Writes links, some hundred at once.
 pub(crate) fn publish(folder: &Path, origin: SocketAddr, site: &str, links: &[Value]) {
-    let token = fs::read_to_string(folder.join("origin/token")).expect("a token");
     for links in links.chunks(500) {
-        let body = json!({"site": site, "links": links}).to_string();
-        let head = format!(
-            "POST /v1/links/batch HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-             Wayside-Tenant: default\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
-            token.trim(),
-            body.len()
-        );
-        let written = raw(origin, &format!("{head}{body}"));
-        assert!(written.status == 200, "{written:?}");
+        let batch = json!({"site": site, "links": links});
+        write(folder, origin, "POST", "/v1/links/batch", &batch);
     }
+}
+
+/// Asks the origin whose folder is this one for a change; what it answers.
+pub(crate) fn write(folder: &Path, origin: SocketAddr, method: &str, path: &str, content: &Value) -> Value {
+    let token = fs::read_to_string(folder.join("origin/token")).expect("a token");
+    let authorization = format!("Bearer {}", token.trim());
+    let fields = [
+        ("Authorization", authorization.as_str()),
+        ("Wayside-Tenant", "default"),
+        ("Content-Type", "application/json"),
+    ];
+    let written = send(origin, method, "origin", path, &fields, &content.to_string());
+    assert!(
+        (200..300).contains(&written.status),
+        "{method} {path} {content}: {written:?}"
+    );
+    serde_json::from_str(&written.body).unwrap_or_default()
 }
 
 /// Copies what is in a folder, holes included.

@@ -1,14 +1,14 @@
 //! A site whose assets stand on targets: an origin and an edge as processes of their own, set up by the API.
 
-use std::{fs, net::SocketAddr};
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::tokens;
 use crate::{
-    harness::{Process, raw},
-    origins::{edge_command, start_origin},
+    harness::Process,
+    origins::{edge_command, start_origin, write},
 };
 
 /// The site's host. Only the browser knows where it is.
@@ -19,32 +19,27 @@ pub(crate) const TTL_S: u64 = 2;
 
 /// A site with an edge before it. Both processes end when dropped.
 pub(crate) struct Site {
-    origin: SocketAddr,
-    token: String,
     edge: Process,
-    _origin: Process,
-    _folder: TempDir,
+    origin: Process,
+    folder: TempDir,
 }
 
 impl Site {
     /// A site without assets, of a tenant without targets.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let process = start_origin(folder.path(), "127.0.0.1:0");
-        let origin = process.origin.expect("an origin");
-        let token = fs::read_to_string(folder.path().join("origin/token")).expect("a token");
-        let mut edge = edge_command(folder.path(), &format!("http://{origin}"));
+        let origin = start_origin(folder.path(), "127.0.0.1:0");
+        let url = format!("http://{}", origin.origin.expect("an origin"));
+        let mut edge = edge_command(folder.path(), &url);
         edge.env("WAYSIDE__EDGE__REGION", "near")
             // The targets and the folder with the manifests are on this machine.
             .env("WAYSIDE__STREAMS__PRIVATE_NETWORKS", "127.0.0.0/8")
             .env("WAYSIDE__STREAMS__SLOW_START_S", "1")
             .env("WAYSIDE_SECRET_DEFAULT__TARGETS", tokens::KEY);
         let site = Self {
-            origin,
-            token,
             edge: Process::run(edge, "admin"),
-            _origin: process,
-            _folder: folder,
+            origin,
+            folder,
         };
         site.write(
             "POST",
@@ -100,17 +95,8 @@ impl Site {
     }
 
     fn write(&self, method: &str, path: &str, content: &Value) {
-        let body = content.to_string();
-        let (origin, token, length) = (self.origin, self.token.trim(), body.len());
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
-             Wayside-Tenant: default\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-        );
-        let written = raw(origin, &format!("{head}{body}"));
-        assert!(
-            [200, 201].contains(&written.status),
-            "{method} {path} {body}: {written:?}"
-        );
+        let origin = self.origin.origin.expect("an origin");
+        write(self.folder.path(), origin, method, path, content);
     }
 
     /// The edge.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::site::{HOST, Site, send};
-use crate::harness::{Process, Response, eventually};
+use super::site::{HOST, Site};
+use crate::harness::{Process, Response, eventually, send};
 
 const INGEST: &str = "/.wayside/ingest/film";
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\n";

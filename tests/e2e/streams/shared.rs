@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::site::{HOST, Site, send, target};
-use crate::harness::{Process, eventually};
+use super::site::{HOST, Site, target};
+use crate::harness::{Process, eventually, send};
 
 /// Where a visitor at an address is sent.
 fn sent(edge: &Process, address: &str) -> String {

@@ -1,13 +1,11 @@
 //! A site whose assets stand on targets that nobody asks: an origin and edges as processes of their own.
 
-use std::{fs, net::SocketAddr};
-
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    harness::{Process, Response, eventually, raw},
-    origins::{edge_command, start_origin},
+    harness::{Process, Response, eventually, send},
+    origins::{edge_command, start_origin, write},
 };
 
 pub(super) const HOST: &str = "films.example";
@@ -59,17 +57,8 @@ impl Site {
 
     /// Asks the origin for a change; what it answers.
     pub(super) fn write(&self, method: &str, path: &str, content: &Value) -> Value {
-        let token = fs::read_to_string(self.folder.path().join("origin/token")).expect("a token");
-        let authorization = format!("Bearer {}", token.trim());
-        let fields = [
-            ("Authorization", authorization.as_str()),
-            ("Wayside-Tenant", "default"),
-            ("Content-Type", "application/json"),
-        ];
         let origin = self.origin.origin.expect("an origin");
-        let written = send(origin, method, "origin", path, &fields, &content.to_string());
-        assert!((200..300).contains(&written.status), "{method} {path}: {written:?}");
-        serde_json::from_str(&written.body).unwrap_or_default()
+        write(self.folder.path(), origin, method, path, content)
     }
 
     /// Asks the edge.
@@ -89,28 +78,4 @@ impl Site {
 /// A target like any other.
 pub(super) fn target(name: &str) -> Value {
     json!({"name": name, "region": "eu", "urls": [format!("https://{name}.example/x")]})
-}
-
-/// Sends a request with a body, or without one when it is empty.
-pub(super) fn send(
-    to: SocketAddr,
-    method: &str,
-    host: &str,
-    path: &str,
-    fields: &[(&str, &str)],
-    body: &str,
-) -> Response {
-    let fields: String = fields
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
-    let length = if body.is_empty() {
-        String::new()
-    } else {
-        format!("Content-Length: {}\r\n", body.len())
-    };
-    raw(
-        to,
-        &format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{fields}{length}\r\n{body}"),
-    )
 }
