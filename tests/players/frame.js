@@ -77,23 +77,24 @@ const players = {
     return hls;
   },
 
-  async "dash.js"() {
+  async "dash.js"(source = url, more = {}) {
     await load("dash.js");
     const player = dashjs.MediaPlayer().create();
     // It would ask a server on the Internet for the time.
-    player.updateSettings({ streaming: { utcSynchronization: { enabled: false } } });
+    player.updateSettings({ streaming: { utcSynchronization: { enabled: false }, ...more } });
     const events = dashjs.MediaPlayer.events;
     player.on(events.CONTENT_STEERING_REQUEST_COMPLETED, ({ currentSteeringResponseData, url }) =>
       say("steering", { url, manifest: currentSteeringResponseData }));
     player.on(events.FRAGMENT_LOADING_COMPLETED, ({ request }) => say("segment", { url: request.url }));
     player.on(events.ERROR, ({ error }) => say("error", { text: error.message ?? String(error), code: error.code }));
-    player.initialize(video, url, true);
+    player.initialize(video, source, true);
   },
 
-  async shaka(build = "shaka.js") {
+  async shaka(build = "shaka.js", source = url, more = {}) {
     await load(build);
     shaka.polyfill.installAll();
     const player = new shaka.Player();
+    player.configure(more);
     await player.attach(video);
     player.addEventListener("error", ({ detail }) =>
       say("error", { text: String(detail.message ?? detail), code: detail.code, fatal: detail.severity === 2 }));
@@ -102,7 +103,7 @@ const players = {
       if (requestType === SEGMENT) say("segment", { url: response.uri });
       if (requestType === CONTENT_STEERING) say("steering", { url: request.uris[0] });
     });
-    await player.load(url);
+    await player.load(source);
   },
 
   // The build with names as they are in the source.
@@ -122,6 +123,26 @@ const players = {
       hls.config.startPosition = video.currentTime;
       hls.loadSource(others.shift());
     });
+  },
+
+  // The other players, steered and told to report.
+  async "page-dash"() {
+    const answer = await (await fetch(url)).json();
+    const reports = { enabled: true, url: answer.reports, events: ["ps", "t", "rr"], interval: 2, batchSize: 4 };
+    const cmcd = { enabled: true, sid: answer.session, cid: answer.asset, version: 2, eventTargets: [reports] };
+    await players["dash.js"](answer.dash.steered, { cmcd });
+  },
+
+  async "page-shaka"() {
+    const answer = await (await fetch(url)).json();
+    const reports = {
+      enabled: true, mode: "event", url: answer.reports, events: ["ps", "t", "rr"], includeKeys: [], interval: 2,
+      batchSize: 4, useHeaders: false, version: 2,
+    };
+    const cmcd = {
+      enabled: true, sessionId: answer.session, contentId: answer.asset, version: 2, eventTargets: [reports],
+    };
+    await players.shaka("shaka.js", answer.dash.steered, { cmcd });
   },
 
   async video() {

@@ -64,3 +64,20 @@ fn players_without_steering_are_sent_to_a_target_that_serves() {
     // Steering stands in this one, which ffmpeg does not know.
     ffmpeg(edge, "vod-ffmpeg", "main.m3u8");
 }
+
+/// dash.js and Shaka report by the settings that docs/streams/reports.md shows, beside being steered; hls.js does so above.
+#[test]
+fn reports_of_steered_players_are_heard() {
+    for player in ["page-dash", "page-shaka"] {
+        let set = Set::of(&["near", "far"]);
+        let who = format!("vod-{player}");
+        set.add_asset(&who);
+        let url = format!("http://{HOST}:{}/.wayside/play/{who}", set.site.edge().port());
+        let scene = set.play(&[Frame { who, player, url }]);
+        scene.all_move_to("near");
+        eventually("reports are heard", || scene.site.reports("heard") >= 10.0);
+        for outcome in ["malformed", "too_long", "no_session"] {
+            assert_eq!(scene.site.reports(outcome), 0.0, "{player}: {outcome}");
+        }
+    }
+}
