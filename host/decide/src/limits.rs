@@ -65,6 +65,8 @@ pub const STREAM_PLAN_TIERS_MAX: usize = 8;
 pub const TARGET_WEIGHT_MAX: u32 = 10_000;
 /// URLs of one target to serve from, and as many to send streams to.
 pub const TARGET_URLS_MAX: usize = 8;
+/// Countries that one target may be kept to: about as many as there are.
+pub const TARGET_COUNTRIES_MAX: usize = 256;
 /// Longest URL of a target or an asset, in bytes.
 pub const URL_BYTES_MAX: usize = 2 * 1024;
 /// Longest name of a key at a CDN, in bytes.

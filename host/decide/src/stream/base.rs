@@ -5,7 +5,11 @@
 
 use std::fmt;
 
-use crate::{invalid::Invalid, limits::TARGET_BYTES_MAX, target::Target};
+use crate::{
+    invalid::Invalid,
+    limits::{TARGET_BYTES_MAX, URL_BYTES_MAX},
+    target::Target,
+};
 
 /// An absolute `http` or `https` URL of a folder: it ends with `/` and has neither user, query nor fragment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -15,16 +19,35 @@ impl BaseUrl {
     /// Reads the URL of a folder; a slash at its end is added when it lacks.
     ///
     /// # Errors
-    /// [`Invalid`] when it is no absolute `http` or `https` URL, names a user, or has a query or a fragment.
+    /// [`Invalid`] when it is no absolute `http` or `https` URL, names a user, has a query or a fragment, or is longer than
+    /// [`URL_BYTES_MAX`] in its normal form.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let parsed = Target::parse(text)?;
-        if parsed.as_str().contains(['?', '#']) {
+        let folder = if parsed.as_str().ends_with('/') {
+            parsed
+        } else {
+            Target::parse(&format!("{parsed}/"))?
+        };
+        if folder.as_str().len() > URL_BYTES_MAX {
+            let expected = format!("at most {URL_BYTES_MAX} bytes");
+            return Err(Invalid::text("base URL", text, expected));
+        }
+        Self::without_query(folder, text)
+    }
+
+    /// The folder at `relative`, without a slash at its end, below this one. It may be longer than one that is read.
+    ///
+    /// # Errors
+    /// As [`join`](Self::join), and for a query or a fragment.
+    pub fn folder(&self, relative: &str) -> Result<Self, Invalid> {
+        Self::without_query(self.join(&format!("{relative}/"))?, relative)
+    }
+
+    fn without_query(folder: Target, text: &str) -> Result<Self, Invalid> {
+        if folder.as_str().contains(['?', '#']) {
             return Err(Invalid::text("base URL", text, "no query and no fragment"));
         }
-        if parsed.as_str().ends_with('/') {
-            return Ok(Self(parsed));
-        }
-        Target::parse(&format!("{parsed}/")).map(Self)
+        Ok(Self(folder))
     }
 
     /// The URL, with its slash at the end.
@@ -116,7 +139,7 @@ mod tests {
     use proptest::prelude::{prop_assert_eq, proptest};
 
     use super::{BaseUrl, is_plain};
-    use crate::target::Target;
+    use crate::{limits::URL_BYTES_MAX, target::Target};
 
     proptest! {
         #[test]
@@ -158,6 +181,26 @@ mod tests {
         ] {
             let refused = BaseUrl::parse(text).expect_err(text).to_string();
             assert!(refused.contains(expected), "{text}: {refused}");
+        }
+        let of_length = |length: usize| {
+            let start = "https://a.example/";
+            format!("{start}{}/", "x".repeat(length - start.len() - 1))
+        };
+        BaseUrl::parse(&of_length(URL_BYTES_MAX)).expect("as long as one may be");
+        let refused = BaseUrl::parse(&of_length(URL_BYTES_MAX + 1))
+            .expect_err("too long")
+            .to_string();
+        assert!(refused.contains("expected at most 2048 bytes"), "{refused}");
+    }
+
+    #[test]
+    fn a_folder_below_a_long_one_is_one() {
+        let folder = "x".repeat(URL_BYTES_MAX - 20);
+        let base = BaseUrl::parse(&format!("https://a.example/{folder}")).expect("a folder");
+        let below = base.folder(&folder).expect("a folder below");
+        assert_eq!(below.as_str(), format!("{base}{folder}/"));
+        for bad in ["a?b", "a#b", "../a"] {
+            base.folder(bad).expect_err(bad);
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{base::BaseUrl, signing::SigningSpec};
 use crate::{
     invalid::Invalid,
-    limits::{TARGET_URLS_MAX, TARGET_WEIGHT_MAX, URL_BYTES_MAX},
+    limits::{TARGET_COUNTRIES_MAX, TARGET_URLS_MAX, TARGET_WEIGHT_MAX, URL_BYTES_MAX},
     name::Name,
     point::Coordinates,
 };
@@ -21,6 +21,14 @@ impl Country {
         let [first, second] = text.as_bytes() else { return None };
         let both = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
         both.iter().all(u8::is_ascii_uppercase).then_some(Self(both))
+    }
+
+    /// Countries as a target has them: each once, in order.
+    #[must_use]
+    pub fn each_once(mut countries: Vec<Self>) -> Box<[Self]> {
+        countries.sort_unstable();
+        countries.dedup();
+        countries.into()
     }
 }
 
@@ -126,10 +134,11 @@ impl IngestUrl {
     /// The schemes: WHIP (RFC 9725) by `https` or `http`, RTMP, SRT.
     pub const SCHEMES: [&str; 5] = ["https", "http", "rtmp", "rtmps", "srt"];
 
-    /// Reads an absolute URL. `{asset}` in it stands for the asset's id.
+    /// Reads an absolute URL, which is kept as it is written. `{asset}` in it stands for the asset's id.
     ///
     /// # Errors
-    /// [`Invalid`] when it is too long, of another scheme, or names no host or a user.
+    /// [`Invalid`] when it is too long, of another scheme or one that is not in lower case and before `://`, or names no
+    /// host or a user.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let refuse = |expected: &str| Err(Invalid::text("ingest URL", text, expected));
         if text.len() > URL_BYTES_MAX {
@@ -144,14 +153,17 @@ impl IngestUrl {
         let Ok(parsed) = parsed else {
             return refuse("an absolute URL");
         };
-        if !Self::SCHEMES.contains(&parsed.scheme()) {
-            return refuse("one of `https`, `http` (WHIP), `rtmp`, `rtmps`, `srt`");
-        }
-        if parsed.host_str().is_none_or(str::is_empty) {
+        // Parsers take other spellings of these, too; what is looked for among a target's URLs is this one.
+        let spelled = text
+            .split_once("://")
+            .filter(|(scheme, _)| Self::SCHEMES.contains(scheme));
+        let Some((_, rest)) = spelled else {
+            return refuse("one of `https://`, `http://` (WHIP), `rtmp://`, `rtmps://`, `srt://`");
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        if authority.is_empty() || parsed.host_str().is_none_or(str::is_empty) {
             return refuse("a URL with a host");
         }
-        let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
-        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('{') {
             return refuse("`{asset}` in the path or the query only");
         }
@@ -201,7 +213,7 @@ pub struct StreamTarget {
     pub kbit_s_commit: Option<u64>,
     /// What it costs beside others, in any unit: decides between equals.
     pub cost: u32,
-    /// The only countries that it may serve; none when it may serve all.
+    /// The only countries that it may serve, each once, in order; none when it may serve all.
     pub countries: Option<Box<[Country]>>,
     /// What its operator says of it.
     pub service: Service,
@@ -219,12 +231,17 @@ impl StreamTarget {
     /// Whether what is said of it goes together.
     ///
     /// # Errors
-    /// [`Invalid`] for a number past its end, too many URLs, one that serves nothing at all, a commit above the limit.
+    /// [`Invalid`] for a number past its end, too many URLs or countries, one that serves nothing at all, a commit above the limit.
     pub fn check(&self) -> Result<(), Invalid> {
-        let counts = [("urls", self.urls.len()), ("ingest", self.ingest.len())];
-        for (what, count) in counts {
-            if count > TARGET_URLS_MAX {
-                let expected = format!("at most {TARGET_URLS_MAX}");
+        let countries = self.countries.as_ref().map_or(0, |countries| countries.len());
+        let counts = [
+            ("urls", self.urls.len(), TARGET_URLS_MAX),
+            ("ingest", self.ingest.len(), TARGET_URLS_MAX),
+            ("countries", countries, TARGET_COUNTRIES_MAX),
+        ];
+        for (what, count, most) in counts {
+            if count > most {
+                let expected = format!("at most {most}");
                 return Err(Invalid::other(what, count.to_string(), expected));
             }
         }
@@ -264,7 +281,7 @@ impl StreamTarget {
 
 #[cfg(test)]
 mod tests {
-    use super::{IngestUrl, Probe, Service, StreamTarget};
+    use super::{Country, IngestUrl, Probe, Service, StreamTarget};
     use crate::{name::Name, stream::base::BaseUrl};
 
     fn target() -> StreamTarget {
@@ -298,7 +315,13 @@ mod tests {
             degraded_ms: None,
         };
         type Change<'c> = &'c dyn Fn(&mut StreamTarget);
-        let changes: [(Change<'_>, &str); 5] = [
+        let every_pair = (b'A'..=b'Z').flat_map(|first| (b'A'..=b'Z').map(move |second| Country([first, second])));
+        let countries = Country::each_once(every_pair.collect());
+        let changes: [(Change<'_>, &str); 6] = [
+            (
+                &|target| target.countries = Some(countries.clone()),
+                "countries: found 676, expected at most 256",
+            ),
             (&|target| target.urls = Box::default(), "urls: found none"),
             (&|target| target.weight = 10_001, "weight: found 10001"),
             (
@@ -326,6 +349,13 @@ mod tests {
     }
 
     #[test]
+    fn a_country_is_named_once() {
+        let read = |text| Country::parse(text).expect("a country");
+        let once = Country::each_once(["fr", "DE", "FR", "de"].map(read).into());
+        assert_eq!(*once, ["DE", "FR"].map(read));
+    }
+
+    #[test]
     fn recorders_are_sent_to_urls_with_a_host() {
         for good in [
             "https://in.example/whip/{asset}",
@@ -341,6 +371,11 @@ mod tests {
             "https://u@in.example/",
             "https://in.example/a b",
             "https://{asset}.example/",
+            "https:/{asset}.example/",
+            "https:///{asset}.example/",
+            "https:in.example/whip",
+            "HTTPS://in.example/whip",
+            "Rtmp://in.example/live",
         ] {
             IngestUrl::parse(bad).expect_err(bad);
         }

@@ -92,10 +92,7 @@ impl Copies {
         let mut of = TargetSet::EMPTY;
         let list = targets.iter().map(|(index, target)| {
             let (folder, since_ms) = asset.pathway(target)?;
-            let folder = |is_secure| {
-                let copy = target.url(is_secure)?.join(folder).ok()?;
-                BaseUrl::parse(copy.as_str()).ok()
-            };
+            let folder = |is_secure| target.url(is_secure)?.folder(folder).ok();
             let (secure, plain) = (folder(true)?, folder(false)?);
             of.set(index, true);
             Some(Copy {

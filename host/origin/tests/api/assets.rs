@@ -77,6 +77,9 @@ async fn a_target_is_made_read_drained_changed_and_ended() {
 
 async fn a_target_that_cannot_be_is_refused_by_field() {
     let running = Running::start().await;
+    let long = format!("https://a.example/{}", "x".repeat(2048));
+    let pairs = ('A'..='Z').flat_map(|first| ('A'..='Z').map(move |second| format!("{first}{second}")));
+    let pairs: Vec<String> = pairs.collect();
     let cases = [
         ("name", json!({"name": null})),
         ("name", json!({"name": "a b"})),
@@ -89,6 +92,8 @@ async fn a_target_that_cannot_be_is_refused_by_field() {
         ("weight", json!({"weight": -1})),
         ("kbit_s_commit", json!({"kbit_s_commit": 2, "kbit_s_max": 1})),
         ("countries[0]", json!({"countries": ["DEU"]})),
+        ("countries", json!({"countries": pairs})),
+        ("urls[0]", json!({"urls": [long]})),
         ("service", json!({"service": "on"})),
         ("probe.path", json!({"probe": {"path": "../up"}})),
         ("probe.interval_ms", json!({"probe": {"interval_ms": 1}})),
@@ -114,6 +119,7 @@ async fn a_target_that_cannot_be_is_refused_by_field() {
             json!({"signing": {"scheme": "akamai", "secret": "k", "valid_s": 604_800}}),
         ),
         ("ingest[0]", json!({"ingest": ["file:///etc/passwd"]})),
+        ("ingest[0]", json!({"ingest": ["HTTPS://in.example/whip"]})),
         ("colour", json!({"colour": "red"})),
         ("since_ms", json!({"since_ms": 1})),
     ];
@@ -177,6 +183,10 @@ async fn an_asset_that_cannot_be_is_refused_by_field() {
         ("source", json!({"hls": "a.m3u8"})),
         ("source", json!({"source": "https://o.example/?a=1"})),
         ("source", json!({"source": "ftp://o.example/"})),
+        (
+            "source",
+            json!({"source": format!("https://o.example/{}", "x".repeat(2048))}),
+        ),
         ("hls", json!({"source": "https://o.example/", "hls": "../a.m3u8"})),
         ("dash", json!({"source": "https://o.example/", "dash": "/a.mpd"})),
         (

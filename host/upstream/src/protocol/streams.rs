@@ -313,7 +313,8 @@ impl TryFrom<EdgeTarget> for StreamTarget {
             cost: wire.cost,
             countries: countries
                 .map(|countries| countries.iter().map(country).collect::<Result<_, _>>())
-                .transpose()?,
+                .transpose()?
+                .map(Country::each_once),
             service: Service::parse(&wire.service)?,
             probe: wire.probe.map(Probe::from),
             signing: wire.signing.map(SigningSpec::try_from).transpose()?,
@@ -554,12 +555,13 @@ mod tests {
         for signing in signings {
             let wire: EdgeTarget = serde_json::from_value(json!({
                 "name": "a", "region": "eu", "urls": ["https://a.example/x"], "coordinates": [52.5, 13.4],
-                "sessions_max": 5, "countries": ["de"], "service": "draining",
+                "sessions_max": 5, "countries": ["us", "de", "US"], "service": "draining",
                 "probe": {"path": "up"}, "signing": signing, "ingest": ["rtmp://a.example/{asset}"], "since_ms": 7
             }))
             .expect("a target");
             let target = StreamTarget::try_from(wire).expect("a good one");
             let again = EdgeTarget::from(&target);
+            assert_eq!(again.countries, Some(vec!["DE".to_owned(), "US".to_owned()]));
             let line = serde_json::to_string(&EdgeTenantTarget {
                 tenant: "t".into(),
                 target: again,
