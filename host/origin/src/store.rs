@@ -145,6 +145,17 @@ fn missing(what: &'static str, name: impl ToString) -> StoreError {
     }
 }
 
+/// A site that ended since it was looked up is a site that is not there.
+fn of_ended_site(error: sqlx::Error, site: SiteId) -> StoreError {
+    let is_orphan = error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation);
+    if is_orphan { missing("site", site) } else { error.into() }
+}
+
+/// What is beyond every path, or id, of a prefix: both are ASCII.
+const BEYOND: &str = "\u{7f}";
+
 /// A host's name from its end: what is below a domain is then one range.
 fn backwards(name: &HostName) -> String {
     name.as_str().chars().rev().collect()

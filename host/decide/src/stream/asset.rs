@@ -2,6 +2,7 @@
 
 use super::{base::BaseUrl, target::StreamTarget};
 use crate::{
+    digest::Digest,
     invalid::Invalid,
     limits::{PATH_BYTES_MAX, STREAM_TARGETS_MAX},
     name::Name,
@@ -188,6 +189,10 @@ pub struct Asset {
     pub dash: Option<RelativePath>,
     /// The targets that have a copy; empty when all of the tenant's have, each in a folder of the asset's id.
     pub pathways: Box<[Pathway]>,
+    /// Of one that names none: since when all targets are pathways, in milliseconds since 1970 UTC.
+    pub all_since_ms: u64,
+    /// Of one that names none: those in such a folder that it named before, which players know for longer.
+    pub named_before: Box<[Pathway]>,
     /// How far it is.
     pub state: AssetState,
     /// How one of its targets is picked.
@@ -197,7 +202,7 @@ pub struct Asset {
     /// What becomes of steering that its manifests have already.
     pub existing: Existing,
     /// SHA-256 of the key with which a recorder may ask where to send it; nobody may when absent.
-    pub ingest_key: Option<[u8; 32]>,
+    pub ingest_key: Option<Digest>,
     /// The owner's labels.
     pub tags: Box<[Box<str>]>,
     /// What else the owner says of it, by name: each name once, in order.
@@ -227,6 +232,14 @@ impl Asset {
             let expected = format!("at most {STREAM_TARGETS_MAX}");
             return Err(Invalid::other("pathways", self.pathways.len().to_string(), expected));
         }
+        if self.named_before.len() > STREAM_TARGETS_MAX {
+            let expected = format!("at most {STREAM_TARGETS_MAX}");
+            return Err(Invalid::other(
+                "named_before",
+                self.named_before.len().to_string(),
+                expected,
+            ));
+        }
         let twice = |(place, one): (usize, &Pathway)| {
             let before = &self.pathways[..place];
             before
@@ -247,20 +260,48 @@ impl Asset {
     /// Where a target's copy begins, and since when there is one; none when the target has none.
     #[must_use]
     pub fn pathway(&self, target: &StreamTarget) -> Option<(&str, u64)> {
-        let of_id = self.id.as_str();
         if self.pathways.is_empty() {
-            return (!target.urls.is_empty()).then_some((of_id, target.since_ms));
+            let since_ms = self.since_all(&target.name).max(target.since_ms);
+            return (!target.urls.is_empty()).then_some((self.id.as_str(), since_ms));
         }
         let pathway = self.pathways.iter().find(|pathway| pathway.target == target.name)?;
-        let folder = pathway.folder.as_ref().map_or(of_id, RelativePath::as_str);
-        Some((folder, pathway.since_ms.max(target.since_ms)))
+        Some((self.folder(pathway), pathway.since_ms.max(target.since_ms)))
+    }
+
+    /// Since when a target is a pathway of it in this folder, in milliseconds since 1970 UTC, whatever since the target
+    /// is there; none when it is none.
+    #[must_use]
+    pub fn known_since(&self, pathway: &Pathway) -> Option<u64> {
+        let folder = self.folder(pathway);
+        if self.pathways.is_empty() {
+            return (folder == self.id.as_str()).then(|| self.since_all(&pathway.target));
+        }
+        let is_same = |own: &&Pathway| own.target == pathway.target && self.folder(own) == folder;
+        self.pathways.iter().find(is_same).map(|own| own.since_ms)
+    }
+
+    /// The pathways that stay what they are when it names none: those in a folder of its id.
+    #[must_use]
+    pub fn named_of_all(&self) -> Box<[Pathway]> {
+        let named = self.pathways.iter().filter(|own| self.folder(own) == self.id.as_str());
+        named.cloned().collect()
+    }
+
+    /// Since when a target is a pathway of it while it names none.
+    fn since_all(&self, target: &Name) -> u64 {
+        let named = self.named_before.iter().find(|named| named.target == *target);
+        named.map_or(self.all_since_ms, |named| named.since_ms)
+    }
+
+    fn folder<'p>(&'p self, pathway: &'p Pathway) -> &'p str {
+        pathway.folder.as_ref().map_or(self.id.as_str(), RelativePath::as_str)
     }
 
     /// What it takes in memory, in bytes: the weight caches count.
     #[must_use]
     pub fn weight(&self) -> usize {
         let path = |path: &Option<RelativePath>| path.as_ref().map_or(0, |path| path.as_str().len());
-        let pathways = self.pathways.iter();
+        let pathways = self.pathways.iter().chain(&self.named_before);
         let pathways: usize = pathways
             .map(|pathway| size_of::<Pathway>() + pathway.target.as_str().len() + path(&pathway.folder))
             .sum();

@@ -140,7 +140,7 @@ pub(super) fn check_key(fields: Fields<'_>, asset: &Asset) -> Result<(), Refusal
     });
     let is_right = told
         .zip(asset.ingest_key.as_ref())
-        .is_some_and(|(told, known)| bool::from(Digest::of(told).as_bytes().ct_eq(known)));
+        .is_some_and(|(told, known)| bool::from(Digest::of(told).as_bytes().ct_eq(known.as_bytes())));
     if is_right { Ok(()) } else { Err(Refusal::NoKey) }
 }
 

@@ -210,7 +210,7 @@ pub(crate) async fn make_key(
 ) -> Result<(StatusCode, Json<IngestKey>), Problem> {
     let ThisAsset { site, id } = this;
     let key = format!("{KEY_PREFIX}{}", Secret::generate()?.expose());
-    let hash = *Digest::of(key.as_bytes()).as_bytes();
+    let hash = Digest::of(key.as_bytes());
     let site_id = api.site_id(&tenant, &site).await?;
     api.store
         .set_ingest_key(&tenant, site_id, &read_id(&id)?, Some(hash))

@@ -1,27 +1,35 @@
 //! Assets, in any of the databases.
 //!
-//! Each engine makes a module of this file, for what it calls [`Engine`], [`Pool`], [`Connection`] and [`Write`].
+//! Each engine makes a module of this file, for what it calls [`Engine`], [`Pool`], [`Connection`], [`Write`] and
+//! [`batches`].
+
+use std::collections::HashMap;
 
 use sqlx::AssertSqlSafe;
 use wayside_decide::{
+    digest::Digest,
     name::Name,
     site::SiteId,
     stream::asset::{Asset, Pathway},
 };
 use wayside_upstream::protocol::streams::EdgeAsset;
 
-use super::{Connection, Engine, Pool, Write, note_asset, targets::tick};
+use super::{Connection, Engine, Noted, Pool, Write, batches, targets::tick};
 use crate::store::{
-    StoreError, WriteMode, missing, now_s,
+    BEYOND, StoreError, WriteMode, missing, now_s, of_ended_site,
     rows::{json, signed, streams::AssetRow},
     streams::AssetRecord,
 };
 
-const COLUMNS: &str =
+/// The columns of an asset, or of what is left of one.
+pub(super) const COLUMNS: &str =
     "SELECT id, body, created_at, updated_at, deleted_at FROM assets WHERE tenant = $1 AND site_id = $2";
 
-/// What is beyond every id of a prefix: ids are ASCII.
-const BEYOND: &str = "\u{7f}";
+/// What becomes of an asset where there is one, or was.
+pub(super) const REPLACE: &str = "ON CONFLICT (tenant, site_id, id) DO UPDATE SET body = excluded.body,
+    updated_at = excluded.updated_at,
+    created_at = CASE WHEN assets.deleted_at IS NULL THEN assets.created_at ELSE excluded.created_at END,
+    deleted_at = NULL";
 
 pub(super) async fn list(
     pool: &Pool,
@@ -68,9 +76,10 @@ pub(super) async fn write(
     let mut write = store.begin().await?;
     // Who writes a tenant's assets at the same time waits.
     let since_ms = tick(&mut write, tenant).await?;
-    let mut noted = None;
+    let held = live(&mut write, tenant, site, assets).await?;
+    let mut changed = Vec::new();
     for asset in assets {
-        let before = live(&mut write, tenant, site, &asset.id).await?;
+        let before = held.get(&asset.id);
         if before.is_some() && mode == WriteMode::Create {
             return Err(StoreError::Conflict {
                 what: "asset",
@@ -78,37 +87,38 @@ pub(super) async fn write(
                 reason: "exists already".to_owned(),
             });
         }
-        let asset = following(asset, before.as_ref(), since_ms);
+        let asset = following(asset, before, since_ms);
         // One that is as it should be is nothing to tell.
-        if before.as_ref() != Some(&asset) {
-            noted = Some(put(&mut write, tenant, site, &asset).await?);
+        if before != Some(&asset) {
+            changed.push(asset);
         }
     }
-    match noted {
-        Some(noted) => store.finish(write, noted).await,
-        None => Ok(()),
+    if changed.is_empty() {
+        return Ok(());
     }
+    let noted = put(&mut write, tenant, site, &changed).await?;
+    store.finish(write, noted).await
 }
 
 /// What an asset becomes: with the instants at which its pathways came, and the ingest key that it had.
 fn following(asset: &Asset, before: Option<&Asset>, since_ms: u64) -> Asset {
-    let since = |pathway: &Pathway| match before {
-        None => since_ms,
-        // It named none, so that all were its pathways: each since it is a target.
-        Some(before) if before.pathways.is_empty() => 0,
-        Some(before) => {
-            // In another folder it is one that players do not know.
-            let is_same = |other: &&Pathway| other.target == pathway.target && other.folder == pathway.folder;
-            let same = before.pathways.iter().find(is_same);
-            same.map_or(since_ms, |same| same.since_ms)
-        }
-    };
     let pathways = asset.pathways.iter().map(|pathway| Pathway {
-        since_ms: since(pathway),
+        since_ms: before
+            .and_then(|before| before.known_since(pathway))
+            .unwrap_or(since_ms),
         ..pathway.clone()
     });
+    // It names none: those that it did not name before are new, unless it named none then either.
+    let (all_since_ms, named_before) = match before {
+        _ if !asset.pathways.is_empty() => (0, Box::default()),
+        Some(before) if before.pathways.is_empty() => (before.all_since_ms, before.named_before.clone()),
+        Some(before) => (since_ms, before.named_of_all()),
+        None => (since_ms, Box::default()),
+    };
     Asset {
         pathways: pathways.collect(),
+        all_since_ms,
+        named_before,
         ingest_key: before.and_then(|before| before.ingest_key),
         ..asset.clone()
     }
@@ -119,18 +129,20 @@ pub(super) async fn set_ingest_key(
     tenant: &Name,
     site: SiteId,
     id: &Name,
-    ingest_key: Option<[u8; 32]>,
+    ingest_key: Option<Digest>,
 ) -> Result<(), StoreError> {
     let mut write = store.begin().await?;
     tick(&mut write, tenant).await?;
     let row = row(&mut write, tenant.as_str(), site, id).await?;
     let before = row.ok_or_else(|| missing("asset", id))?.record()?.asset;
-    let noted = put(&mut write, tenant, site, &Asset { ingest_key, ..before }).await?;
+    let noted = put(&mut write, tenant, site, &[Asset { ingest_key, ..before }]).await?;
     store.finish(write, noted).await
 }
 
 pub(super) async fn delete(store: &Engine, tenant: &Name, site: SiteId, id: &Name) -> Result<(), StoreError> {
     let mut write = store.begin().await?;
+    // Who writes the asset at the same time would bring back what it read of it.
+    tick(&mut write, tenant).await?;
     let delete = "UPDATE assets SET body = '', updated_at = $4, deleted_at = $4
         WHERE tenant = $1 AND site_id = $2 AND id = $3 AND deleted_at IS NULL";
     let delete = sqlx::query(delete)
@@ -143,38 +155,29 @@ pub(super) async fn delete(store: &Engine, tenant: &Name, site: SiteId, id: &Nam
         // As for whoever reads it: it never was, or is no more.
         row.ok_or_else(|| missing("asset", id))?.record()?;
     }
-    let noted = note_asset(&mut write, tenant, site, id).await?;
+    let noted = batches::note(&mut write, tenant, site, &[id]).await?;
     store.finish(write, noted).await
 }
 
-async fn live(write: &mut Write<'_>, tenant: &Name, site: SiteId, id: &Name) -> Result<Option<Asset>, StoreError> {
-    let row = row(write, tenant.as_str(), site, id).await?;
-    let row = row.filter(|row| row.deleted_at.is_none());
-    row.map(|row| row.record().map(|record| record.asset)).transpose()
+/// Those of the assets that there are, as they are.
+async fn live(
+    write: &mut Write<'_>,
+    tenant: &Name,
+    site: SiteId,
+    assets: &[Asset],
+) -> Result<HashMap<Name, Asset>, StoreError> {
+    let ids: Vec<&Name> = assets.iter().map(|asset| &asset.id).collect();
+    let rows = batches::rows(write, tenant, site, &ids).await?.into_iter();
+    let read = |row: AssetRow| row.record().map(|record| (record.asset.id.clone(), record.asset));
+    rows.filter(|row| row.deleted_at.is_none()).map(read).collect()
 }
 
-/// Writes an asset as it is, and notes that.
-async fn put(write: &mut Write<'_>, tenant: &Name, site: SiteId, asset: &Asset) -> Result<super::Noted, StoreError> {
-    let put = "INSERT INTO assets (tenant, site_id, id, body, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
-        ON CONFLICT (tenant, site_id, id) DO UPDATE SET body = excluded.body, updated_at = excluded.updated_at,
-            created_at = CASE WHEN assets.deleted_at IS NULL THEN assets.created_at ELSE excluded.created_at END,
-            deleted_at = NULL";
-    let put = sqlx::query(put)
-        .bind(tenant.as_str())
-        .bind(signed(site.0))
-        .bind(asset.id.as_str())
-        .bind(json(&EdgeAsset::from(asset))?)
-        .bind(now_s())
-        .execute(&mut **write)
-        .await;
+/// Writes assets as they are, and notes that.
+async fn put(write: &mut Write<'_>, tenant: &Name, site: SiteId, assets: &[Asset]) -> Result<Noted, StoreError> {
+    let body = |asset| json(&EdgeAsset::from(asset));
+    let bodies = assets.iter().map(body).collect::<Result<Vec<String>, _>>()?;
+    let ids: Vec<&Name> = assets.iter().map(|asset| &asset.id).collect();
+    let put = batches::put(write, tenant, site, &ids, &bodies).await;
     put.map_err(|error| of_ended_site(error, site))?;
-    note_asset(write, tenant, site, &asset.id).await
-}
-
-/// A site that ended since it was looked up is a site that is not there.
-fn of_ended_site(error: sqlx::Error, site: SiteId) -> StoreError {
-    let is_orphan = error
-        .as_database_error()
-        .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation);
-    if is_orphan { missing("site", site) } else { error.into() }
+    batches::note(write, tenant, site, &ids).await
 }

@@ -27,6 +27,7 @@ use super::{FeedPage, Freshness, LinkRecord, StoreError, missing};
 
 pub mod connect;
 
+mod batches;
 mod bindings;
 mod changes;
 mod heads;
@@ -79,12 +80,6 @@ struct Noted;
 /// Notes that something in the directory changed.
 async fn note_directory(write: &mut Write<'_>, tenant: &Name) -> Result<Noted, StoreError> {
     changes::note_directory(write, tenant.as_str()).await?;
-    Ok(Noted)
-}
-
-/// Notes that an asset changed.
-async fn note_asset(write: &mut Write<'_>, tenant: &Name, site: SiteId, id: &Name) -> Result<Noted, StoreError> {
-    changes::note_asset(write, tenant.as_str(), site, id).await?;
     Ok(Noted)
 }
 

@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{node::NodeRecord, token::TokenId};
 
+mod batches;
 mod bindings;
 mod changes;
 mod links;
@@ -101,11 +102,6 @@ type Noted = Cursor;
 /// Notes that something in the directory changed.
 async fn note_directory(write: &mut Write<'_>, _: &Name) -> Result<Noted, StoreError> {
     changes::note_directory(write).await
-}
-
-/// Notes that an asset changed.
-async fn note_asset(write: &mut Write<'_>, _: &Name, site: SiteId, id: &Name) -> Result<Noted, StoreError> {
-    changes::note_asset(write, site, id).await
 }
 
 impl SqliteStore {

@@ -98,13 +98,13 @@ pub trait StreamStore: Send + Sync + 'static {
         assets: Vec<Asset>,
         mode: WriteMode,
     ) -> Result<(), StoreError>;
-    /// Gives an asset another ingest key, of which this is the SHA-256; or none.
+    /// Gives an asset another ingest key, of which this is the digest; or none.
     async fn set_ingest_key(
         &self,
         tenant: &Name,
         site: SiteId,
         id: &Name,
-        key: Option<[u8; 32]>,
+        key: Option<Digest>,
     ) -> Result<(), StoreError>;
     /// Ends an asset: from now on it is one that was deleted.
     async fn delete_asset(&self, tenant: &Name, site: SiteId, id: &Name) -> Result<(), StoreError>;

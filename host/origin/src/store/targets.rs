@@ -117,6 +117,7 @@ async fn change(
 
 pub(super) async fn delete(store: &Engine, tenant: &Name, name: &Name) -> Result<(), StoreError> {
     let mut write = store.begin().await?;
+    tick(&mut write, tenant).await?;
     let delete = sqlx::query("DELETE FROM targets WHERE tenant = $1 AND name = $2");
     let delete = delete.bind(tenant.as_str()).bind(name.as_str());
     if delete.execute(&mut *write).await?.rows_affected() == 0 {

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{net::TcpListener, task::JoinHandle};
 use wayside_decide::name::Name;
 use wayside_origin::{origin::Origin, store::postgres::connect::PostgresSettings, token::Scope};
@@ -154,6 +155,28 @@ impl Running {
     pub(crate) async fn make_site(&self) {
         let site = json!({"name": "go", "hosts": ["go.example.com"]});
         self.send("POST", "/v1/sites", &site).await.success(201);
+    }
+
+    /// Runs a statement in the record, past the origin.
+    pub(crate) async fn sql(&self, statement: &'static str) {
+        let done = match crate::engines::postgres() {
+            Some(url) => {
+                let connection = PgConnection::connect(&url).await;
+                sqlx::query(statement)
+                    .execute(&mut connection.expect("a connection"))
+                    .await
+                    .map(drop)
+            }
+            None => {
+                let options = SqliteConnectOptions::new().filename(self.database());
+                let connection = SqliteConnection::connect_with(&options).await;
+                sqlx::query(statement)
+                    .execute(&mut connection.expect("a connection"))
+                    .await
+                    .map(drop)
+            }
+        };
+        done.expect(statement);
     }
 
     pub(crate) fn database(&self) -> PathBuf {

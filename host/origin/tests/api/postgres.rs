@@ -12,6 +12,7 @@ use wayside_test_postgres::Server;
 
 use crate::engines::{Case, run_on_postgres};
 
+mod assets;
 mod crowd;
 mod loads;
 mod lost;

@@ -6,7 +6,7 @@ use wayside_decide::{
     name::Name,
     site::SiteId,
     stream::{
-        asset::Asset,
+        asset::{Asset, RelativePath},
         target::{Service, StreamTarget},
     },
 };
@@ -74,8 +74,17 @@ async fn what_is_new_is_later_than_all_before_and_what_is_not_stays() {
     assert_eq!(now[1], ("a".to_owned(), before[3]), "it is no newer than it was");
     instants.push(now[0].1);
     // A clock that went back does not lead back.
+    const AHEAD: u64 = 10_000_000_000_000;
+    running.sql("UPDATE stream_clocks SET last_ms = 10000000000000").await;
     store.delete_target(&acme, &name("c")).await.expect("deleted");
     let again = store.create_target(&acme, target("c")).await.expect("a target");
+    assert_eq!(
+        again.target.since_ms,
+        AHEAD + 2,
+        "one for the end of it, and one for the beginning"
+    );
+    let other = store.create_target(&name("beta"), target("a")).await.expect("a target");
+    assert!(other.target.since_ms < AHEAD, "each tenant has a clock of its own");
     instants.push(again.target.since_ms);
     assert!(instants.is_sorted_by(|one, next| one < next), "{instants:?}");
     let changed = StreamTarget {
@@ -92,12 +101,55 @@ async fn what_is_new_is_later_than_all_before_and_what_is_not_stays() {
         ..changed
     };
     assert_eq!(drained, expected);
-    // All targets were its pathways, each since it is one: naming them makes none new.
-    write(&**store, &[asset("all", &[])]).await;
-    write(&**store, &[asset("all", &["a"])]).await;
-    assert_eq!(since(&**store, "all").await, [("a".to_owned(), 0)]);
-    write(&**store, &[asset("all", &["a", "b"])]).await;
-    assert!(since(&**store, "all").await[1].1 > instants[5]);
+}
+
+/// Since when players of an asset know a target's copy of it.
+async fn known(running: &Running, id: &str, of: &str) -> u64 {
+    let store = running.origin.store();
+    let record = store.asset(SiteId(1), &name(id), Freshness::Newest).await;
+    let target = store.target(&name("acme"), &name(of)).await.expect("a target").target;
+    record.expect("an asset").asset.pathway(&target).expect("a pathway").1
+}
+
+async fn targets_that_an_asset_has_from_now_on_are_new_to_who_plays_it() {
+    let running = Running::with_site().await;
+    let store = running.origin.store();
+    let acme = name("acme");
+    for of in ["a", "b"] {
+        store.create_target(&acme, target(of)).await.expect("a target");
+    }
+    write(&**store, &[asset("film", &["a"])]).await;
+    let named = known(&running, "film", "a").await;
+    write(&**store, &[asset("film", &[])]).await;
+    let all = known(&running, "film", "b").await;
+    assert!(all > named, "a playlist made before names `a` only");
+    assert_eq!(known(&running, "film", "a").await, named);
+    let tagged = Asset {
+        tags: Box::new(["x".into()]),
+        ..asset("film", &[])
+    };
+    write(&**store, &[tagged]).await;
+    assert_eq!(known(&running, "film", "b").await, all, "it stays");
+    store.create_target(&acme, target("c")).await.expect("a target");
+    assert!(known(&running, "film", "c").await > all, "it came later");
+    // Named again, they are no newer than they were.
+    write(&**store, &[asset("film", &["b", "a"])]).await;
+    let again = [("b".to_owned(), all), ("a".to_owned(), named)];
+    assert_eq!(since(&**store, "film").await, again);
+    write(&**store, &[asset("film", &["a"])]).await;
+    write(&**store, &[asset("film", &["a", "b"])]).await;
+    assert!(since(&**store, "film").await[1].1 > all, "it was none meanwhile");
+    // In another folder it is another copy; in one of the asset's id it is the same, however that is said.
+    write(&**store, &[asset("show", &[])]).await;
+    let made = known(&running, "show", "a").await;
+    for (folder, is_new) in [("show", false), ("other", true), ("show", true)] {
+        let mut moved = asset("show", &["a"]);
+        moved.pathways[0].folder = Some(RelativePath::parse("folder", folder).expect("a path"));
+        let before = known(&running, "show", "a").await;
+        write(&**store, &[moved]).await;
+        let now = known(&running, "show", "a").await;
+        assert_eq!(now > before, is_new, "{folder}: {made} {before} {now}");
+    }
 }
 
 async fn a_tenant_has_so_many_targets_and_each_name_once() {
@@ -225,14 +277,20 @@ async fn an_ingest_key_stays_with_its_asset_and_ends_with_it() {
     let store = running.origin.store();
     let (acme, film) = (name("acme"), name("film"));
     write(&**store, &[asset("film", &[])]).await;
-    let set = store.set_ingest_key(&acme, SiteId(1), &film, Some([7; 32])).await;
+    let set = store
+        .set_ingest_key(&acme, SiteId(1), &film, Some(Digest::of(b"key")))
+        .await;
     set.expect("a key");
     write(&**store, &[asset("film", &["a"])]).await;
     let key = async || {
         let record = store.asset(SiteId(1), &film, Freshness::Newest).await;
         record.expect("an asset").asset.ingest_key
     };
-    assert_eq!(key().await, Some([7; 32]), "writing an asset says nothing of its key");
+    assert_eq!(
+        key().await,
+        Some(Digest::of(b"key")),
+        "writing an asset says nothing of its key"
+    );
     store.delete_asset(&acme, SiteId(1), &film).await.expect("deleted");
     let none = store.set_ingest_key(&acme, SiteId(1), &film, None).await;
     assert!(matches!(none, Err(StoreError::Gone { .. })), "{none:?}");
@@ -269,6 +327,7 @@ async fn assets_are_listed_by_prefix_in_parts_and_end_with_their_site() {
 
 on_both_engines![
     what_is_new_is_later_than_all_before_and_what_is_not_stays,
+    targets_that_an_asset_has_from_now_on_are_new_to_who_plays_it,
     a_tenant_has_so_many_targets_and_each_name_once,
     nodes_are_told_of_targets_zones_and_assets_in_order,
     an_asset_that_was_deleted_is_told_from_one_that_never_was,

@@ -159,6 +159,12 @@ pub struct EdgeAsset {
     /// The targets that have a copy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pathways: Vec<EdgePathway>,
+    /// Of one that names no pathways: since when all targets are, in milliseconds since 1970 UTC.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub all_since_ms: u64,
+    /// Of one that names no pathways: those that it named before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub named_before: Vec<EdgePathway>,
     /// `ready` or `transcoding`.
     #[serde(default = "ready")]
     pub state: String,
@@ -251,6 +257,10 @@ pub struct LoadElsewhere {
 
 const fn one() -> u32 {
     1
+}
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 fn in_service() -> String {
     Service::default().as_str().to_owned()
@@ -467,12 +477,15 @@ impl TryFrom<EdgeAsset> for Asset {
             let text = text.as_deref();
             text.map(|text| RelativePath::parse(what, text)).transpose()
         };
-        let pathway = |wire: EdgePathway| {
-            Ok(Pathway {
-                target: Name::parse("target name", &wire.target)?,
-                folder: path("folder", &wire.folder)?,
-                since_ms: wire.since_ms,
-            })
+        let pathways = |wire: Vec<EdgePathway>| -> Result<Box<[Pathway]>, Invalid> {
+            let pathway = |wire: EdgePathway| {
+                Ok(Pathway {
+                    target: Name::parse("target name", &wire.target)?,
+                    folder: path("folder", &wire.folder)?,
+                    since_ms: wire.since_ms,
+                })
+            };
+            wire.into_iter().map(pathway).collect()
         };
         let key = wire.ingest_key.as_deref().map(Digest::parse).transpose();
         let key = key.map_err(|invalid| Invalid {
@@ -484,12 +497,14 @@ impl TryFrom<EdgeAsset> for Asset {
             source: wire.source.map(|source| BaseUrl::parse(&source)).transpose()?,
             hls: path("hls", &wire.hls)?,
             dash: path("dash", &wire.dash)?,
-            pathways: wire.pathways.into_iter().map(pathway).collect::<Result<_, Invalid>>()?,
+            pathways: pathways(wire.pathways)?,
+            all_since_ms: wire.all_since_ms,
+            named_before: pathways(wire.named_before)?,
             state: AssetState::parse(&wire.state)?,
             balancer: Balancer::parse(&wire.balancer)?,
             ttl_s: wire.ttl_s,
             existing: Existing::parse(&wire.existing)?,
-            ingest_key: key.map(|key| *key.as_bytes()),
+            ingest_key: key,
             tags: wire.tags.into_iter().map(Into::into).collect(),
             attributes: wire
                 .attributes
@@ -505,26 +520,27 @@ impl TryFrom<EdgeAsset> for Asset {
 impl From<&Asset> for EdgeAsset {
     fn from(asset: &Asset) -> Self {
         let path = |path: &Option<RelativePath>| path.as_ref().map(|path| path.as_str().to_owned());
-        let hexadecimal = |key: &[u8; 32]| key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let pathways = |pathways: &[Pathway]| {
+            let pathway = |pathway: &Pathway| EdgePathway {
+                target: pathway.target.to_string(),
+                folder: path(&pathway.folder),
+                since_ms: pathway.since_ms,
+            };
+            pathways.iter().map(pathway).collect()
+        };
         Self {
             id: asset.id.to_string(),
             source: asset.source.as_ref().map(ToString::to_string),
             hls: path(&asset.hls),
             dash: path(&asset.dash),
-            pathways: asset
-                .pathways
-                .iter()
-                .map(|pathway| EdgePathway {
-                    target: pathway.target.to_string(),
-                    folder: path(&pathway.folder),
-                    since_ms: pathway.since_ms,
-                })
-                .collect(),
+            pathways: pathways(&asset.pathways),
+            all_since_ms: asset.all_since_ms,
+            named_before: pathways(&asset.named_before),
             state: asset.state.as_str().to_owned(),
             balancer: asset.balancer.as_str().to_owned(),
             ttl_s: asset.ttl_s,
             existing: asset.existing.as_str().to_owned(),
-            ingest_key: asset.ingest_key.as_ref().map(hexadecimal),
+            ingest_key: asset.ingest_key.map(|key| key.to_string()),
             tags: asset.tags.iter().map(ToString::to_string).collect(),
             attributes: asset
                 .attributes
@@ -580,8 +596,15 @@ mod tests {
         }))
         .expect("an asset");
         let asset = Asset::try_from(wire).expect("a good one");
-        assert_eq!((asset.ttl_s, asset.ingest_key), (Asset::TTL_S, Some([0; 32])));
+        let key = asset.ingest_key.map(|key| key.to_string());
+        assert_eq!((asset.ttl_s, key), (Asset::TTL_S, Some("00".repeat(32))));
         assert_eq!(Asset::try_from(EdgeAsset::from(&asset)).expect("a good one"), asset);
+        let wire: EdgeAsset = serde_json::from_value(json!({
+            "id": "film", "all_since_ms": 9, "named_before": [{"target": "a", "since_ms": 5}]
+        }))
+        .expect("an asset");
+        let asset = Asset::try_from(wire.clone()).expect("a good one");
+        assert_eq!(EdgeAsset::from(&asset), wire);
     }
 
     #[test]

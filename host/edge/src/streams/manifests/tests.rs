@@ -100,6 +100,8 @@ impl Origin {
             hls: Some(RelativePath::parse("hls", "master.m3u8").expect("a path")),
             dash: Some(RelativePath::parse("dash", "film.mpd").expect("a path")),
             pathways: Box::default(),
+            all_since_ms: 0,
+            named_before: Box::default(),
             state: AssetState::Ready,
             balancer: Balancer::default(),
             ttl_s: 30,

@@ -122,6 +122,8 @@ impl AssetContent {
             hls: self.hls,
             dash: self.dash,
             pathways: self.pathways.into_iter().map(EdgePathway::from).collect(),
+            all_since_ms: 0,
+            named_before: Vec::new(),
             state: self.state,
             balancer: self.balancer,
             ttl_s: self.ttl_s,

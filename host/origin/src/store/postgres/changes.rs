@@ -1,7 +1,6 @@
 //! What edges are told: the directory, and the numbered changes.
 
 use sqlx::{FromRow, PgConnection, PgPool};
-use wayside_decide::{name::Name, site::SiteId};
 use wayside_upstream::protocol::{Cursor, EdgeDirectory, Epoch, FeedEvent, Position};
 
 use super::{Freshly, ONE_INSTANT, Write};
@@ -14,14 +13,6 @@ use crate::store::{
 /// Notes that something in the directory changed, to be told when the transaction has committed.
 pub(super) async fn note_directory(write: &mut Write<'_>, tenant: &str) -> Result<(), StoreError> {
     let insert = sqlx::query("INSERT INTO outbox (tenant) VALUES ($1)").bind(tenant);
-    insert.execute(&mut **write).await?;
-    Ok(())
-}
-
-/// Notes that an asset changed, to be told when the transaction has committed.
-pub(super) async fn note_asset(write: &mut Write<'_>, tenant: &str, site: SiteId, id: &Name) -> Result<(), StoreError> {
-    let insert = sqlx::query("INSERT INTO outbox (tenant, site_id, asset) VALUES ($1, $2, $3)");
-    let insert = insert.bind(tenant).bind(signed(site.0)).bind(id.as_str());
     insert.execute(&mut **write).await?;
     Ok(())
 }

@@ -9,16 +9,13 @@ use wayside_upstream::protocol::{Position, SnapshotPage};
 
 use super::{Freshly, ONE_INSTANT, PostgresStore, Read, Write, changes, sites};
 use crate::store::{
-    LinkRecord, SnapshotKey, StoreError, WriteMode, missing, now_s,
+    BEYOND, LinkRecord, SnapshotKey, StoreError, WriteMode, missing, now_s, of_ended_site,
     rows::{LinkRow, json, signed},
     snapshot::Part,
 };
 
 const COLUMNS: &str = "tenant, site_id, path, target, status::bigint AS status, forward_query, starts_at, expires_at,
     fallback, tags::text AS tags, attributes::text AS attributes, created_at, updated_at";
-
-/// What is beyond every path of a prefix: paths are ASCII.
-const BEYOND: &str = "\u{7f}";
 
 pub(super) async fn list(
     pool: &PgPool,
@@ -222,12 +219,4 @@ async fn note(write: &mut PgConnection, tenant: &str, site: SiteId, paths: &[Str
     let insert = sqlx::query(insert).bind(tenant).bind(signed(site.0)).bind(paths);
     insert.execute(write).await?;
     Ok(())
-}
-
-/// A site that ended since it was looked up is a site that is not there.
-fn of_ended_site(error: sqlx::Error, site: SiteId) -> StoreError {
-    let is_orphan = error
-        .as_database_error()
-        .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation);
-    if is_orphan { missing("site", site) } else { error.into() }
 }

@@ -101,7 +101,7 @@ impl StreamStore for PostgresStore {
         tenant: &Name,
         site: SiteId,
         id: &Name,
-        key: Option<[u8; 32]>,
+        key: Option<Digest>,
     ) -> Result<(), StoreError> {
         let change = || assets::set_ingest_key(self, tenant, site, id, key);
         self.within(self.untied(change)).await

@@ -84,7 +84,7 @@ impl StreamStore for SqliteStore {
         tenant: &Name,
         site: SiteId,
         id: &Name,
-        key: Option<[u8; 32]>,
+        key: Option<Digest>,
     ) -> Result<(), StoreError> {
         assets::set_ingest_key(self, tenant, site, id, key).await
     }

@@ -184,6 +184,8 @@ impl Film {
             hls: Some(RelativePath::parse("hls", "master.m3u8")?),
             dash: None,
             pathways: Box::default(),
+            all_since_ms: 0,
+            named_before: Box::default(),
             state: AssetState::Ready,
             balancer: Balancer::default(),
             ttl_s: 10,
