@@ -6,13 +6,13 @@
 //! origins share.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use wayside_decide::name::Name;
-use wayside_upstream::protocol::streams::{LOADS_INTERVAL_S, LoadElsewhere};
+use wayside_decide::{limits::STREAM_TARGETS_MAX, name::Name};
+use wayside_upstream::protocol::streams::{LOADS_INTERVAL_S, LOADS_TARGETS_MAX};
 
 /// How long a node's report counts.
 pub(crate) const REPORT_TTL: Duration = Duration::from_secs(3 * LOADS_INTERVAL_S);
@@ -22,6 +22,8 @@ pub(crate) const WORD_TTL_MAX: Duration = Duration::from_secs(86_400);
 const COUNTS_MAX: usize = 1_000_000;
 /// How many nodes may report.
 const REPORTERS_MAX: usize = 10_000;
+/// How many words of operators may be held of one tenant's targets: a word outlives its target.
+const WORDS_MAX: usize = 4 * STREAM_TARGETS_MAX;
 
 /// A target: its tenant and its name.
 pub(crate) type Target = (Name, Name);
@@ -50,7 +52,7 @@ pub(crate) struct Full;
 #[derive(Default)]
 pub(crate) struct Loads {
     reports: HashMap<Box<str>, Report>,
-    words: HashMap<Target, Word>,
+    words: HashMap<Arc<Target>, Word>,
     /// What all reports say together.
     totals: HashMap<Arc<Target>, Total>,
     /// How many targets all reports name.
@@ -111,41 +113,56 @@ impl Loads {
     }
 
     /// What an operator says of a target for a while.
-    pub(crate) fn say(&mut self, target: Target, load: Option<f64>, ttl: Duration, now: Instant) {
+    pub(crate) fn say(&mut self, target: Target, load: f64, ttl: Duration, now: Instant) -> Result<(), Full> {
         self.forget_old(now);
         let word = Word {
             told: now,
-            // Others are to hear that it is no more for as long as they might believe it.
-            ttl: if load.is_some() { ttl } else { WORD_TTL_MAX },
-            load,
+            ttl,
+            load: Some(load),
             is_shared: false,
         };
-        self.words.insert(target, word);
+        self.hold(target, word)
     }
 
-    /// What another origin heard. What is newer here stays.
-    pub(crate) fn learn(&mut self, shared: Shared, now: Instant) {
-        let Some(told) = now.checked_sub(shared.age).filter(|_| shared.age < shared.ttl) else {
+    /// That an operator says no more of a target what he said.
+    pub(crate) fn unsay(&mut self, target: &Target, now: Instant) {
+        self.forget_old(now);
+        if let Some(word) = self.words.get_mut(target) {
+            *word = Word {
+                told: now,
+                // Others are to hear it for as long as they might believe what he said.
+                ttl: WORD_TTL_MAX,
+                load: None,
+                is_shared: false,
+            };
+        }
+    }
+
+    /// What another origin heard, as it was when it was `asked` for: by the time of the answer it may be older than that
+    /// says. What is newer here stays, and what nobody else has heard yet.
+    pub(crate) fn learn(&mut self, shared: Shared, asked: Instant) {
+        let Some(told) = asked.checked_sub(shared.age).filter(|_| shared.age < shared.ttl) else {
             return;
         };
         match (shared.key, shared.heard) {
             (Key::Node(node), Heard::Counts(counts)) => {
-                let is_older = self.reports.get(&node).is_some_and(|known| known.told >= told);
-                if !is_older {
+                let is_older = |known: &Report| !known.is_shared || known.told >= told;
+                if !self.reports.get(&node).is_some_and(is_older) {
                     // Where there is no room, its own origin knows.
                     let _ = self.report(&node, counts, told, true);
                 }
             }
             (Key::Target(_), Heard::Word(target, load)) => {
-                let is_older = self.words.get(&target).is_some_and(|known| known.told >= told);
-                if !is_older {
+                let is_older = |known: &Word| !known.is_shared || known.told >= told;
+                if !self.words.get(&target).is_some_and(is_older) {
                     let word = Word {
                         told,
                         ttl: shared.ttl,
                         load,
                         is_shared: true,
                     };
-                    self.words.insert(target, word);
+                    // Where there is no room, its own origin knows.
+                    let _ = self.hold(target, word);
                 }
             }
             _ => {}
@@ -167,8 +184,8 @@ impl Loads {
         });
         let words = self.words.iter().filter(|(_, word)| !word.is_shared);
         let words = words.map(|(target, word)| Shared {
-            key: Key::Target(target.clone()),
-            heard: Heard::Word(target.clone(), word.load),
+            key: Key::Target(Target::clone(target)),
+            heard: Heard::Word(Target::clone(target), word.load),
             age: now.saturating_duration_since(word.told),
             ttl: word.ttl,
         });
@@ -183,31 +200,35 @@ impl Loads {
         words.for_each(|word| word.is_shared = true);
     }
 
-    /// What is known of all targets, without what `node` counts.
-    pub(crate) fn elsewhere(&mut self, node: &str, now: Instant) -> Vec<LoadElsewhere> {
+    /// What is known of all targets, without what `node` counts, in any order.
+    pub(crate) fn elsewhere(&mut self, node: &str, now: Instant) -> Vec<(Arc<Target>, Known)> {
         self.forget_old(now);
-        let mut known: BTreeMap<&Target, Known> = BTreeMap::new();
-        for (target, total) in &self.totals {
-            known.entry(target).or_default().count = total.count;
+        let mut own: HashMap<&Target, Count> = HashMap::new();
+        for (target, count) in self.reports.get(node).map_or(&[][..], |report| &report.counts) {
+            let own = own.entry(target).or_default();
+            *own = own.with(*count);
         }
-        let own = self.reports.get(node).map_or(&[][..], |report| &report.counts);
-        for (target, own) in own {
-            let count = &mut known.entry(target).or_default().count;
-            *count = count.without(*own);
-        }
-        for (target, word) in &self.words {
-            known.entry(target).or_default().load = word.load;
-        }
-        let known = known.into_iter().filter(|(_, known)| *known != Known::default());
-        known
-            .map(|((tenant, target), known)| LoadElsewhere {
-                tenant: tenant.to_string(),
-                target: target.to_string(),
-                sessions: u32::try_from(known.count.sessions).unwrap_or(u32::MAX),
-                kbit_s: known.count.kbit_s,
-                load: known.load,
-            })
-            .collect()
+        let counted = self.totals.iter().map(|(target, total)| {
+            let known = Known {
+                count: total.count.without(own.get(&**target).copied().unwrap_or_default()),
+                load: self.words.get(target).and_then(|word| word.load),
+            };
+            (target, known)
+        });
+        let said = self
+            .words
+            .iter()
+            .filter(|(target, _)| !self.totals.contains_key(*target));
+        let said = said.map(|(target, word)| {
+            let known = Known {
+                load: word.load,
+                ..Known::default()
+            };
+            (target, known)
+        });
+        let known = counted.chain(said).filter(|(_, known)| *known != Known::default());
+        let known = known.take(LOADS_TARGETS_MAX);
+        known.map(|(target, known)| (Arc::clone(target), known)).collect()
     }
 
     /// What is known of one target.
@@ -219,13 +240,32 @@ impl Loads {
         }
     }
 
+    /// Holds a word, where there is room for its tenant's.
+    fn hold(&mut self, target: Target, word: Word) -> Result<(), Full> {
+        if let Some(held) = self.words.get_mut(&target) {
+            *held = word;
+            return Ok(());
+        }
+        if self.words.keys().filter(|held| held.0 == target.0).count() >= WORDS_MAX {
+            return Err(Full);
+        }
+        let target = self.named(target);
+        self.words.insert(target, word);
+        Ok(())
+    }
+
     fn report(&mut self, node: &str, counts: Vec<(Target, Count)>, told: Instant, is_shared: bool) -> Result<(), Full> {
         let before = self.reports.remove(node);
         let is_new = before.is_none();
         if let Some(before) = before {
             self.take_off(&before);
         }
-        if (is_new && self.reports.len() >= REPORTERS_MAX) || self.counts + counts.len() > COUNTS_MAX {
+        let new = counts.iter().map(|(target, _)| target);
+        let new: HashSet<&Target> = new.filter(|target| !self.totals.contains_key(*target)).collect();
+        let is_full = (is_new && self.reports.len() >= REPORTERS_MAX)
+            || self.counts + counts.len() > COUNTS_MAX
+            || self.totals.len() + new.len() > LOADS_TARGETS_MAX;
+        if is_full {
             return Err(Full);
         }
         self.counts += counts.len();
@@ -243,12 +283,19 @@ impl Loads {
 
     /// Adds to a target's total, and gives the name that all share.
     fn add(&mut self, target: Target, count: Count) -> Arc<Target> {
-        let known = self.totals.get_key_value(&target).map(|(known, _)| Arc::clone(known));
-        let target = known.unwrap_or_else(|| Arc::new(target));
+        let target = self.named(target);
         let total = self.totals.entry(Arc::clone(&target)).or_default();
         total.count = total.count.with(count);
         total.reports += 1;
         target
+    }
+
+    /// The name of a target that all share.
+    fn named(&self, target: Target) -> Arc<Target> {
+        let counted = self.totals.get_key_value(&target).map(|(known, _)| known);
+        let said = || self.words.get_key_value(&target).map(|(known, _)| known);
+        let known = counted.or_else(said).map(Arc::clone);
+        known.unwrap_or_else(|| Arc::new(target))
     }
 
     fn take_off(&mut self, report: &Report) {
@@ -297,7 +344,10 @@ mod tests {
 
     use wayside_decide::name::Name;
 
-    use super::{COUNTS_MAX, Count, Full, Heard, Key, Known, Loads, REPORT_TTL, Shared, Target, WORD_TTL_MAX};
+    use super::{
+        COUNTS_MAX, Count, Full, Heard, Key, Known, LOADS_TARGETS_MAX, Loads, REPORT_TTL, Shared, Target, WORD_TTL_MAX,
+        WORDS_MAX,
+    };
 
     fn target(name: &str) -> Target {
         let parse = |text| Name::parse("name", text).expect("a name");
@@ -308,9 +358,19 @@ mod tests {
         Count { sessions, kbit_s }
     }
 
-    fn seen(loads: &mut Loads, node: &str, now: Instant) -> Vec<(String, u32, u64)> {
-        let seen = loads.elsewhere(node, now).into_iter();
-        seen.map(|load| (load.target, load.sessions, load.kbit_s)).collect()
+    /// What a node hears of targets, by name.
+    fn heard(loads: &mut Loads, node: &str, now: Instant) -> Vec<(String, Known)> {
+        let heard = loads.elsewhere(node, now).into_iter();
+        let mut heard: Vec<_> = heard.map(|(target, known)| (target.1.to_string(), known)).collect();
+        heard.sort_by(|(one, _), (other, _)| one.cmp(other));
+        heard
+    }
+
+    fn seen(loads: &mut Loads, node: &str, now: Instant) -> Vec<(String, u64, u64)> {
+        let heard = heard(loads, node, now).into_iter();
+        heard
+            .map(|(target, known)| (target, known.count.sessions, known.count.kbit_s))
+            .collect()
     }
 
     #[test]
@@ -341,12 +401,72 @@ mod tests {
     fn an_operators_word_counts_for_as_long_as_he_said() {
         let (mut loads, now) = (Loads::default(), Instant::now());
         let (a, minute) = (target("a"), Duration::from_secs(60));
-        loads.say(a.clone(), Some(0.5), minute, now);
-        assert_eq!(loads.elsewhere("one", now)[0].load, Some(0.5));
+        loads.say(a.clone(), 0.5, minute, now).expect("room");
+        let said = Known {
+            load: Some(0.5),
+            ..Known::default()
+        };
+        assert_eq!(heard(&mut loads, "one", now), [("a".to_owned(), said)]);
         assert_eq!(loads.of(&a, now + minute), Known::default());
-        loads.say(a.clone(), Some(0.5), minute, now);
-        loads.say(a, None, minute, now);
-        assert_eq!(loads.elsewhere("one", now), []);
+        loads.say(a.clone(), 0.5, minute, now).expect("room");
+        loads.unsay(&a, now);
+        assert_eq!(heard(&mut loads, "one", now), []);
+        loads.unsay(&target("b"), now);
+        assert_eq!(
+            loads.unshared(now).len(),
+            1,
+            "where nothing was said there is nothing to take back"
+        );
+    }
+
+    #[test]
+    fn a_word_stays_when_an_older_one_is_read_back() {
+        let (mut loads, now) = (Loads::default(), Instant::now());
+        let (second, a) = (Duration::from_secs(1), target("a"));
+        loads.say(a.clone(), 0.1, second * 60, now).expect("room");
+        let shared = loads.unshared(now);
+        loads.mark_shared(now);
+        // Said while the record is slow to answer, whose clock says that it was told of the first one just now.
+        loads.say(a.clone(), 0.2, second * 60, now + second).expect("room");
+        let told = |age| Shared {
+            age,
+            ..shared[0].clone()
+        };
+        for (age, asked) in [(Duration::ZERO, now), (Duration::ZERO, now + second * 2)] {
+            loads.learn(told(age), asked);
+            assert_eq!(loads.of(&a, now + second * 2).load, Some(0.2));
+        }
+        let unshared = loads.unshared(now + second * 2);
+        assert!(
+            matches!(
+                &*unshared,
+                [Shared {
+                    heard: Heard::Word(_, Some(0.2)),
+                    ..
+                }]
+            ),
+            "{unshared:?}"
+        );
+        // Others have heard it: what is newer is another's.
+        loads.mark_shared(now + second * 2);
+        loads.learn(told(Duration::ZERO), now + second * 3);
+        assert_eq!(loads.of(&a, now + second * 3).load, Some(0.1));
+    }
+
+    #[test]
+    fn the_words_of_a_tenant_are_bounded() {
+        let (mut loads, now, minute) = (Loads::default(), Instant::now(), Duration::from_secs(60));
+        for number in 0..WORDS_MAX {
+            let said = loads.say(target(&format!("t{number}")), 1.0, minute, now);
+            said.expect("room");
+        }
+        assert_eq!(loads.say(target("more"), 1.0, minute, now), Err(Full));
+        loads.say(target("t0"), 0.5, minute, now).expect("in place of another");
+        let other = (Name::parse("tenant", "beta").expect("a name"), target("more").1);
+        loads.say(other, 1.0, minute, now).expect("room of its own");
+        loads
+            .say(target("more"), 1.0, minute, now + minute)
+            .expect("room again");
     }
 
     #[test]
@@ -354,7 +474,7 @@ mod tests {
         let (mut here, mut there, now) = (Loads::default(), Loads::default(), Instant::now());
         let (second, a) = (Duration::from_secs(1), target("a"));
         here.tell("one", vec![(a.clone(), count(5, 50))], now).expect("room");
-        here.say(a.clone(), Some(0.5), second * 60, now);
+        here.say(a.clone(), 0.5, second * 60, now).expect("room");
         let shared = here.unshared(now + second);
         assert_eq!(shared.len(), 2);
         assert!(shared.iter().all(|shared| shared.age == second));
@@ -380,7 +500,7 @@ mod tests {
         }
         assert_eq!(there.of(&a, now + second).count, count(3, 30));
         // That an operator says so no more is heard, too.
-        there.say(a.clone(), None, second, now + second);
+        there.unsay(&a, now + second);
         let shared = there.unshared(now + second);
         assert!(
             shared
@@ -411,5 +531,13 @@ mod tests {
         assert_eq!(seen(&mut loads, "two", now), []);
         loads.tell("two", most(3), now).expect("room again");
         assert_eq!(loads.of(&target("a"), now).count, count(3, 3));
+        let different = (0..=LOADS_TARGETS_MAX).map(|number| (target(&format!("t{number}")), count(1, 1)));
+        let different: Vec<_> = different.collect();
+        assert_eq!(loads.tell("three", different[1..].to_vec(), now), Err(Full));
+        loads.tell("two", vec![], now).expect("room");
+        loads
+            .tell("three", different[1..].to_vec(), now)
+            .expect("as many as are told of");
+        assert_eq!(loads.elsewhere("none", now).len(), LOADS_TARGETS_MAX);
     }
 }

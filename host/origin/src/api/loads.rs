@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use wayside_decide::{invalid::Invalid, name::Name};
 use wayside_upstream::protocol::{
     Epoch,
-    streams::{LoadTold, LoadsElsewhere, LoadsTold},
+    streams::{LoadElsewhere, LoadTold, LoadsElsewhere, LoadsTold},
 };
 
 use super::{
@@ -25,14 +25,12 @@ use super::{
     targets::read_name,
 };
 use crate::{
-    loads::{Count, Heard, Key, Loads, Shared, Target, WORD_TTL_MAX},
+    loads::{Count, Full, Heard, Key, Loads, Shared, Target, WORD_TTL_MAX},
     store::{Store, streams::SharedLoad},
 };
 
 /// How often what was heard is shared.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
-/// How much further back than the last time is looked for what others shared: what began before may end after.
-const SHARE_MARGIN: Duration = Duration::from_secs(2);
 /// Targets that one node may report of at once.
 const REPORTED_TARGETS_MAX: usize = 10_000;
 /// Largest report, in bytes: so many targets with the longest names.
@@ -44,8 +42,16 @@ const LOAD_MAX: f64 = 10.0;
 pub(crate) struct Board {
     store: Arc<dyn Store>,
     loads: Mutex<Loads>,
-    /// When sharing began last; held while it goes on.
-    last_shared: tokio::sync::Mutex<Option<Instant>>,
+    /// Held while sharing goes on.
+    sharing: tokio::sync::Mutex<Sharing>,
+}
+
+/// When sharing began last.
+#[derive(Default)]
+struct Sharing {
+    tried: Option<Instant>,
+    /// When it went well.
+    done: Option<Instant>,
 }
 
 impl Board {
@@ -53,7 +59,7 @@ impl Board {
         Self {
             store,
             loads: Mutex::default(),
-            last_shared: tokio::sync::Mutex::default(),
+            sharing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -63,34 +69,39 @@ impl Board {
 
     /// Shares when it is time and nobody does; nobody waits for it.
     fn share_in_time(self: &Arc<Self>) {
-        let is_time = |last: &Option<Instant>| last.is_none_or(|last| last.elapsed() >= SHARE_INTERVAL);
-        if self.last_shared.try_lock().is_ok_and(|last| is_time(&last)) {
+        let is_time = |sharing: &Sharing| sharing.tried.is_none_or(|tried| tried.elapsed() >= SHARE_INTERVAL);
+        if self.sharing.try_lock().is_ok_and(|sharing| is_time(&sharing)) {
             let board = Arc::clone(self);
             tokio::spawn(async move { board.share().await });
         }
     }
 
-    /// Tells other origins what was heard here, and learns what they heard.
+    /// Tells other origins what was heard here up to now, and learns what they heard. Of those that ask for it while it
+    /// goes on, one does it once more for all.
     async fn share(&self) {
-        let mut last = self.last_shared.lock().await;
+        let asked = Instant::now();
+        let mut sharing = self.sharing.lock().await;
+        if sharing.tried.is_some_and(|tried| tried > asked) {
+            return;
+        }
         // Instants are taken while the loads are held: what is told later than this is not among them.
         let (begun, ours) = {
             let mut loads = self.loads();
             let begun = Instant::now();
             (begun, loads.unshared(begun))
         };
-        let since = last.map_or(WORD_TTL_MAX, |last| begun.duration_since(last) + SHARE_MARGIN);
+        sharing.tried = Some(begun);
+        let since = sharing.done.map_or(WORD_TTL_MAX, |done| begun.duration_since(done));
         let ours: Vec<SharedLoad> = ours.into_iter().filter_map(write).collect();
         match self.store.share_loads(&ours, since).await {
             Ok(theirs) => {
-                let now = Instant::now();
                 let mut loads = self.loads();
                 loads.mark_shared(begun);
                 theirs
                     .iter()
                     .filter_map(read)
-                    .for_each(|shared| loads.learn(shared, now));
-                *last = Some(begun);
+                    .for_each(|shared| loads.learn(shared, begun));
+                sharing.done = Some(begun);
             }
             // What is not shared yet waits for the next time.
             Err(error) => tracing::debug!(%error, "what is known of loads is not shared now"),
@@ -145,14 +156,23 @@ pub(crate) async fn tell(
         Node::Enrolled(id) => format!("{id}/{process}"),
         Node::Lent(id) => format!("{}/{process}", id.as_str()),
     };
-    let targets = {
+    let known = {
         let mut loads = api.board.loads();
         let now = Instant::now();
-        loads.tell(&who, counts, now).map_err(|_| Problem::crowded())?;
+        loads.tell(&who, counts, now).map_err(|Full| Problem::crowded())?;
         loads.elsewhere(&who, now)
     };
     api.board.share_in_time();
-    Ok(Json(LoadsElsewhere { targets }))
+    let targets = known.into_iter().map(|(target, known)| LoadElsewhere {
+        tenant: target.0.to_string(),
+        target: target.1.to_string(),
+        sessions: u32::try_from(known.count.sessions).unwrap_or(u32::MAX),
+        kbit_s: known.count.kbit_s,
+        load: known.load,
+    });
+    Ok(Json(LoadsElsewhere {
+        targets: targets.collect(),
+    }))
 }
 
 /// What is known of a target's load.
@@ -170,7 +190,8 @@ pub(crate) async fn show(
 
 /// Says how loaded a target is, for a while.
 #[utoipa::path(put, path = "/v1/targets/{name}/load", params(("name" = String, Path)), request_body = LoadContent,
-    responses((status = 200, body = TargetLoad), (status = 404, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = TargetLoad), (status = 404, body = Problem), (status = 422, body = Problem),
+        (status = 429, body = Problem)))]
 pub(crate) async fn say(
     State(api): State<Api>,
     Writer(tenant): Writer,
@@ -189,9 +210,8 @@ pub(crate) async fn say(
     }
     let target = api.target_of(tenant, &name).await?;
     let ttl = Duration::from_secs(content.ttl_s.into());
-    api.board
-        .loads()
-        .say(target.clone(), Some(content.load), ttl, Instant::now());
+    let said = api.board.loads().say(target.clone(), content.load, ttl, Instant::now());
+    said.map_err(|Full| Problem::crowded())?;
     api.board.share().await;
     tracing::info!(tenant = %target.0, target = name, load = content.load, "an operator says how loaded a target is");
     Ok(Json(api.board.shown(&target)))
@@ -206,7 +226,9 @@ pub(crate) async fn unsay(
     Segment(name): Segment,
 ) -> Result<StatusCode, Problem> {
     let target = api.target_of(tenant, &name).await?;
-    api.board.loads().say(target, None, WORD_TTL_MAX, Instant::now());
+    // Another origin may have heard what is taken back.
+    api.board.share().await;
+    api.board.loads().unsay(&target, Instant::now());
     api.board.share().await;
     Ok(StatusCode::NO_CONTENT)
 }

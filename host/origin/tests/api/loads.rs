@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use wayside_decide::digest::Digest;
 use wayside_origin::token::Scope;
-use wayside_upstream::protocol::streams::{LoadElsewhere, LoadTold, LoadsTold};
+use wayside_upstream::{
+    client::OriginClient,
+    protocol::streams::{LoadElsewhere, LoadTold, LoadsTold},
+};
 
 use crate::harness::{Reply, Running, node};
 
@@ -37,40 +40,42 @@ pub(crate) async fn make_target(running: &Running, name: &str) {
     running.send("POST", "/v1/targets", &target).await.success(201);
 }
 
+/// Tells what a node counts; gives what it hears, by name.
+pub(crate) async fn hear(node: &OriginClient, told: &LoadsTold) -> Vec<LoadElsewhere> {
+    let mut heard = node.loads(told).await.expect("an answer").targets;
+    heard.sort_by(|one, other| one.target.cmp(&other.target));
+    heard
+}
+
 async fn a_node_tells_what_it_counts_and_hears_of_the_others() {
     let running = Running::start().await;
     let (one, again) = (running.node(), running.node());
     // Another token is another node, although its process is of the same number.
     let other = node(&running.base, &running.mint(None, Scope::Read).await);
-    let nothing = one.loads(&told(1, &[("a", 5, 500)])).await.expect("an answer");
-    assert_eq!(nothing.targets, []);
-    let heard = other.loads(&told(1, &[("a", 2, 20), ("b", 1, 10)])).await;
-    assert_eq!(heard.expect("an answer").targets, [elsewhere("a", 5, 500, None)]);
-    let heard = again.loads(&told(2, &[])).await.expect("an answer");
+    assert_eq!(hear(&one, &told(1, &[("a", 5, 500)])).await, []);
+    let heard = hear(&other, &told(1, &[("a", 2, 20), ("b", 1, 10)])).await;
+    assert_eq!(heard, [elsewhere("a", 5, 500, None)]);
     let all = [elsewhere("a", 7, 520, None), elsewhere("b", 1, 10, None)];
-    assert_eq!(heard.targets, all);
-    let heard = one.loads(&told(1, &[("a", 4, 400)])).await.expect("an answer");
-    assert_eq!(
-        heard.targets,
-        [elsewhere("a", 2, 20, None), elsewhere("b", 1, 10, None)]
-    );
+    assert_eq!(hear(&again, &told(2, &[])).await, all);
+    let heard = hear(&one, &told(1, &[("a", 4, 400)])).await;
+    assert_eq!(heard, [elsewhere("a", 2, 20, None), elsewhere("b", 1, 10, None)]);
 }
 
 async fn an_operator_says_how_loaded_a_target_is() {
     let running = Running::start().await;
     make_target(&running, "a").await;
     let (node, path) = (running.node(), "/v1/targets/a/load");
-    node.loads(&told(1, &[("a", 5, 500)])).await.expect("an answer");
+    hear(&node, &told(1, &[("a", 5, 500)])).await;
     let said = json!({"load": 0.75, "ttl_s": 60});
     let said = running.send("PUT", path, &said).await.success(200);
     let expected = json!({"name": "a", "sessions": 5, "kbit_s": 500, "load": 0.75});
     assert_eq!(said, expected);
     assert_eq!(running.ask("GET", path).await.success(200), expected);
-    let heard = node.loads(&told(1, &[("a", 5, 500)])).await.expect("an answer");
-    assert_eq!(heard.targets, [elsewhere("a", 0, 0, Some(0.75))]);
+    let heard = hear(&node, &told(1, &[("a", 5, 500)])).await;
+    assert_eq!(heard, [elsewhere("a", 0, 0, Some(0.75))]);
     running.ask("DELETE", path).await.success(204);
-    let heard = node.loads(&told(1, &[("a", 5, 500)])).await.expect("an answer");
-    assert_eq!(heard.targets, []);
+    let heard = hear(&node, &told(1, &[("a", 5, 500)])).await;
+    assert_eq!(heard, []);
     let short = json!({"load": 1, "ttl_s": 1});
     running.send("PUT", path, &short).await.success(200);
     let begun = Instant::now();

@@ -7,15 +7,12 @@ use wayside_decide::{digest::Digest, site::SiteId};
 use super::{OriginClient, OriginError, accept, is_problem, read_body, read_json};
 use crate::protocol::{
     Position,
-    streams::{ASSET_PATH, EdgeAsset, LOADS_PATH, LoadsElsewhere, LoadsTold, ZONES_PATH},
+    streams::{ASSET_PATH, EdgeAsset, LOADS_BYTES_MAX, LOADS_PATH, LoadsElsewhere, LoadsTold, ZONES_PATH},
+    zones::ZONES_BYTES_MAX,
 };
 
 /// Largest answer about one asset, in bytes.
 const ASSET_BYTES_MAX: usize = 1024 * 1024;
-/// Largest answer about loads, in bytes: a few hundred for each target.
-const LOADS_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Largest text of coverage zones, in bytes.
-const ZONES_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What an origin knows of an asset.
 #[derive(Debug, Clone, PartialEq, Eq)]

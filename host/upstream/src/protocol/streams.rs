@@ -28,6 +28,11 @@ pub const LOADS_PATH: &str = "/v1/edge/loads";
 /// How often a node tells what it counts, in seconds. What was told three times longer ago counts no more.
 pub const LOADS_INTERVAL_S: u64 = 2;
 
+/// Most targets of which an answer to [`LOADS_PATH`] tells.
+pub const LOADS_TARGETS_MAX: usize = 65_536;
+/// Largest answer to [`LOADS_PATH`], in bytes: with the longest names and numbers, each target takes less than 256.
+pub const LOADS_BYTES_MAX: usize = LOADS_TARGETS_MAX * 256;
+
 /// A target, with its tenant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EdgeTenantTarget {
@@ -554,9 +559,14 @@ impl From<&Asset> for EdgeAsset {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use wayside_decide::stream::{asset::Asset, target::StreamTarget};
+    use wayside_decide::{
+        limits::NAME_BYTES_MAX,
+        stream::{asset::Asset, target::StreamTarget},
+    };
 
-    use super::{EdgeAsset, EdgeTarget, EdgeTenantTarget};
+    use super::{
+        EdgeAsset, EdgeTarget, EdgeTenantTarget, LOADS_BYTES_MAX, LOADS_TARGETS_MAX, LoadElsewhere, LoadsElsewhere,
+    };
 
     #[test]
     fn targets_read_as_they_were_written() {
@@ -605,6 +615,22 @@ mod tests {
         .expect("an asset");
         let asset = Asset::try_from(wire.clone()).expect("a good one");
         assert_eq!(EdgeAsset::from(&asset), wire);
+    }
+
+    #[test]
+    fn the_longest_answer_about_loads_is_read() {
+        let longest = LoadElsewhere {
+            tenant: "t".repeat(NAME_BYTES_MAX),
+            target: "t".repeat(NAME_BYTES_MAX),
+            sessions: u32::MAX,
+            kbit_s: u64::MAX,
+            load: Some(-f64::MIN_POSITIVE),
+        };
+        let answer = LoadsElsewhere {
+            targets: vec![longest; LOADS_TARGETS_MAX],
+        };
+        let answer = serde_json::to_vec(&answer).expect("JSON");
+        assert!(answer.len() <= LOADS_BYTES_MAX, "{}", answer.len());
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) async fn share(
     ours: &[SharedLoad],
     since: Duration,
 ) -> Result<Vec<SharedLoad>, StoreError> {
+    // What was noted before the last time may have been committed after it; and it is now later than when it was asked.
+    let since = since + 2 * store.operation_max;
     let milliseconds = |time: Duration| signed(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let pool = store.primary()?;
     if !ours.is_empty() {
