@@ -98,6 +98,7 @@ impl Config {
             });
         }
         self.degradation.check()?;
+        self.streams.check()?;
         regions::check(&self.upstream)?;
         unused::check(self)
     }
@@ -137,6 +138,7 @@ fn try_out(section: &str, key: &str, value: Value) -> Result<(), String> {
 
 mod degradation;
 mod regions;
+mod streams;
 mod unused;
 
 #[cfg(test)]

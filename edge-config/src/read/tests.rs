@@ -354,6 +354,15 @@ fn a_worse_level_is_not_reached_before_a_better_one() {
 }
 
 #[test]
+fn a_score_weighs_something() {
+    refuses(
+        "[streams]\nscore_load = 0\nscore_latency = 0\nscore_bandwidth = 0\n",
+        "streams.score_load: 0, expected more than 0 here, in score_latency or in score_bandwidth, which are 0 too",
+    );
+    parse("w.toml", "[streams]\nscore_load = 0\nscore_latency = 0\n").expect("one that weighs");
+}
+
+#[test]
 fn a_certificate_needs_its_key() {
     refuses(
         "[origin]\ncertificate_file = \"a\"\n",

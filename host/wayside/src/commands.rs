@@ -19,6 +19,7 @@ pub(crate) mod target;
 pub(crate) mod token;
 
 mod fields;
+mod file;
 mod values;
 
 /// Does what the command line asks for.

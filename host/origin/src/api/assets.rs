@@ -13,6 +13,7 @@ use wayside_decide::{
     invalid::Invalid,
     limits::BATCH_ASSETS_MAX,
     name::Name,
+    site::SiteId,
     stream::{asset::Asset as DomainAsset, target::StreamTarget},
 };
 use wayside_upstream::protocol::streams::EdgeAsset;
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     secret::Secret,
-    store::{Freshness, WriteMode, streams::AssetRecord},
+    store::{Freshness, StoreError, WriteMode, streams::AssetRecord},
 };
 
 mod content;
@@ -182,7 +183,8 @@ pub(crate) async fn batch(
     let mut assets: Vec<DomainAsset> = Vec::with_capacity(batch.assets.len());
     for (index, Object(content)) in batch.assets.into_iter().enumerate() {
         let prefix = format!("assets[{index}].");
-        let asset = content.read(Some(&batch.site), &targets, &prefix)?;
+        let held = api.pathways_held(site, &content, &targets).await?;
+        let asset = content.read(Some(&batch.site), &targets, &held, &prefix)?;
         if let Some(first) = assets.iter().position(|other| other.id == asset.id) {
             let expected = format!("each asset once, and `assets[{first}]` is the same");
             let invalid = Invalid::text("id", asset.id.as_str(), expected);
@@ -237,7 +239,9 @@ pub(crate) async fn drop_key(
 async fn write_one(api: &Api, tenant: &Name, content: AssetContent, mode: WriteMode) -> Result<Asset, Problem> {
     let site_name = content.site()?.to_owned();
     let site = api.site_id(tenant, &site_name).await?;
-    let asset = content.read(None, &api.stream_targets(tenant).await?, "")?;
+    let targets = api.stream_targets(tenant).await?;
+    let held = api.pathways_held(site, &content, &targets).await?;
+    let asset = content.read(None, &targets, &held, "")?;
     let id = asset.id.clone();
     api.store.write_assets(tenant, site, vec![asset], mode).await?;
     tracing::info!(%tenant, site = site_name, asset = %id, "wrote an asset");
@@ -253,6 +257,26 @@ impl Api {
     async fn stream_targets(&self, tenant: &Name) -> Result<Vec<StreamTarget>, Problem> {
         let records = self.store.targets(tenant).await?;
         Ok(records.into_iter().map(|record| record.target).collect())
+    }
+
+    /// The targets that an asset has already as pathways, where that matters: when it names others than there are.
+    async fn pathways_held(
+        &self,
+        site: SiteId,
+        content: &AssetContent,
+        targets: &[StreamTarget],
+    ) -> Result<Vec<Name>, Problem> {
+        let Some(id) = content.names_others(targets) else {
+            return Ok(Vec::new());
+        };
+        match self.store.asset(site, &id, Freshness::Newest).await {
+            Ok(record) => {
+                let pathways = record.asset.pathways.into_iter();
+                Ok(pathways.map(|pathway| pathway.target).collect())
+            }
+            Err(StoreError::Missing { .. } | StoreError::Gone { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

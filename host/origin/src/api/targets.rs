@@ -70,7 +70,7 @@ pub(crate) async fn one(
     Ok(Json(Target::from(&found)))
 }
 
-/// Gives a target another content. Its name stays.
+/// Gives a target another content. Its name stays, and whether it serves, unless that is said.
 #[utoipa::path(put, path = "/v1/targets/{name}", params(("name" = String, Path)), request_body = TargetContent,
     responses((status = 200, body = Target), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn replace(
@@ -79,8 +79,9 @@ pub(crate) async fn replace(
     Segment(name): Segment,
     Body(content): Body<TargetContent>,
 ) -> Result<Json<Target>, Problem> {
+    let keeps_service = !content.says_service();
     let target = content.read(Some(&read_name(&name)?))?;
-    let replaced = api.store.replace_target(&tenant, target).await?;
+    let replaced = api.store.replace_target(&tenant, target, keeps_service).await?;
     tracing::info!(%tenant, target = name, "changed a target");
     Ok(Json(Target::from(&replaced)))
 }

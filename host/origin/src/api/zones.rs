@@ -2,6 +2,7 @@
 
 use axum::{
     Json,
+    body::Bytes,
     extract::{Request, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
@@ -48,16 +49,26 @@ pub(crate) async fn replace(
     request: Request,
 ) -> Result<Json<ZonesWritten>, Problem> {
     let body = read_bytes(request, &api, ZONES_BYTES_MAX).await?;
-    let groups = zones::parse(&body).map_err(|invalid| Problem::invalid("coverageZones", invalid))?;
+    let (groups, networks) = count(body.clone()).await?;
     let record = api.store.set_zones(&tenant, body.into()).await?;
-    let networks = groups.iter().map(|(_, networks)| networks.len()).sum();
-    tracing::info!(%tenant, groups = groups.len(), networks, "changed the coverage zones");
+    tracing::info!(%tenant, groups, networks, "changed the coverage zones");
     Ok(Json(ZonesWritten {
         digest: record.digest.to_string(),
-        groups: groups.len(),
+        groups,
         networks,
         updated_at: record.updated_at,
     }))
+}
+
+/// How many groups and networks a file has. Reading a large one takes long: others are answered meanwhile.
+async fn count(body: Bytes) -> Result<(usize, usize), Problem> {
+    let count = move || {
+        let groups = zones::parse(&body).map_err(|invalid| Problem::invalid("coverageZones", invalid))?;
+        Ok((groups.len(), groups.iter().map(|(_, networks)| networks.len()).sum()))
+    };
+    tokio::task::spawn_blocking(count)
+        .await
+        .map_err(|error| Problem::internal(&error))?
 }
 
 /// Ends the tenant's coverage zones.

@@ -183,11 +183,6 @@ impl PostgresStore {
         self.primary.pool()
     }
 
-    /// Where what was just written is read.
-    fn pool(&self) -> Result<&Pool, StoreError> {
-        self.primary()
-    }
-
     /// As [`Self::commit`], for what both engines write alike.
     async fn finish(&self, write: Write<'_>, _: Noted) -> Result<(), StoreError> {
         self.commit(write).await

@@ -164,15 +164,6 @@ impl SqliteStore {
         Ok(self.writer.begin().await?)
     }
 
-    /// Where what was just written is read.
-    #[allow(
-        clippy::unnecessary_wraps,
-        reason = "with the other engine there may be nobody to ask"
-    )]
-    const fn pool(&self) -> Result<&Pool, StoreError> {
-        Ok(&self.readers)
-    }
-
     /// As [`Self::commit`], for what both engines write alike.
     async fn finish(&self, write: Write<'_>, noted: Noted) -> Result<(), StoreError> {
         self.commit(write, noted).await

@@ -72,8 +72,13 @@ pub trait StreamStore: Send + Sync + 'static {
     async fn targets(&self, tenant: &Name) -> Result<Vec<TargetRecord>, StoreError>;
     /// One target.
     async fn target(&self, tenant: &Name, name: &Name) -> Result<TargetRecord, StoreError>;
-    /// Gives the target of this name another content.
-    async fn replace_target(&self, tenant: &Name, target: StreamTarget) -> Result<TargetRecord, StoreError>;
+    /// Gives the target of this name another content. What its operator says of it stays when `keeps_service`.
+    async fn replace_target(
+        &self,
+        tenant: &Name,
+        target: StreamTarget,
+        keeps_service: bool,
+    ) -> Result<TargetRecord, StoreError>;
     /// Changes nothing of a target but what its operator says of it.
     async fn set_service(&self, tenant: &Name, name: &Name, service: Service) -> Result<TargetRecord, StoreError>;
     /// Ends a target. Assets may go on naming it.

@@ -68,9 +68,15 @@ pub(super) async fn create(store: &Engine, tenant: &Name, target: &StreamTarget)
     made.ok_or_else(|| missing("target", &target.name))?.record()
 }
 
-pub(super) async fn replace(store: &Engine, tenant: &Name, target: &StreamTarget) -> Result<TargetRecord, StoreError> {
+pub(super) async fn replace(
+    store: &Engine,
+    tenant: &Name,
+    target: &StreamTarget,
+    keeps_service: bool,
+) -> Result<TargetRecord, StoreError> {
     change(store, tenant, &target.name, |before| StreamTarget {
         since_ms: before.since_ms,
+        service: if keeps_service { before.service } else { target.service },
         ..target.clone()
     })
     .await
@@ -105,9 +111,13 @@ async fn change(
     if target.urls != before.target.urls {
         target.since_ms = tick_ms;
     }
-    let update = sqlx::query("UPDATE targets SET body = $1, updated_at = $2 WHERE tenant = $3 AND name = $4");
-    let update = update.bind(body(&target)?).bind(now_s());
-    let update = update.bind(tenant.as_str()).bind(name.as_str());
+    let update = "UPDATE targets SET body = $1, since_ms = $2, updated_at = $3 WHERE tenant = $4 AND name = $5";
+    let update = sqlx::query(update)
+        .bind(body(&target)?)
+        .bind(signed(target.since_ms))
+        .bind(now_s())
+        .bind(tenant.as_str())
+        .bind(name.as_str());
     update.execute(&mut *write).await?;
     let noted = note_directory(&mut write, tenant).await?;
     let row = find(&mut write, tenant, name).await?;

@@ -5,27 +5,39 @@
 use wayside_decide::{digest::Digest, name::Name};
 
 use super::{Engine, Pool, note_directory};
-use crate::store::{StoreError, missing, now_s, rows::streams::ZonesRow, streams::ZonesRecord};
+use crate::store::{
+    StoreError, missing, now_s,
+    rows::{streams::ZonesRow, unsigned},
+    streams::ZonesRecord,
+};
 
-pub(super) async fn set(store: &Engine, tenant: &Name, body: &[u8]) -> Result<ZonesRecord, StoreError> {
+/// Gives the digest of what is recorded from now on, and since when it is.
+pub(super) async fn set(store: &Engine, tenant: &Name, body: &[u8]) -> Result<(Digest, u64), StoreError> {
+    let digest = Digest::of(body);
     let mut write = store.begin().await?;
     let put = "INSERT INTO zones (tenant, digest, body, updated_at) VALUES ($1, $2, $3, $4)
         ON CONFLICT (tenant) DO UPDATE SET digest = excluded.digest, body = excluded.body,
             updated_at = excluded.updated_at
-        WHERE zones.digest <> excluded.digest";
-    let written = sqlx::query(put)
+        WHERE zones.digest <> excluded.digest RETURNING updated_at";
+    let put = sqlx::query_scalar(put)
         .bind(tenant.as_str())
-        .bind(Digest::of(body).to_string())
+        .bind(digest.to_string())
         .bind(body)
-        .bind(now_s())
-        .execute(&mut *write)
-        .await?;
-    // Those that are as they should be are nothing to tell.
-    if written.rows_affected() > 0 {
-        let noted = note_directory(&mut write, tenant).await?;
-        store.finish(write, noted).await?;
-    }
-    one(store.pool()?, tenant).await
+        .bind(now_s());
+    let written: Option<i64> = put.fetch_optional(&mut *write).await?;
+    let updated_at = match written {
+        Some(updated_at) => {
+            let noted = note_directory(&mut write, tenant).await?;
+            store.finish(write, noted).await?;
+            updated_at
+        }
+        // Those that are as they should be are nothing to tell. They stay until this ends: their row is held.
+        None => {
+            let query = sqlx::query_scalar("SELECT updated_at FROM zones WHERE tenant = $1");
+            query.bind(tenant.as_str()).fetch_one(&mut *write).await?
+        }
+    };
+    Ok((digest, unsigned("updated_at", updated_at)?))
 }
 
 pub(super) async fn delete(store: &Engine, tenant: &Name) -> Result<(), StoreError> {

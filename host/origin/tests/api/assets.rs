@@ -59,7 +59,18 @@ async fn a_target_is_made_read_drained_changed_and_ended() {
     );
     let less = json!({"urls": ["https://b.example"], "region": "us"});
     let less = running.send("PUT", "/v1/targets/cdn-a", &less).await.success(200);
-    assert_eq!((&less["since_ms"], &less["service"]), (&since_ms, &json!("in")));
+    assert_eq!(
+        less["service"], "draining",
+        "who does not say that it serves again leaves it as it is"
+    );
+    assert!(
+        less["since_ms"].as_u64() > since_ms.as_u64(),
+        "players do not know where it is now"
+    );
+    let whole_again = running.send("PUT", "/v1/targets/cdn-a", &whole).await.success(200);
+    assert_eq!(whole_again["service"], "in");
+    let less = json!({"urls": ["https://b.example"], "region": "us"});
+    let less = running.send("PUT", "/v1/targets/cdn-a", &less).await.success(200);
     assert_eq!((&less["probe"], &less["name"]), (&Value::Null, &json!("cdn-a")));
     let again = running
         .send("POST", "/v1/targets", &whole)
@@ -176,7 +187,6 @@ async fn an_asset_is_made_read_replaced_and_ended() {
 
 async fn an_asset_that_cannot_be_is_refused_by_field() {
     let running = with_targets().await;
-    let manifest = json!({"source": "https://o.example/", "hls": "a.m3u8"});
     let cases = [
         ("site", json!({"site": null})),
         ("id", json!({"id": "a/b"})),
@@ -222,6 +232,14 @@ async fn an_asset_that_cannot_be_is_refused_by_field() {
     }
     let listed = running.ask("GET", "/v1/assets?site=go").await.success(200);
     assert_eq!(listed["items"], json!([]), "nothing of a batch that is refused");
+    let missing = json!({"site": "none", "id": "film"});
+    let missing = running.send("POST", "/v1/assets", &missing).await;
+    missing.problem(404, "not-found");
+}
+
+async fn an_asset_names_targets_that_players_can_use_and_keeps_those_that_ended() {
+    let running = with_targets().await;
+    let manifest = json!({"source": "https://o.example/", "hls": "a.m3u8"});
     // Players could not fetch the segments of what they find in such a target's playlists.
     let mut narrow = film(&manifest);
     narrow["pathways"] = json!([{"target": "a"}, {"target": "narrow"}]);
@@ -235,9 +253,20 @@ async fn an_asset_that_cannot_be_is_refused_by_field() {
     running.ask("DELETE", "/v1/targets/narrow").await.success(204);
     let kept = running.ask("GET", "/v1/assets?site=go&id=film").await.success(200);
     assert_eq!(kept["pathways"][0]["target"], "narrow");
-    let missing = json!({"site": "none", "id": "film"});
-    let missing = running.send("POST", "/v1/assets", &missing).await;
-    missing.problem(404, "not-found");
+    let changed = film(&json!({"pathways": [{"target": "narrow"}], "ttl_s": 5}));
+    let changed = running.send("PUT", "/v1/assets", &changed).await.success(200);
+    assert_eq!(changed["ttl_s"], 5);
+    let batch = json!({"site": "go", "assets": [{"id": "film", "pathways": [{"target": "narrow"}, {"target": "a"}]}]});
+    running.send("POST", "/v1/assets/batch", &batch).await.success(200);
+    for assets in [
+        json!([{"id": "other", "pathways": [{"target": "narrow"}]}]),
+        json!([{"id": "film", "pathways": [{"target": "b"}, {"target": "none"}]}]),
+    ] {
+        let batch = json!({"site": "go", "assets": assets});
+        let refused = running.send("POST", "/v1/assets/batch", &batch).await;
+        let place = assets[0]["pathways"].as_array().expect("pathways").len() - 1;
+        refused.invalid(&format!("assets[0].pathways[{place}].target"));
+    }
 }
 
 async fn a_batch_writes_all_or_nothing_and_listings_come_in_parts() {
@@ -304,6 +333,7 @@ on_both_engines![
     a_target_that_cannot_be_is_refused_by_field,
     an_asset_is_made_read_replaced_and_ended,
     an_asset_that_cannot_be_is_refused_by_field,
+    an_asset_names_targets_that_players_can_use_and_keeps_those_that_ended,
     a_batch_writes_all_or_nothing_and_listings_come_in_parts,
     an_ingest_key_is_shown_once_and_kept_as_a_hash,
 ];

@@ -88,7 +88,11 @@ async fn what_is_new_is_later_than_all_before_and_what_is_not_stays() {
         since_ms: 1,
         ..target("a")
     };
-    let changed = store.replace_target(&acme, changed).await.expect("a target").target;
+    let changed = store
+        .replace_target(&acme, changed, false)
+        .await
+        .expect("a target")
+        .target;
     assert_eq!((changed.weight, changed.since_ms), (7, instants[0]));
     let drained = store.set_service(&acme, &name("a"), Service::Draining).await;
     let drained = drained.expect("a target").target;
@@ -165,7 +169,7 @@ async fn a_tenant_has_so_many_targets_and_each_name_once() {
         .create_target(&name("beta"), target("t7"))
         .await
         .expect("another tenant's");
-    let refused = reason(store.replace_target(&acme, target("one-more")).await);
+    let refused = reason(store.replace_target(&acme, target("one-more"), true).await);
     assert!(refused.contains("does not exist"), "{refused}");
     store.delete_target(&acme, &name("t0")).await.expect("deleted");
     store
@@ -192,7 +196,7 @@ async fn nodes_are_told_of_targets_zones_and_assets_in_order() {
         .success(201);
     // As they are already: nothing to tell.
     write(&**store, &[asset("film", &["a"])]).await;
-    store.replace_target(&acme, target("a")).await.expect("a target");
+    store.replace_target(&acme, target("a"), true).await.expect("a target");
     store.set_zones(&acme, zones.body.clone()).await.expect("zones");
     store
         .set_service(&acme, &name("a"), Service::Out)

@@ -18,6 +18,8 @@ use wayside_decide::{
     },
 };
 
+pub mod defaults;
+
 /// `GET ?site_id=N&id=ID[&epoch=E&cursor=N]`: one asset. Answers [`EdgeAsset`]; 404 when there never was one of that
 /// name, 410 when it was deleted; no older than that position, when one is named; 409 when the record is another one.
 pub const ASSET_PATH: &str = "/v1/edge/assets";
@@ -57,7 +59,7 @@ pub struct EdgeTarget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<(f64, f64)>,
     /// How much it carries beside others.
-    #[serde(default = "one")]
+    #[serde(default = "defaults::weight")]
     pub weight: u32,
     /// Sessions that it can carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,7 +77,7 @@ pub struct EdgeTarget {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub countries: Option<Vec<String>>,
     /// `in`, `draining` or `out`.
-    #[serde(default = "in_service")]
+    #[serde(default = "defaults::service")]
     pub service: String,
     /// How it is asked whether it serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,13 +100,13 @@ pub struct EdgeProbe {
     #[serde(default)]
     pub path: String,
     /// How long between two, in milliseconds.
-    #[serde(default = "probe_interval_ms")]
+    #[serde(default = "defaults::probe_interval_ms")]
     pub interval_ms: u32,
     /// How long an answer may take, in milliseconds.
-    #[serde(default = "probe_timeout_ms")]
+    #[serde(default = "defaults::probe_timeout_ms")]
     pub timeout_ms: u32,
     /// The status of a good answer.
-    #[serde(default = "ok")]
+    #[serde(default = "defaults::probe_status")]
     pub status: u16,
     /// From when on an answer is late, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,13 +121,13 @@ pub struct EdgeSigning {
     /// What the key is called where nodes keep their secrets.
     pub secret: String,
     /// How long a token holds at least, in seconds.
-    #[serde(default = "valid_s")]
+    #[serde(default = "defaults::valid_s")]
     pub valid_s: u32,
     /// How long the same one is given out, in seconds.
-    #[serde(default = "window_s")]
+    #[serde(default = "defaults::window_s")]
     pub window_s: u32,
     /// How far clocks may differ, in seconds.
-    #[serde(default = "skew_s")]
+    #[serde(default = "defaults::skew_s")]
     pub skew_s: u32,
     /// Whether tokens also say from when on they hold.
     #[serde(default)]
@@ -171,16 +173,16 @@ pub struct EdgeAsset {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub named_before: Vec<EdgePathway>,
     /// `ready` or `transcoding`.
-    #[serde(default = "ready")]
+    #[serde(default = "defaults::state")]
     pub state: String,
     /// How one of its targets is picked.
-    #[serde(default = "adaptive")]
+    #[serde(default = "defaults::balancer")]
     pub balancer: String,
     /// How often players ask where to play from, in seconds.
-    #[serde(default = "ttl_s")]
+    #[serde(default = "defaults::ttl_s")]
     pub ttl_s: u32,
     /// `replace` or `refuse`.
-    #[serde(default = "replace")]
+    #[serde(default = "defaults::existing")]
     pub existing: String,
     /// SHA-256 of the ingest key, 64 hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -260,45 +262,9 @@ pub struct LoadElsewhere {
     pub load: Option<f64>,
 }
 
-const fn one() -> u32 {
-    1
-}
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-fn in_service() -> String {
-    Service::default().as_str().to_owned()
-}
-const fn probe_interval_ms() -> u32 {
-    Probe::INTERVAL_MS
-}
-const fn probe_timeout_ms() -> u32 {
-    Probe::TIMEOUT_MS
-}
-const fn ok() -> u16 {
-    200
-}
-const fn valid_s() -> u32 {
-    SigningSpec::VALID_S
-}
-const fn window_s() -> u32 {
-    SigningSpec::WINDOW_S
-}
-const fn skew_s() -> u32 {
-    SigningSpec::SKEW_S
-}
-fn ready() -> String {
-    AssetState::default().as_str().to_owned()
-}
-fn adaptive() -> String {
-    Balancer::default().as_str().to_owned()
-}
-const fn ttl_s() -> u32 {
-    Asset::TTL_S
-}
-fn replace() -> String {
-    Existing::default().as_str().to_owned()
 }
 
 impl TryFrom<EdgeTarget> for StreamTarget {

@@ -33,7 +33,7 @@ struct Zone {
     network6: Vec<String>,
 }
 
-/// Reads a file: `{"coverageZones": {"GROUP": {"network": ["192.0.2.0/24"], "network6": ["2001:db8::/32"]}}}`.
+/// Reads a file, each network once: `{"coverageZones": {"GROUP": {"network": ["192.0.2.0/24"], "network6": ["2001:db8::/32"]}}}`.
 ///
 /// # Errors
 /// [`Invalid`] when it is too long or no such JSON, names a group that is no name or a network that is none, has more
@@ -55,11 +55,14 @@ pub fn parse(body: &[u8]) -> Result<Vec<(Name, Vec<IpNet>)>, Invalid> {
         let mut networks = Vec::with_capacity(zone.network.len() + zone.network6.len());
         for text in zone.network.iter().chain(&zone.network6) {
             let network = network(text, &name)?;
-            if let Some(other) = whose.insert(network, name.clone())
-                && other != name
-            {
-                let found = format!("{network} in `{other}` and `{name}`");
-                return Err(Invalid::other(WHAT, found, "each network in one zone"));
+            match whose.insert(network, name.clone()) {
+                // It may stand twice in one.
+                Some(other) if other == name => continue,
+                Some(other) => {
+                    let found = format!("{network} in `{other}` and `{name}`");
+                    return Err(Invalid::other(WHAT, found, "each network in one zone"));
+                }
+                None => {}
             }
             if whose.len() > ZONE_NETWORKS_MAX {
                 let expected = format!("at most {ZONE_NETWORKS_MAX}");
@@ -98,7 +101,7 @@ mod tests {
             "customerName": "example", "revision": "2026-01-01",
             "coverageZones": {
                 "cache-group-02": {"coordinates": {"latitude": 1.1, "longitude": 2.2},
-                    "network6": ["2001:db8:1::/48"], "network": ["192.0.2.77/25", "198.51.100.7"]},
+                    "network6": ["2001:db8:1::/48"], "network": ["192.0.2.77/25", "198.51.100.7", "192.0.2.0/25"]},
                 "cache-group-01": {"network": ["192.0.2.128/25"]},
                 "empty": {},
             }

@@ -1,32 +1,29 @@
 //! Things of the API that have many fields: read as JSON out of a file or from the origin, changed field by field, and
 //! written whole, for the API knows no partial change.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde_json::{Map, Value, json};
+
+use super::file::read_at_most;
 
 /// The fields of a thing.
 pub(super) type Fields = Map<String, Value>;
 
 /// Longest file with one thing, in bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a file says, without what the origin only tells: what was shown can be written. Nothing without a file.
+pub(super) fn from_file(file: Option<&Path>, told_only: &[&str]) -> anyhow::Result<Fields> {
+    let read = file.map(read).transpose()?.unwrap_or_default();
+    Ok(without(read, told_only))
+}
 
 /// Reads an object out of a file; of standard input, when it is called `-`.
-pub(super) fn read(path: &Path) -> anyhow::Result<Fields> {
-    let text = if path.as_os_str() == "-" {
-        std::io::read_to_string(std::io::stdin()).context("read standard input")?
-    } else {
-        let context = || format!("read {}", path.display());
-        let length = fs::metadata(path).with_context(context)?.len();
-        ensure!(
-            length <= FILE_BYTES_MAX,
-            "{}: expected at most {FILE_BYTES_MAX} bytes, found {length}",
-            path.display()
-        );
-        fs::read_to_string(path).with_context(context)?
-    };
-    serde_json::from_str(&text).with_context(|| format!("{}: expected a JSON object", path.display()))
+fn read(path: &Path) -> anyhow::Result<Fields> {
+    let text = read_at_most(path, FILE_BYTES_MAX)?;
+    serde_json::from_slice(&text).with_context(|| format!("{}: expected a JSON object", path.display()))
 }
 
 /// The fields of a thing that the origin showed.
@@ -85,7 +82,7 @@ pub(super) fn text_or_none(text: &str) -> Result<Value, String> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Fields, number_or_none, of, read, set, set_list, text_or_none, within, without};
+    use super::{Fields, from_file, number_or_none, of, read, set, set_list, text_or_none, within, without};
 
     #[test]
     fn only_what_is_named_changes() {
@@ -121,6 +118,11 @@ mod tests {
         assert_eq!(
             read(&path).expect("fields"),
             Fields::from_iter([("name".to_owned(), "a".into())])
+        );
+        let written = from_file(Some(&path), &["name"]).expect("fields");
+        assert_eq!(
+            (written, from_file(None, &[]).expect("none")),
+            (Fields::new(), Fields::new())
         );
         std::fs::write(&path, "[]").expect("a file");
         let refused = format!("{:#}", read(&path).expect_err("a list"));

@@ -1,6 +1,6 @@
 //! `wayside policy`: WebAssembly components that decide.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
@@ -9,7 +9,10 @@ use serde::Serialize;
 use serde_json::json;
 use wayside_decide::{binding::VisitorKey, digest::Digest, limits::COMPONENT_BYTES_MAX};
 
-use super::values::{ListedSite, name, setting};
+use super::{
+    file::read_at_most,
+    values::{ListedSite, name, setting},
+};
 use crate::{
     cli::Globals,
     client::{Client, block_on},
@@ -203,7 +206,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
 async fn converse(args: Recorded, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
         Recorded::Push { name, file } => {
-            let component = read_component(&file)?;
+            let component = read_at_most(&file, COMPONENT_BYTES_MAX)?;
             let context = || format!("push {} as policy {name}", file.display());
             let pushed = client
                 .upload(&["v1", "policies", &name], &[], component)
@@ -272,18 +275,6 @@ impl From<BindArgs> for NewBinding {
             visitor_key,
         }
     }
-}
-
-/// The component's bytes; a file that cannot be one is not sent.
-fn read_component(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
-    let context = || format!("read component {}", file.display());
-    let size = fs::metadata(file).with_context(context)?.len();
-    anyhow::ensure!(
-        usize::try_from(size).is_ok_and(|size| size <= COMPONENT_BYTES_MAX),
-        "read component {}: found {size} bytes, expected at most {COMPONENT_BYTES_MAX}",
-        file.display(),
-    );
-    fs::read(file).with_context(context)
 }
 
 fn visitor_key(text: &str) -> Result<String, String> {

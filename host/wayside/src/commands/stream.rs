@@ -1,6 +1,6 @@
 //! `wayside stream`: the assets of a site, which players play.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -145,7 +145,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
 async fn converse(args: AssetArgs, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
         AssetArgs::Add(Named { this, file, content }) => {
-            let mut asset = read(file.as_deref())?;
+            let mut asset = fields::from_file(file.as_deref(), TOLD_ONLY)?;
             this.name(&mut asset);
             content.apply(&mut asset);
             let made = client.send(Method::POST, ASSETS, &asset).await;
@@ -185,7 +185,7 @@ async fn set(named: Named, client: &Client) -> anyhow::Result<Value> {
     // A new asset is made by `add`: what is not there cannot be changed.
     let held = client.get(ASSETS, &this.query()).await.with_context(context)?;
     let mut asset = match &file {
-        Some(file) => read(Some(file))?,
+        Some(file) => fields::from_file(Some(file), TOLD_ONLY)?,
         None => {
             anyhow::ensure!(!content.is_empty(), "{}: name a field, or a --file", context());
             fields::without(fields::of(held)?, TOLD_ONLY)
@@ -194,12 +194,6 @@ async fn set(named: Named, client: &Client) -> anyhow::Result<Value> {
     this.name(&mut asset);
     content.apply(&mut asset);
     client.send(Method::PUT, ASSETS, &asset).await.with_context(context)
-}
-
-/// What a file says, without what the origin only tells: what was shown can be written.
-fn read(file: Option<&Path>) -> anyhow::Result<Fields> {
-    let read = file.map(fields::read).transpose()?.unwrap_or_default();
-    Ok(fields::without(read, TOLD_ONLY))
 }
 
 async fn ingest_key(this: &This, remove: bool, client: &Client, format: Format) -> anyhow::Result<()> {

@@ -1,9 +1,6 @@
 //! `wayside target`: the CDNs and edge servers that serve streams.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -11,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    fields::{self, Fields},
+    fields,
     values::{duration, name},
 };
 use crate::{
@@ -166,7 +163,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<()> {
 async fn converse(args: TargetArgs, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
         TargetArgs::Add(Named { name, file, content }) => {
-            let mut target = read(file.as_deref())?;
+            let mut target = fields::from_file(file.as_deref(), TOLD_ONLY)?;
             target.insert("name".to_owned(), json!(name));
             content.apply(&mut target)?;
             let made = client.send(Method::POST, TARGETS, &target).await;
@@ -207,21 +204,18 @@ async fn set(named: Named, client: &Client) -> anyhow::Result<Value> {
     let path = ["v1", "targets", &name];
     let context = || format!("change target {name}");
     let mut target = match &file {
-        Some(file) => read(Some(file))?,
+        Some(file) => fields::from_file(Some(file), TOLD_ONLY)?,
         None => {
             anyhow::ensure!(!content.is_empty(), "change target {name}: name a field, or a --file");
             let held = client.get(&path, &[]).await.with_context(context)?;
-            fields::without(fields::of(held)?, TOLD_ONLY)
+            let mut held = fields::without(fields::of(held)?, TOLD_ONLY);
+            // Who drains it meanwhile is not undone: what is not said stays.
+            held.remove("service");
+            held
         }
     };
     content.apply(&mut target)?;
     client.send(Method::PUT, &path, &target).await.with_context(context)
-}
-
-/// What a file says, without what the origin only tells: what was shown can be written.
-fn read(file: Option<&Path>) -> anyhow::Result<Fields> {
-    let read = file.map(fields::read).transpose()?.unwrap_or_default();
-    Ok(fields::without(read, TOLD_ONLY))
 }
 
 async fn serve(name: &str, service: &str, client: &Client, format: Format) -> anyhow::Result<()> {
@@ -250,6 +244,8 @@ fn load_or_none(text: &str) -> Result<Value, String> {
     if text == "none" {
         return Ok(Value::Null);
     }
-    let load: f64 = text.parse().map_err(|_| "expected a number such as 0.8, or `none`")?;
+    // JSON has no infinity, and nothing in place of a number takes a word back.
+    let load = text.parse().ok().filter(|load: &f64| load.is_finite());
+    let load = load.ok_or("expected a number such as 0.8, or `none`")?;
     Ok(load.into())
 }

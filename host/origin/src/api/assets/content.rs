@@ -8,29 +8,16 @@ use wayside_decide::{
     invalid::{Invalid, quote},
     name::Name,
     stream::{
-        asset::{Asset, AssetState, Balancer, Existing, RelativePath},
+        asset::{Asset, RelativePath},
         target::StreamTarget,
     },
 };
-use wayside_upstream::protocol::streams::{EdgeAsset, EdgePathway};
+use wayside_upstream::protocol::streams::{EdgeAsset, EdgePathway, defaults};
 
 use crate::api::{
     labels::{check_attributes, check_tags},
     problem::Problem,
 };
-
-fn ready() -> String {
-    AssetState::default().as_str().to_owned()
-}
-fn adaptive() -> String {
-    Balancer::default().as_str().to_owned()
-}
-const fn ttl_s() -> u32 {
-    Asset::TTL_S
-}
-fn replace() -> String {
-    Existing::default().as_str().to_owned()
-}
 
 /// What is said of an asset.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -54,17 +41,17 @@ pub(crate) struct AssetContent {
     #[serde(default)]
     pathways: Vec<PathwayContent>,
     /// `ready` or `transcoding`.
-    #[serde(default = "ready")]
+    #[serde(default = "defaults::state")]
     state: String,
     /// How one of its targets is picked: `adaptive`, `round-robin`, `smooth-weighted`, `least-connections`, `peak-ewma`,
     /// `consistent-hash` or `nearest`.
-    #[serde(default = "adaptive")]
+    #[serde(default = "defaults::balancer")]
     balancer: String,
     /// How often players ask where to play from, in seconds: up to an hour.
-    #[serde(default = "ttl_s")]
+    #[serde(default = "defaults::ttl_s")]
     ttl_s: u32,
     /// What becomes of steering that its manifests have already: `replace` or `refuse`.
-    #[serde(default = "replace")]
+    #[serde(default = "defaults::existing")]
     existing: String,
     /// The owner's labels.
     #[serde(default)]
@@ -96,9 +83,22 @@ impl AssetContent {
         self.site.as_deref().ok_or_else(nothing)
     }
 
+    /// Its id, when it names other targets than these.
+    pub(super) fn names_others(&self, targets: &[StreamTarget]) -> Option<Name> {
+        let is_one = |name: &str| targets.iter().any(|target| target.name.as_str() == name);
+        let has_others = self.pathways.iter().any(|pathway| !is_one(&pathway.target));
+        Name::parse("asset id", &self.id).ok().filter(|_| has_others)
+    }
+
     /// The asset that is meant, or the field that is wrong: `prefix` comes before its name. `of` is the site of a batch;
-    /// `targets` are the tenant's.
-    pub(super) fn read(self, of: Option<&str>, targets: &[StreamTarget], prefix: &str) -> Result<Asset, Problem> {
+    /// `targets` are the tenant's, and `held` are those that it has already, which may have ended since.
+    pub(super) fn read(
+        self,
+        of: Option<&str>,
+        targets: &[StreamTarget],
+        held: &[Name],
+        prefix: &str,
+    ) -> Result<Asset, Problem> {
         let refuse = |field: String, invalid: Invalid| Problem::invalid(format!("{prefix}{field}"), invalid);
         if let (Some(own), Some(of)) = (&self.site, of)
             && own != of
@@ -114,7 +114,8 @@ impl AssetContent {
             if let Some(folder) = &pathway.folder {
                 RelativePath::parse("folder", folder).map_err(|invalid| refuse(at("folder"), invalid))?;
             }
-            check_target(&pathway.target, targets, has_manifests).map_err(|invalid| refuse(at("target"), invalid))?;
+            let checked = check_target(&pathway.target, targets, held, has_manifests);
+            checked.map_err(|invalid| refuse(at("target"), invalid))?;
         }
         let asset = Asset::try_from(EdgeAsset {
             id: self.id,
@@ -154,10 +155,13 @@ impl AssetContent {
     }
 }
 
-/// Whether there is a target of this name, and players that have a manifest of the asset's can fetch all else from it.
-fn check_target(name: &str, targets: &[StreamTarget], has_manifests: bool) -> Result<(), Invalid> {
+/// Whether there is a target of this name, or one is held already, and players that have a manifest of the asset's can fetch all else from it.
+fn check_target(name: &str, targets: &[StreamTarget], held: &[Name], has_manifests: bool) -> Result<(), Invalid> {
     let name = Name::parse("target name", name)?;
     let Some(target) = targets.iter().find(|target| target.name == name) else {
+        if held.contains(&name) {
+            return Ok(());
+        }
         let known: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
         let expected = match &*known {
             [] => "one of the tenant's targets, of which there are none".to_owned(),

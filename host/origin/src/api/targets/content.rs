@@ -7,38 +7,12 @@ use wayside_decide::{
     name::Name,
     stream::{
         base::BaseUrl,
-        signing::SigningSpec,
-        target::{Country, IngestUrl, Probe, Service, StreamTarget},
+        target::{Country, IngestUrl, StreamTarget},
     },
 };
-use wayside_upstream::protocol::streams::{EdgeProbe, EdgeSigning, EdgeTarget};
+use wayside_upstream::protocol::streams::{EdgeProbe, EdgeSigning, EdgeTarget, defaults};
 
 use crate::api::problem::Problem;
-
-const fn one() -> u32 {
-    1
-}
-fn in_service() -> String {
-    Service::In.as_str().to_owned()
-}
-const fn interval_ms() -> u32 {
-    Probe::INTERVAL_MS
-}
-const fn timeout_ms() -> u32 {
-    Probe::TIMEOUT_MS
-}
-const fn ok() -> u16 {
-    200
-}
-const fn valid_s() -> u32 {
-    SigningSpec::VALID_S
-}
-const fn window_s() -> u32 {
-    SigningSpec::WINDOW_S
-}
-const fn skew_s() -> u32 {
-    SigningSpec::SKEW_S
-}
 
 /// What is said of a target.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -56,7 +30,7 @@ pub(crate) struct TargetContent {
     #[serde(default)]
     coordinates: Option<(f64, f64)>,
     /// How much it carries beside others, up to 10,000; 0 for one that takes nobody.
-    #[serde(default = "one")]
+    #[serde(default = "defaults::weight")]
     weight: u32,
     /// Sessions that it can carry; any number when absent.
     #[serde(default)]
@@ -73,9 +47,10 @@ pub(crate) struct TargetContent {
     /// The only countries that it may serve, by their two letters; all when absent.
     #[serde(default)]
     countries: Option<Vec<String>>,
-    /// `in`, `draining` (nobody new, sessions are moved) or `out`.
-    #[serde(default = "in_service")]
-    service: String,
+    /// `in`, `draining` (nobody new, sessions are moved) or `out`. When absent, a target that there is keeps what was said
+    /// of it, and a new one is `in`.
+    #[serde(default)]
+    service: Option<String>,
     /// How it is asked whether it serves; it is taken to serve when absent.
     #[serde(default)]
     probe: Option<ProbeContent>,
@@ -95,13 +70,13 @@ pub(crate) struct ProbeContent {
     #[serde(default)]
     path: String,
     /// How long between two, in milliseconds.
-    #[serde(default = "interval_ms")]
+    #[serde(default = "defaults::probe_interval_ms")]
     interval_ms: u32,
     /// How long an answer may take, in milliseconds.
-    #[serde(default = "timeout_ms")]
+    #[serde(default = "defaults::probe_timeout_ms")]
     timeout_ms: u32,
     /// The status of a good answer.
-    #[serde(default = "ok")]
+    #[serde(default = "defaults::probe_status")]
     status: u16,
     /// From when on an answer is so late that the target counts as degraded, in milliseconds.
     #[serde(default)]
@@ -117,13 +92,13 @@ pub(crate) struct SigningContent {
     /// What the key is called where nodes keep their secrets: never the key itself.
     secret: String,
     /// How long a token holds at least, in seconds.
-    #[serde(default = "valid_s")]
+    #[serde(default = "defaults::valid_s")]
     valid_s: u32,
     /// How long the same one is given out, in seconds.
-    #[serde(default = "window_s")]
+    #[serde(default = "defaults::window_s")]
     window_s: u32,
     /// How far clocks may differ, in seconds.
-    #[serde(default = "skew_s")]
+    #[serde(default = "defaults::skew_s")]
     skew_s: u32,
     /// Whether tokens also say from when on they hold.
     #[serde(default)]
@@ -146,6 +121,11 @@ pub(crate) struct SigningContent {
 }
 
 impl TargetContent {
+    /// Whether it says whether the target serves.
+    pub(super) const fn says_service(&self) -> bool {
+        self.service.is_some()
+    }
+
     /// The target that is meant, or the field that is wrong. `named` is what the path says that it is called.
     pub(super) fn read(self, named: Option<&Name>) -> Result<StreamTarget, Problem> {
         let name = match (self.name, named) {
@@ -173,7 +153,7 @@ impl TargetContent {
             kbit_s_commit: self.kbit_s_commit,
             cost: self.cost,
             countries: self.countries,
-            service: self.service,
+            service: self.service.unwrap_or_else(defaults::service),
             probe: self.probe.map(EdgeProbe::from),
             signing: self.signing.map(EdgeSigning::from),
             ingest: self.ingest,
@@ -221,7 +201,7 @@ impl From<EdgeTarget> for TargetContent {
             kbit_s_commit: wire.kbit_s_commit,
             cost: wire.cost,
             countries: wire.countries,
-            service: wire.service,
+            service: Some(wire.service),
             probe: wire.probe.map(ProbeContent::from),
             signing: wire.signing.map(SigningContent::from),
             ingest: wire.ingest,

@@ -50,8 +50,13 @@ impl StreamStore for PostgresStore {
             .await
     }
 
-    async fn replace_target(&self, tenant: &Name, target: StreamTarget) -> Result<TargetRecord, StoreError> {
-        let change = || targets::replace(self, tenant, &target);
+    async fn replace_target(
+        &self,
+        tenant: &Name,
+        target: StreamTarget,
+        keeps_service: bool,
+    ) -> Result<TargetRecord, StoreError> {
+        let change = || targets::replace(self, tenant, &target, keeps_service);
         self.within(self.untied(change)).await
     }
 
@@ -114,7 +119,12 @@ impl StreamStore for PostgresStore {
 
     async fn set_zones(&self, tenant: &Name, body: Vec<u8>) -> Result<ZonesRecord, StoreError> {
         let change = || zones::set(self, tenant, &body);
-        self.within(self.untied(change)).await
+        let (digest, updated_at) = self.within(self.untied(change)).await?;
+        Ok(ZonesRecord {
+            digest,
+            body,
+            updated_at,
+        })
     }
 
     async fn zones(&self, tenant: &Name) -> Result<ZonesRecord, StoreError> {

@@ -34,8 +34,13 @@ impl StreamStore for SqliteStore {
         targets::one(&self.readers, tenant, name).await
     }
 
-    async fn replace_target(&self, tenant: &Name, target: StreamTarget) -> Result<TargetRecord, StoreError> {
-        targets::replace(self, tenant, &target).await
+    async fn replace_target(
+        &self,
+        tenant: &Name,
+        target: StreamTarget,
+        keeps_service: bool,
+    ) -> Result<TargetRecord, StoreError> {
+        targets::replace(self, tenant, &target, keeps_service).await
     }
 
     async fn set_service(&self, tenant: &Name, name: &Name, service: Service) -> Result<TargetRecord, StoreError> {
@@ -94,7 +99,12 @@ impl StreamStore for SqliteStore {
     }
 
     async fn set_zones(&self, tenant: &Name, body: Vec<u8>) -> Result<ZonesRecord, StoreError> {
-        zones::set(self, tenant, &body).await
+        let (digest, updated_at) = zones::set(self, tenant, &body).await?;
+        Ok(ZonesRecord {
+            digest,
+            body,
+            updated_at,
+        })
     }
 
     async fn zones(&self, tenant: &Name) -> Result<ZonesRecord, StoreError> {

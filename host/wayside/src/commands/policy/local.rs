@@ -31,7 +31,10 @@ use wayside_policy::{
 };
 
 use crate::{
-    commands::values::{name, setting},
+    commands::{
+        file::read_at_most,
+        values::{name, setting},
+    },
     output::{self, Format},
     running,
 };
@@ -122,7 +125,7 @@ fn target(text: &str) -> Result<(Name, Name), String> {
 
 /// Shows what a component is, once it is admitted.
 pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
-    let component = read(&args.file)?;
+    let component = read_at_most(&args.file, COMPONENT_BYTES_MAX)?;
     let (admitted, _) = admission()?
         .admit(&component)
         .with_context(|| format!("{}", args.file.display()))?;
@@ -160,7 +163,7 @@ pub(super) fn inspect(args: &Inspect, format: Format) -> anyhow::Result<()> {
 
 /// Runs a component's tests; fails when one does.
 pub(super) fn test(args: &Test, format: Format) -> anyhow::Result<()> {
-    let component = read(&args.file)?;
+    let component = read_at_most(&args.file, COMPONENT_BYTES_MAX)?;
     // First: what is no component brings no tests along either, but that is not what is wrong with it.
     let guest = load(&args.file, &component)?;
     let file = args.tests.as_ref().unwrap_or(&args.file);
@@ -187,7 +190,7 @@ pub(super) fn test(args: &Test, format: Format) -> anyhow::Result<()> {
 
 /// Runs a component on one request, and shows what it decided, what it asked, and what it wrote to its log.
 pub(super) fn try_one(args: Try, format: Format) -> anyhow::Result<()> {
-    let component = read(&args.file)?;
+    let component = read_at_most(&args.file, COMPONENT_BYTES_MAX)?;
     let guest = load(&args.file, &component)?;
     let files = GeoFiles {
         places: args.geo,
@@ -306,15 +309,4 @@ fn load(file: &Path, component: &[u8]) -> anyhow::Result<Guest> {
 fn admission() -> anyhow::Result<Admission> {
     let engine = Engine::new(&running::engine_options(&config::Policy::default()))?;
     Ok(Admission::new(engine, running::compiler()))
-}
-
-/// Reads no more than a component may have.
-fn read(file: &PathBuf) -> anyhow::Result<Vec<u8>> {
-    let length = fs::metadata(file).with_context(|| format!("{}", file.display()))?.len();
-    anyhow::ensure!(
-        length <= COMPONENT_BYTES_MAX as u64,
-        "{}: found {length} bytes, expected a component of at most {COMPONENT_BYTES_MAX}",
-        file.display()
-    );
-    fs::read(file).with_context(|| format!("{}", file.display()))
 }

@@ -4,11 +4,15 @@ use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
 use anyhow::Context as _;
 use serde::Deserialize;
+use wayside_decide::limits::COMPONENT_BYTES_MAX;
 
 use crate::{
     cli::Globals,
     client::{Client, DEFAULT_TENANT, block_on},
-    commands::values::{name, setting},
+    commands::{
+        file::read_at_most,
+        values::{name, setting},
+    },
     output::{self, Format},
 };
 
@@ -76,7 +80,7 @@ struct Untold {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<()> {
-    let component = super::read_component(&args.file)?;
+    let component = read_at_most(&args.file, COMPONENT_BYTES_MAX)?;
     let node = Client::anonymous("edge", globals.admin_url.clone())?;
     let settings: Vec<String> = args
         .settings

@@ -184,7 +184,7 @@ fn place(text: &str) -> Result<Value, String> {
     }
     let read = text.split_once(',').and_then(|(north, east)| {
         let (north, east): (f64, f64) = (north.trim().parse().ok()?, east.trim().parse().ok()?);
-        Some(json!([north, east]))
+        (north.is_finite() && east.is_finite()).then(|| json!([north, east]))
     });
     read.ok_or_else(|| "expected degrees north and east, such as `52.5,13.4`, or `none`".to_owned())
 }

@@ -1,8 +1,8 @@
 //! `wayside target zones`: which networks are near which of a tenant's targets.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use clap::Subcommand;
 use reqwest::Method;
 use serde_json::json;
@@ -10,6 +10,7 @@ use wayside_upstream::protocol::zones::ZONES_BYTES_MAX;
 
 use crate::{
     client::Client,
+    commands::file::read_at_most,
     output::{self, Format},
 };
 
@@ -39,7 +40,7 @@ pub(crate) enum Args {
     /// Take the tenant's coverage zones from a file, in place of those before
     #[command(after_help = SET_EXAMPLES)]
     Set {
-        /// The file
+        /// The file, or `-` for standard input
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -55,15 +56,7 @@ pub(crate) enum Args {
 pub(super) async fn run(args: Args, client: &Client, format: Format) -> anyhow::Result<()> {
     match args {
         Args::Set { file } => {
-            let context = || format!("read {}", file.display());
-            let length = fs::metadata(&file).with_context(context)?.len();
-            let is_short = usize::try_from(length).is_ok_and(|length| length <= ZONES_BYTES_MAX);
-            ensure!(
-                is_short,
-                "{}: expected at most {ZONES_BYTES_MAX} bytes, found {length}",
-                file.display()
-            );
-            let text = fs::read(&file).with_context(context)?;
+            let text = read_at_most(&file, ZONES_BYTES_MAX)?;
             let written = client.send_text(Method::PUT, ZONES, text).await;
             let written = written.with_context(|| format!("take coverage zones from {}", file.display()))?;
             output::record(format, &written, &["groups", "networks"])
