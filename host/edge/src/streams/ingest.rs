@@ -3,7 +3,8 @@
 //! In: a request with the asset's key. Out: a target with the URLs at which it takes streams, and those after it; to who
 //! posts a description of a session (WHIP, RFC 9725), the URL itself. It must not know how targets are probed.
 //!
-//! A ring over the targets decides, so that nodes agree without talking. Whoever comes back gets the target it had, while
+//! A ring over the targets decides, in the tiers and by the weights of a policy's plan where there is one, so that nodes
+//! agree without talking. Whoever comes back gets the target it had, while
 //! that serves: this node remembers it, and any other is told by the recorder (`?target=`).
 
 use std::{
@@ -15,7 +16,6 @@ use std::{
 use bytes::Bytes;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
-use wayside_balance::consistent_hash::{Member, Ring};
 use wayside_decide::{
     decision::Failure,
     digest::Digest,
@@ -28,13 +28,14 @@ use wayside_decide::{
     },
     target::Target,
 };
-use wayside_stream::select::{
-    plan::Plan,
-    set::{TargetIndex, TargetSet},
-};
+use wayside_stream::select::set::TargetSet;
 
 use super::{pools::targets::Targets, request::Request};
 use crate::{caching::Caching, head::Fields, pipeline::Answer, refusal::Refusal};
+
+mod order;
+
+use order::Order;
 
 /// How long it is remembered where a recorder was, since it last asked.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
@@ -78,27 +79,23 @@ pub(super) fn place(request: &Request<'_>) -> Result<Answer, Refusal> {
     check_key(head.fields, asset)?;
     let is_whip = reads_description(head.fields, head.body)?;
     let (targets, serving) = request.pool.serving();
-    let mut able = takers(&targets, asset, is_whip)
-        .and(serving)
-        .and(permitted(request, &targets)?);
+    let plan = request.plan.map(|wanted| &*wanted.plan);
+    let order =
+        Order::of(plan, &targets.pool).map_err(|refused| Refusal::PolicyFailed(Failure::InvalidDecision(refused)))?;
+    let mut able = takers(&targets, asset, is_whip).and(serving).and(order.permitted);
     let which = (request.site.site.id, asset.id.clone());
     let had =
         asked_for(head.query).or_else(|| request.edge.streams.recordings.known(&which, request.visit.now.instant));
-    let mut order: Vec<&StreamTarget> = Vec::with_capacity(able.len());
     let known = had
         .and_then(|name| targets.pool.find(&name))
         .filter(|index| able.has(*index));
-    let ring = ring(&targets);
     let key = format!("{}/{}", which.0, which.1);
-    let on_ring = |able: TargetSet| {
-        ring.pick(key.as_bytes(), |_| 0, |place| able.has_place(place))
-            .and_then(TargetIndex::new)
-    };
-    while let Some(index) = known.filter(|_| order.is_empty()).or_else(|| on_ring(able)) {
+    let mut offers: Vec<&StreamTarget> = Vec::with_capacity(able.len());
+    while let Some(index) = known.filter(|_| offers.is_empty()).or_else(|| order.best(&key, able)) {
         able.set(index, false);
-        order.extend(targets.get(index));
+        offers.extend(targets.get(index));
     }
-    let Some((first, others)) = order.split_first() else {
+    let Some((first, others)) = offers.split_first() else {
         let reason = format!("no target that takes streams of asset {} serves", asset.id);
         return Err(Refusal::StreamUnavailable(reason));
     };
@@ -120,16 +117,6 @@ pub(super) fn place(request: &Request<'_>) -> Result<Answer, Refusal> {
         media_type: "application/json",
         body: Bytes::from(body),
     })
-}
-
-/// The targets that the policy's plan permits, all of them without one. Its tiers and weights are for those who play.
-fn permitted(request: &Request<'_>, targets: &Targets) -> Result<TargetSet, Refusal> {
-    let Some(wanted) = request.plan else {
-        return Ok(targets.pool.all());
-    };
-    let plan = Plan::new(&wanted.plan, &targets.pool);
-    plan.map(|plan| plan.permitted())
-        .map_err(|refused| Refusal::PolicyFailed(Failure::InvalidDecision(refused)))
 }
 
 /// RFC 6750 §2.1. What is compared are digests, in the same time for any two.
@@ -173,16 +160,6 @@ fn takers(targets: &Targets, asset: &Asset, is_whip: bool) -> TargetSet {
         takers.set(index, is_of_asset && takes && target.weight > 0);
     }
     takers
-}
-
-/// All of a tenant's targets, each with as much of the ring: a recorder that moves costs more than one that sends a little
-/// farther.
-fn ring(targets: &Targets) -> Ring {
-    let members = targets.iter().map(|(_, target)| Member {
-        name: target.name.as_str(),
-        weight: 1,
-    });
-    Ring::new(&members.collect::<Vec<_>>(), f64::INFINITY)
 }
 
 /// The target that a recorder says it had.

@@ -76,6 +76,18 @@ impl Plan {
         self.permitted
     }
 
+    /// The tiers, best first.
+    #[must_use]
+    pub fn tiers(&self) -> &[TargetSet] {
+        &self.tiers
+    }
+
+    /// The weight of a target, [`TARGET_WEIGHT_MAX`] at most; 0 for one of another pool.
+    #[must_use]
+    pub fn weight(&self, place: usize) -> u32 {
+        self.weights.get(place).copied().unwrap_or_default()
+    }
+
     /// In which tier a target is, from 0; none when it is in none.
     #[must_use]
     pub fn tier_of(&self, place: usize) -> Option<usize> {
