@@ -128,20 +128,15 @@ const players = {
   // The other players, steered and told to report.
   async "page-dash"() {
     const answer = await (await fetch(url)).json();
-    const reports = { enabled: true, url: answer.reports, events: ["ps", "t", "rr"], interval: 2, batchSize: 4 };
+    const reports = { enabled: true, url: answer.reports, events: ["ps", "t", "rr"], interval: 2 };
     const cmcd = { enabled: true, sid: answer.session, cid: answer.asset, version: 2, eventTargets: [reports] };
     await players["dash.js"](answer.dash.steered, { cmcd });
   },
 
   async "page-shaka"() {
     const answer = await (await fetch(url)).json();
-    const reports = {
-      enabled: true, mode: "event", url: answer.reports, events: ["ps", "t", "rr"], includeKeys: [], interval: 2,
-      batchSize: 4, useHeaders: false, version: 2,
-    };
-    const cmcd = {
-      enabled: true, sessionId: answer.session, contentId: answer.asset, version: 2, eventTargets: [reports],
-    };
+    const reports = { enabled: true, mode: "event", url: answer.reports, events: ["ps", "t", "rr"], interval: 2 };
+    const cmcd = { enabled: true, sessionId: answer.session, contentId: answer.asset, version: 2, eventTargets: [reports] };
     await players.shaka("shaka.js", answer.dash.steered, { cmcd });
   },
 
