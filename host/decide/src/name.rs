@@ -14,14 +14,20 @@ impl Name {
     /// # Errors
     /// [`Invalid`] when it is empty, too long or holds another character.
     pub fn parse(what: &'static str, text: &str) -> Result<Self, Invalid> {
-        let is_of_set = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        if !starts_well || text.len() > NAME_BYTES_MAX || !text.bytes().all(is_of_set) {
+        if !Self::is_valid(text) {
             let expected =
                 format!("1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`, starting with a letter or digit");
             return Err(Invalid::text(what, text, expected));
         }
         Ok(Self(text.into()))
+    }
+
+    /// Whether a text is a name; cheaper than reading it.
+    #[must_use]
+    pub fn is_valid(text: &str) -> bool {
+        let is_of_set = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let starts_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        starts_well && text.len() <= NAME_BYTES_MAX && text.bytes().all(is_of_set)
     }
 
     /// The name.

@@ -1,6 +1,6 @@
 //! Redirect targets: the one checker of everything that can become a `Location`.
 
-use std::fmt;
+use std::{fmt, fmt::Write as _, net::Ipv4Addr};
 
 use url::Url;
 
@@ -29,6 +29,30 @@ impl Target {
     /// As [`Target::parse`], with the edge's larger limit.
     pub fn parse_at_edge(text: &str) -> Result<Self, Invalid> {
         Self::parse_up_to(text, TARGET_BYTES_MAX)
+    }
+
+    /// The URL of these parts: a host in lower case without port, and what path and query are made of, one behind the
+    /// other. Cheap where all of it is so plain that a parser would leave it as it is.
+    ///
+    /// # Errors
+    /// As [`Target::parse_at_edge`].
+    pub fn of_parts(is_secure: bool, host: &str, port: Option<u16>, path_and_query: &[&str]) -> Result<Self, Invalid> {
+        let (scheme, own_port) = if is_secure { ("https", 443) } else { ("http", 80) };
+        let behind: usize = path_and_query.iter().map(|part| part.len()).sum();
+        let mut text = String::with_capacity("https://:65535".len() + host.len() + behind);
+        text.extend([scheme, "://", host]);
+        if let Some(port) = port.filter(|port| *port != own_port) {
+            // Writing to a string does not fail.
+            let _ = write!(text, ":{port}");
+        }
+        let begins = text.len();
+        text.extend(path_and_query.iter().copied());
+        let (path, query) = text[begins..].split_once('?').unwrap_or((&text[begins..], ""));
+        let is_plain = path.starts_with('/') && is_plain_path(path) && is_plain_query(query) && is_plain_host(host);
+        if is_plain && text.len() <= TARGET_BYTES_MAX {
+            return Ok(Self::of_normal(text));
+        }
+        Self::parse_at_edge(&text)
     }
 
     /// A URL that is in its normal form already: one that was parsed, with plain text behind its path.
@@ -99,6 +123,11 @@ impl Target {
     /// # Errors
     /// [`Invalid`] when the result is longer than the edge sends.
     pub fn with_query(&self, query: &str) -> Result<Self, Invalid> {
+        let has_empty = query.is_empty() || query.starts_with('&') || query.ends_with('&') || query.contains("&&");
+        // Most queries are plain, and most targets have none: then there is nothing to look for.
+        if !has_empty && is_plain_query(query) && !self.0.contains(['?', '#']) && self.has_room_for(query) {
+            return Ok(Self::of_normal([&*self.0, "?", query].concat()));
+        }
         let (base, fragment) = match self.0.split_once('#') {
             Some((base, fragment)) => (base, Some(fragment)),
             None => (&*self.0, None),
@@ -126,13 +155,12 @@ impl Target {
         Self::parse_at_edge(&text)
     }
 
-    /// This target with parameters behind its own query and before its fragment, when they are so plain that a parser
-    /// would leave them as they are, and the result is no longer than the edge sends. Cheap: for tokens that are put on
-    /// every URL.
+    /// This target with parameters behind its own query and before its fragment; none when that is longer than the edge
+    /// sends. Cheap: for tokens that are put on every URL.
     #[must_use]
-    pub fn with_plain_query(&self, parameters: &str) -> Option<Self> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!*=&%+/".contains(&byte);
-        if self.0.len() + parameters.len() >= TARGET_BYTES_MAX || !parameters.bytes().all(is_plain) {
+    pub fn with_plain_query(&self, parameters: &PlainQuery) -> Option<Self> {
+        let PlainQuery(parameters) = parameters;
+        if !self.has_room_for(parameters) {
             return None;
         }
         let (sent, fragment) = self.0.split_at(self.0.find('#').unwrap_or(self.0.len()));
@@ -143,6 +171,29 @@ impl Target {
             Some(_) => "&",
         };
         Some(Self::of_normal([sent, joint, parameters, fragment].concat()))
+    }
+
+    /// This target with a segment in front of its path.
+    ///
+    /// # Errors
+    /// As [`Target::parse_at_edge`].
+    pub fn behind_segment(&self, segment: &str) -> Result<Self, Invalid> {
+        let (origin, tail) = self.0.split_at(self.0.len() - self.tail().len());
+        let text = [origin, "/", segment, tail].concat();
+        if is_plain_segment(segment) && text.len() <= TARGET_BYTES_MAX {
+            return Ok(Self::of_normal(text));
+        }
+        Self::parse_at_edge(&text)
+    }
+
+    /// Path, query and fragment.
+    pub(crate) fn tail(&self) -> &str {
+        &self.after_scheme()[self.authority().len()..]
+    }
+
+    /// Whether a query and its joint are not too long for the edge to send.
+    const fn has_room_for(&self, query: &str) -> bool {
+        self.0.len() + query.len() < TARGET_BYTES_MAX
     }
 
     fn after_scheme(&self) -> &str {
@@ -159,6 +210,82 @@ impl fmt::Display for Target {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
+}
+
+/// Parameters of a query that are so plain that a parser of URLs leaves them as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainQuery(Box<str>);
+
+impl PlainQuery {
+    /// Takes parameters; none when a parser has to look at them.
+    #[must_use]
+    pub fn new(parameters: &str) -> Option<Self> {
+        is_plain_query(parameters).then(|| Self(parameters.into()))
+    }
+
+    /// The parameters.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether a parser of URLs leaves a query as it is.
+fn is_plain_query(query: &str) -> bool {
+    let is_plain = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'*' | b'=' | b'&' | b'%' | b'+' | b'/'
+            )
+    };
+    query.bytes().all(is_plain)
+}
+
+/// Whether a parser of URLs leaves a path, or a part of one, as it is: nothing in it is escaped, to be escaped, or a
+/// segment of dots.
+pub(crate) fn is_plain_path(path: &str) -> bool {
+    let has_dots = |segment: &str| segment == "." || segment == "..";
+    path.bytes().all(is_of_plain_path) && !path.split('/').any(has_dots)
+}
+
+/// Whether a parser of URLs leaves a segment of a path as it is.
+pub(crate) fn is_plain_segment(segment: &str) -> bool {
+    !segment.is_empty() && !segment.contains('/') && is_plain_path(segment)
+}
+
+const fn is_of_plain_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
+                | b'/'
+        )
+}
+
+/// Whether a parser of URLs leaves a host as it is: a name of which no label stands for another, and that it does not take
+/// for an address, or an address as it writes it.
+fn is_plain_host(host: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| !label.is_empty() && !label.starts_with("xn--") && label.bytes().all(is_of_name);
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let is_name = last.starts_with(|first: char| first.is_ascii_lowercase());
+    host.split('.').all(is_label) && (is_name || host.parse::<Ipv4Addr>().is_ok())
 }
 
 fn name_of(pair: &str) -> &str {
@@ -201,9 +328,9 @@ fn parse_url(text: &str, bytes_max: usize) -> Result<Url, Invalid> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+    use proptest::prelude::{Just, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-    use super::Target;
+    use super::{PlainQuery, Target};
 
     #[test]
     fn targets_are_normalised_or_refused() {
@@ -281,11 +408,40 @@ mod tests {
             tail in "[a-c/]{0,5}(\\?[a-c=&%]{0,6})?(#[a-c?]{0,4})?", parameters in "[a-cA%=&~*!'\" é+/._-]{1,10}",
         ) {
             let target = Target::parse(&format!("https://a.example/{tail}")).expect("a target");
-            if let Some(with) = target.with_plain_query(&parameters) {
+            let with = PlainQuery::new(&parameters).and_then(|parameters| target.with_plain_query(&parameters));
+            if let Some(with) = with {
                 let parsed = Target::parse(with.as_str());
                 prop_assert_eq!(parsed.as_ref(), Ok(&with));
                 prop_assert!(with.path_and_query().ends_with(&parameters));
             }
+        }
+
+        #[test]
+        fn what_is_made_of_parts_is_what_a_parser_makes_of_them(
+            is_secure in any::<bool>(),
+            host in "(xn--)?[a-c0-9x_-]{1,4}(\\.[a-c0-9x_-]{1,4}){0,4}|\\[::1?\\]",
+            port in proptest::option::of(prop_oneof![Just(80_u16), Just(443), any::<u16>()]),
+            path in "/[a-c./:@~ %\\\\]{0,12}(\\?[a-c=&%' ]{0,6})?",
+        ) {
+            let scheme = if is_secure { "https" } else { "http" };
+            let port_text = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let parsed = Target::parse_at_edge(&format!("{scheme}://{host}{port_text}{path}"));
+            let (one, other) = path.split_at(1);
+            let made = Target::of_parts(is_secure, &host, port, &[one, other]);
+            prop_assert_eq!(made.ok(), parsed.ok());
+        }
+
+        #[test]
+        fn a_query_and_a_segment_are_joined_as_a_parser_joins_them(
+            tail in "[a-c/]{0,5}(\\?[a-c=&]{0,6})?(#[a-c]{0,4})?", query in "[a-c=&%'é]{0,8}", segment in "[a-c./_%é-]{1,8}",
+        ) {
+            let target = Target::parse(&format!("https://a.example:81/{tail}")).expect("a target");
+            let with = target.with_query(&query).expect("a target");
+            prop_assert_eq!(Target::parse(with.as_str()), Ok(with.clone()));
+            prop_assert!(!target.as_str().contains(['?', '#']) || with.as_str().starts_with(target.as_str().split('#').next().expect("a part")));
+            let behind = target.behind_segment(&segment).expect("a target");
+            let parsed = Target::parse(&format!("https://a.example:81/{segment}/{tail}"));
+            prop_assert_eq!(Ok(behind), parsed);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use crate::{
     invalid::Invalid,
     limits::{TARGET_BYTES_MAX, URL_BYTES_MAX},
-    target::Target,
+    target::{PlainQuery, Target, is_plain_path, is_plain_segment},
 };
 
 /// An absolute `http` or `https` URL of a folder: it ends with `/` and has neither user, query nor fragment.
@@ -86,14 +86,39 @@ impl BaseUrl {
         self.0.path_and_query()
     }
 
+    /// What stands at `relative` below this folder, when that is so plain that a parser would leave it as it is.
+    #[must_use]
+    pub fn join_plain(&self, relative: &str) -> Option<Target> {
+        self.plain([self.as_str(), relative, "", ""], relative)
+    }
+
+    /// The same with parameters as its query.
+    #[must_use]
+    pub fn join_with_query(&self, relative: &str, query: &PlainQuery) -> Option<Target> {
+        self.plain([self.as_str(), relative, "?", query.as_str()], relative)
+    }
+
+    /// The same with a segment in front of its path.
+    #[must_use]
+    pub fn join_behind(&self, segment: &str, relative: &str) -> Option<Target> {
+        let (origin, path) = self.as_str().split_at(self.as_str().len() - self.path().len());
+        is_plain_segment(segment).then(|| self.plain([origin, "/", segment, path, relative], relative))?
+    }
+
+    fn plain<const N: usize>(&self, parts: [&str; N], relative: &str) -> Option<Target> {
+        let bytes: usize = parts.iter().map(|part| part.len()).sum();
+        let is_plain = is_plain_path(relative) && bytes <= TARGET_BYTES_MAX;
+        is_plain.then(|| Target::of_normal(parts.concat()))
+    }
+
     /// What stands at `relative` below this folder.
     ///
     /// # Errors
     /// [`Invalid`] when that leads out of the folder, or is no URL.
     pub fn join(&self, relative: &str) -> Result<Target, Invalid> {
         // Most paths are plain, and need no parser: it would change nothing.
-        if is_plain(relative) && self.as_str().len() + relative.len() <= TARGET_BYTES_MAX {
-            return Ok(Target::of_normal([self.as_str(), relative].concat()));
+        if let Some(joined) = self.join_plain(relative) {
+            return Ok(joined);
         }
         if leads_up(relative) {
             let expected = "no segment that is two dots once slashes are unescaped";
@@ -121,13 +146,6 @@ fn leads_up(path: &str) -> bool {
     plain.split(['/', '\\']).any(|segment| segment == "..")
 }
 
-/// Whether a parser of URLs leaves a path as it is: nothing in it is escaped, to be escaped, or a segment of dots.
-fn is_plain(path: &str) -> bool {
-    let is_of_path = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte);
-    let has_dots = |segment: &str| segment == "." || segment == "..";
-    path.bytes().all(is_of_path) && !path.split('/').any(has_dots)
-}
-
 impl fmt::Display for BaseUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
@@ -138,16 +156,28 @@ impl fmt::Display for BaseUrl {
 mod tests {
     use proptest::prelude::{prop_assert_eq, proptest};
 
-    use super::{BaseUrl, is_plain};
-    use crate::{limits::URL_BYTES_MAX, target::Target};
+    use super::BaseUrl;
+    use crate::{
+        limits::URL_BYTES_MAX,
+        target::{PlainQuery, Target},
+    };
 
     proptest! {
         #[test]
-        fn what_is_plain_is_what_a_parser_leaves_as_it_is(path in "[a-c./:@~!$&'()*+,;=_ %{}|^\\[\\]-]{0,12}") {
-            let text = format!("https://cdn.example.com/live/{path}");
-            if is_plain(&path) {
-                let parsed = Target::parse_at_edge(&text).expect("a URL");
-                prop_assert_eq!(parsed.as_str(), &text);
+        fn what_is_plain_is_what_a_parser_leaves_as_it_is(
+            path in "[a-c./:@~!$&'()*+,;=_ %{}|^\\[\\]-]{0,12}", segment in "[a-c._/ -]{0,4}",
+        ) {
+            let base = BaseUrl::parse("https://cdn.example.com:81/live").expect("a folder");
+            let query = PlainQuery::new("a=1&b").expect("a query");
+            for (joined, text) in [
+                (base.join_plain(&path), format!("https://cdn.example.com:81/live/{path}")),
+                (base.join_with_query(&path, &query), format!("https://cdn.example.com:81/live/{path}?a=1&b")),
+                (base.join_behind(&segment, &path), format!("https://cdn.example.com:81/{segment}/live/{path}")),
+            ] {
+                if let Some(joined) = joined {
+                    prop_assert_eq!(joined.as_str(), &text);
+                    prop_assert_eq!(Target::parse_at_edge(&text), Ok(joined));
+                }
             }
         }
     }

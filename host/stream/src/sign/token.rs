@@ -3,7 +3,10 @@
 //! In: a token and a URL. Out: the URL with it. It must not know how tokens are made.
 
 use url::form_urlencoded;
-use wayside_decide::target::Target;
+use wayside_decide::{
+    stream::base::BaseUrl,
+    target::{PlainQuery, Target},
+};
 
 use super::Error;
 
@@ -17,8 +20,8 @@ enum Kind {
         parameters: Vec<(&'static str, String)>,
         /// Names that the CDN reads although this token does not write them.
         reserved: &'static [&'static str],
-        /// The parameters as they stand in a query.
-        joined: Box<str>,
+        /// The parameters as they stand in a query; text where a parser has to look at them.
+        joined: Result<PlainQuery, Box<str>>,
     },
     Path(String),
 }
@@ -35,7 +38,8 @@ impl Token {
             .iter()
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
-        let joined = joined.join("&").into();
+        let joined = joined.join("&");
+        let joined = PlainQuery::new(&joined).ok_or_else(|| joined.into());
         Self(Kind::Query {
             parameters,
             reserved,
@@ -63,6 +67,15 @@ impl Token {
         matches!(self.0, Kind::Path(_))
     }
 
+    /// The URL of what stands at a path below a folder, with this token, where nothing in it needs a parser to look at it.
+    #[must_use]
+    pub fn below(&self, folder: &BaseUrl, path: &str) -> Option<Target> {
+        match &self.0 {
+            Kind::Query { joined, .. } => folder.join_with_query(path, joined.as_ref().ok()?),
+            Kind::Path(segment) => folder.join_behind(segment, path),
+        }
+    }
+
     /// `url` with this token: behind its own query and before its fragment, or in front of its path.
     ///
     /// # Errors
@@ -75,13 +88,15 @@ impl Token {
                 joined,
             } => {
                 check_names(url, parameters, reserved)?;
-                // A folder may have characters that a parser has to look at.
-                url.with_plain_query(joined).map_or_else(|| url.with_query(joined), Ok)
+                match joined {
+                    Ok(plain) => url
+                        .with_plain_query(plain)
+                        .map_or_else(|| url.with_query(plain.as_str()), Ok),
+                    // A folder may have characters that a parser has to look at.
+                    Err(text) => url.with_query(text),
+                }
             }
-            Kind::Path(segment) => {
-                let origin = url.as_str().len() - tail(url).len();
-                Target::parse_at_edge(&format!("{}/{segment}{}", &url.as_str()[..origin], tail(url)))
-            }
+            Kind::Path(segment) => url.behind_segment(segment),
         };
         signed.map_err(|invalid| Error::Url {
             what: "signed URL",
@@ -90,12 +105,6 @@ impl Token {
             expected: "a URL that can be sent",
         })
     }
-}
-
-/// Path, query and fragment.
-fn tail(url: &Target) -> &str {
-    let text = url.as_str();
-    &text[url.scheme().len() + "://".len() + url.authority().len()..]
 }
 
 /// A URL that has a parameter of the token's already would be read in two ways.
