@@ -64,6 +64,34 @@ fn an_edge_outlives_its_origin_and_restarts_without_it() {
 }
 
 #[test]
+fn a_link_below_the_path_of_streams_outlives_the_origin_like_any_other() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let origin = start_origin(folder, "127.0.0.1:0");
+    let url = format!("http://{}", origin.origin.expect("an origin"));
+    let site = ["site", "add", "mixed", "--host", "mixed.example", "--streams", "/video"];
+    cli(folder, &url, &site);
+    let link = ["link", "add", "mixed", "/video/about/us", "https://about.example/"];
+    cli(folder, &url, &link);
+    let edge = start_edge(folder, &url);
+    let at = |edge: &Process, path: &str| request(edge.edge(), "GET", "mixed.example", path, &[]);
+    eventually("the edge knows the link", || at(&edge, "/video/about/us").status == 302);
+
+    origin.kill();
+    // What begins anew has the link from its disk, and has never asked whether there is such an asset.
+    assert_eq!(edge.end(), Some(0));
+    let edge = start_edge(folder, &url);
+    assert_eq!(
+        at(&edge, "/video/about/us").location().as_deref(),
+        Some("https://about.example/")
+    );
+    for path in ["/video/about/them", "/.wayside/steer/about"] {
+        assert_eq!(at(&edge, path).status, 503, "{path}: nobody knows");
+    }
+    assert_eq!(edge.end(), Some(0));
+}
+
+#[test]
 fn an_edge_takes_its_token_from_the_file_that_commands_take_theirs_from() {
     let folder = tempfile::tempdir().expect("folder");
     let folder = folder.path();

@@ -68,6 +68,12 @@ impl Ring {
         })
     }
 
+    /// What its points take in memory, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of_val(&*self.points) + size_of_val(&*self.weights)
+    }
+
     /// How many requests a target of `weight` may have. Rounded up, so that they all find a place somewhere.
     fn most(&self, weight: u32, weights: u64, carried: u64) -> u64 {
         let share = f64::from(weight) / weights as f64;

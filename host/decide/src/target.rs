@@ -47,7 +47,7 @@ impl Target {
         }
         let begins = text.len();
         text.extend(path_and_query.iter().copied());
-        let (path, query) = text[begins..].split_once('?').unwrap_or((&text[begins..], ""));
+        let (path, query) = text[begins..].split_once('?').unwrap_or_else(|| (&text[begins..], ""));
         let is_plain = path.starts_with('/') && is_plain_path(path) && is_plain_query(query) && is_plain_host(host);
         if is_plain && text.len() <= TARGET_BYTES_MAX {
             return Ok(Self::of_normal(text));

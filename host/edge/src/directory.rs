@@ -9,7 +9,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 use wayside_decide::{binding::Binding, digest::Digest, host::HostPattern, site::Site};
-use wayside_stream::{session, sign::secret::Secret};
+use wayside_stream::session;
 use wayside_upstream::protocol::{Cursor, EdgeDirectory};
 
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) struct LiveSite {
     /// In the order of the site's bindings: longest prefix first.
     bindings: Vec<LiveBinding>,
     /// What the identifiers of its sessions are made with.
-    session_key: OnceLock<Option<Secret>>,
+    session_key: OnceLock<Option<session::Key>>,
 }
 
 /// A binding and what runs for it.
@@ -93,8 +93,8 @@ impl LiveSite {
     }
 
     /// What the identifiers of its sessions are made with: the same on every node. None on a system that cannot.
-    pub(crate) fn session_key(&self) -> Option<&Secret> {
-        let made = self.session_key.get_or_init(|| session::key_of(&self.site.bucket_key));
+    pub(crate) fn session_key(&self) -> Option<&session::Key> {
+        let made = self.session_key.get_or_init(|| session::Key::of(&self.site.bucket_key));
         made.as_ref()
     }
 

@@ -56,6 +56,25 @@ pub(crate) struct Shard {
     look_ups: AtomicU64,
     hits: AtomicU64,
     remembered: AtomicU64,
+    by_report: [AtomicU64; Reported::LABELS.len()],
+}
+
+/// What became of a player's report.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reported {
+    /// It counts.
+    Heard,
+    /// Its session is none of ours.
+    NoSession,
+    /// It cannot be read.
+    Malformed,
+    /// It is longer than is read.
+    TooLong,
+}
+
+impl Reported {
+    /// In the order of the outcomes.
+    const LABELS: [&str; 4] = ["heard", "no_session", "malformed", "too_long"];
 }
 
 impl Shard {
@@ -85,6 +104,11 @@ impl Shard {
     /// Counts a decision that needed no run.
     pub(crate) fn count_remembered(&self) {
         add(&self.remembered, 1);
+    }
+
+    /// Counts players' reports.
+    pub(crate) fn count_reports(&self, outcome: Reported, count: usize) {
+        add(&self.by_report[outcome as usize], count as u64);
     }
 
     /// Counts why a request was refused.
@@ -142,7 +166,6 @@ pub(crate) struct Metrics {
     sites: Gauge,
     feed_connected: Gauge,
     wide_questions: Family<WideLabels, Gauge>,
-    stream_reports: Family<Outcome, Counter>,
 }
 
 impl Metrics {
@@ -164,7 +187,6 @@ impl Metrics {
             sites: Gauge::default(),
             feed_connected: Gauge::default(),
             wide_questions: Family::default(),
-            stream_reports: Family::default(),
         };
         let upstream = upstream::UpstreamMetrics(origins.clone());
         metrics.registry.register_collector(Box::new(upstream));
@@ -225,11 +247,6 @@ impl Metrics {
             "Answers met to questions of policies that have too many to remember",
             self.wide_questions.clone(),
         );
-        registry.register(
-            "wayside_stream_reports",
-            "Players' reports by outcome",
-            self.stream_reports.clone(),
-        );
     }
 
     /// A shard for a new listening thread.
@@ -257,15 +274,6 @@ impl Metrics {
                 outcome: outcome.to_owned(),
             })
             .inc();
-    }
-
-    /// Counts reports of players: heard, or why not.
-    pub(crate) fn count_stream_reports(&self, outcome: &str, count: usize) {
-        let outcome = Outcome {
-            outcome: outcome.to_owned(),
-        };
-        let count = u64::try_from(count).unwrap_or(u64::MAX);
-        self.stream_reports.get_or_create(&outcome).inc_by(count);
     }
 
     pub(crate) fn count_geo_reload(&self, outcome: &str) {
@@ -391,6 +399,11 @@ impl Collector for Shards {
         for (label, count) in Refusal::LABELS.iter().zip(self.sum(|shard| &shard.by_refusal)) {
             let labels = [("kind", *label)];
             ConstCounter::new(count).encode(errors.encode_family(&labels)?)?;
+        }
+        let help = "Players' reports by outcome";
+        let mut reports = encoder.encode_descriptor("wayside_stream_reports", help, None, kind)?;
+        for (outcome, count) in Reported::LABELS.iter().zip(self.sum(|shard| &shard.by_report)) {
+            ConstCounter::new(count).encode(reports.encode_family(&[("outcome", *outcome)])?)?;
         }
         self.encode_tiers(&mut encoder)?;
         targets::encode(

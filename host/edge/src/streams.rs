@@ -28,11 +28,11 @@ use self::{
     fetch::Fetcher,
     ingest::Recordings,
     manifests::{Kind, Manifests},
-    pools::Pools,
-    request::{Request, Wanted},
+    pools::{Pools, TenantPool},
+    request::{About, Wanted},
     secrets::{Signers, Variable},
     tokens::Tokens,
-    way::{Asked, Way},
+    way::Way,
     zones::TenantZones,
 };
 use crate::{
@@ -40,7 +40,6 @@ use crate::{
     pipeline::{Answer, Edge},
     refusal::Refusal,
     snapshot::KeptAsset,
-    visit::Visit,
 };
 
 pub(crate) mod assets;
@@ -199,7 +198,7 @@ pub(crate) async fn find(
     id: &str,
     now: Instant,
 ) -> Result<Option<Arc<LiveAsset>>, Refusal> {
-    if Name::parse("asset id", id).is_err() {
+    if !Name::is_valid(id) {
         return Ok(None);
     }
     let assets = &edge.streams.assets;
@@ -225,22 +224,20 @@ fn away(error: LoadError) -> Refusal {
 
 /// What the player behind a request about an asset gets, once its policy has been asked.
 pub(crate) async fn answer(
-    edge: &Edge,
-    visit: &Visit<'_>,
-    site: &LiveSite,
-    asked: Asked<'_>,
-    asset: Arc<LiveAsset>,
+    about: About<'_>,
+    way: Way<'_>,
+    pool: Option<&Arc<TenantPool>>,
     plan: Option<&Wanted<'_>>,
 ) -> Result<Answer, Refusal> {
-    let pool = match (edge.streams.pools.of(&site.site.tenant), asked.way) {
+    let pool = match (pool, way) {
         (Some(pool), _) => pool,
         // Nobody is judged by it, and the player did nothing wrong.
         (None, Way::Report) => return Ok(Answer::Reported),
         (None, _) => return Err(Refusal::StreamUnavailable("the tenant has no targets".to_owned())),
     };
-    let request = Request::read(edge, visit, site, asked, asset, plan, pool);
+    let request = about.read(plan, pool);
     reports::note(&request);
-    match asked.way {
+    match way {
         Way::File(file) => match Kind::of(&request.asset.asset, file) {
             Some(kind) => begin::manifest(&request, kind).await,
             None => send::to_target(&request, file).await,

@@ -49,10 +49,8 @@ fn pool(count: usize, random: &mut Random) -> (Pool, Live) {
     for target in pool.all().iter() {
         let took = Duration::from_micros(1_000 + random.below(50_000) as u64);
         live.probe(&pool, target, Probe::Answered(took), Moment::default());
-        live.set_counted(&pool, target, live.sessions(target), random.below(700_000) as u64);
-        for _ in 0..random.below(2_000) {
-            live.begin_session(&pool, target);
-        }
+        let kbit_s = random.below(700_000) as u64;
+        live.set_counted(&pool, target, random.below(2_000) as u32, kbit_s);
     }
     (pool, live)
 }
@@ -77,6 +75,7 @@ fn select(criterion: &mut Criterion) {
                             place: Place::new(10.0, 20.0).ok(),
                             current: None,
                             avoided: TargetSet::EMPTY,
+                            among: TargetSet::ALL,
                         };
                         selector.pick(&pool, black_box(&live), &visitor, now, &mut random)
                     });
@@ -91,6 +90,7 @@ fn select(criterion: &mut Criterion) {
             place: None,
             current: None,
             avoided: TargetSet::EMPTY,
+            among: TargetSet::ALL,
         };
         for listed in [4, count] {
             criterion.bench_function(&format!("order-of-{listed}/{count}"), |bench| {

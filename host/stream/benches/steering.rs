@@ -55,10 +55,11 @@ fn steering(criterion: &mut Criterion) {
         .collect();
     let reload = Target::parse("https://edge.example/.wayside/steer/event?session=0123456789").expect("a URL");
     let known = [&names[0], &names[1]];
+    let listed: Vec<&Name> = names.iter().collect();
     for (title, clones) in [("of-4", Vec::new()), ("of-4-with-2-clones", clones)] {
         criterion.bench_function(&format!("manifest/{title}"), |bench| {
             bench.iter(|| {
-                let made = Manifest::new(10, reload.clone(), names.clone(), clones.clone(), &known);
+                let made = Manifest::new(10, &reload, &listed, &clones, |id| known.contains(&id));
                 made.expect("a manifest").to_json()
             });
         });

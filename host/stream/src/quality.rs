@@ -14,6 +14,7 @@
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
+use foldhash::fast::RandomState;
 use wayside_balance::{moment::Moment, random::Random};
 use wayside_decide::stream::target::Country;
 
@@ -215,10 +216,28 @@ pub struct Quality {
     settings: Settings,
     /// Samples are taken by this, which nobody outside knows.
     seed: u64,
-    cells: HashMap<(Network, TargetIndex), Cell>,
+    cells: HashMap<Of, Cell, RandomState>,
     /// Of each network which targets are known and which are left by some: what a choice reads.
-    outline: HashMap<Network, Outline>,
+    outline: HashMap<Network, Outline, RandomState>,
     looked_at: Moment,
+}
+
+/// Of which network and target something is known.
+type Of = (Network, TargetIndex);
+
+/// What was said in an interval, taken out to be worked out elsewhere: see [`Quality::heard`].
+#[derive(Debug)]
+pub struct Heard {
+    voices: Vec<(Of, Vec<Voice>)>,
+    sessions_min: usize,
+    passed: Duration,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Medians {
+    values: Vec<(Of, f64)>,
+    passed: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -255,8 +274,8 @@ impl Quality {
         Ok(Self {
             settings,
             seed,
-            cells: HashMap::new(),
-            outline: HashMap::new(),
+            cells: HashMap::default(),
+            outline: HashMap::default(),
             looked_at: now,
         })
     }
@@ -288,18 +307,45 @@ impl Quality {
         }
     }
 
-    /// Looks at what was reported, once in an interval; the shares change here and nowhere else.
+    /// Looks at what was reported, once in an interval; the shares change here and nowhere else. Whoever has others wait
+    /// for it meanwhile takes the three steps that it consists of one by one.
     pub fn look(&mut self, now: Moment) {
+        if let Some(heard) = self.heard(now) {
+            self.learn(&heard.medians(), now);
+        }
+    }
+
+    /// Takes out what was said, once in an interval; none before that has passed.
+    pub fn heard(&mut self, now: Moment) -> Option<Heard> {
         let passed = now.since(self.looked_at);
         if passed < self.settings.interval {
-            return;
+            return None;
         }
         self.looked_at = now;
         // Samples of the next interval are others.
         self.seed = Random::new(self.seed).bits();
-        let kept = 0.5_f64.powf(passed.as_secs_f64() / self.settings.half_life.as_secs_f64().max(f64::MIN_POSITIVE));
+        let cells = self.cells.iter_mut().filter(|(_, cell)| !cell.voices.is_empty());
+        Some(Heard {
+            voices: cells
+                .map(|(of, cell)| (*of, std::mem::take(&mut cell.voices)))
+                .collect(),
+            sessions_min: self.settings.sessions_min,
+            passed,
+        })
+    }
+
+    /// Judges by what was said. The targets must be those of [`Quality::heard`].
+    pub fn learn(&mut self, medians: &Medians, now: Moment) {
+        let half_lives = medians.passed.as_secs_f64() / self.settings.half_life.as_secs_f64().max(f64::MIN_POSITIVE);
+        let kept = 0.5_f64.powf(half_lives);
+        for (of, median) in &medians.values {
+            if let Some(cell) = self.cells.get_mut(of) {
+                cell.learn(*median, kept, now);
+            }
+        }
+        let memory = self.settings.memory;
         for cell in self.cells.values_mut() {
-            cell.evaluate(&self.settings, kept, now);
+            cell.forget(memory, now);
         }
         let best = self.best_two();
         for ((network, target), cell) in &mut self.cells {
@@ -370,14 +416,34 @@ impl Quality {
         self.cells.len()
     }
 
-    fn best_two(&self) -> HashMap<Network, BestTwo> {
-        let mut best: HashMap<Network, BestTwo> = HashMap::new();
+    fn best_two(&self) -> HashMap<Network, BestTwo, RandomState> {
+        let mut best: HashMap<Network, BestTwo, RandomState> = HashMap::default();
         for ((network, target), cell) in &self.cells {
             if let Some(score) = cell.score {
                 best.entry(*network).or_default().add(*target, score);
             }
         }
         best
+    }
+}
+
+impl Heard {
+    /// The value of each cell of which enough was said.
+    #[must_use]
+    pub fn medians(self) -> Medians {
+        let said = self
+            .voices
+            .into_iter()
+            .filter(|(_, voices)| voices.len() >= self.sessions_min);
+        let values = said.map(|(of, voices)| {
+            let mut worst: Vec<f64> = voices.iter().map(|voice| voice.worst).collect();
+            worst.sort_unstable_by(f64::total_cmp);
+            (of, f64::midpoint(worst[(worst.len() - 1) / 2], worst[worst.len() / 2]))
+        });
+        Medians {
+            values: values.collect(),
+            passed: self.passed,
+        }
     }
 }
 
@@ -443,21 +509,18 @@ impl Cell {
         }
     }
 
-    /// Works out the value of the interval, and forgets the voices.
-    fn evaluate(&mut self, settings: &Settings, kept: f64, now: Moment) {
-        let mut values: Vec<f64> = std::mem::take(&mut self.voices)
-            .iter()
-            .map(|voice| voice.worst)
-            .collect();
-        if values.len() >= settings.sessions_min {
-            values.sort_unstable_by(f64::total_cmp);
-            let median = f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]);
-            self.score = Some(
-                self.score
-                    .map_or(median, |score| score.mul_add(kept, median * (1.0 - kept))),
-            );
-            self.heard_at = now;
-        } else if now.since(self.heard_at) >= settings.memory {
+    /// Learns the value of an interval. Of what was known before so much is `kept`.
+    fn learn(&mut self, median: f64, kept: f64, now: Moment) {
+        let score = self
+            .score
+            .map_or(median, |score| score.mul_add(kept, median * (1.0 - kept)));
+        self.score = Some(score);
+        self.heard_at = now;
+    }
+
+    /// Forgets what is too old.
+    fn forget(&mut self, memory: Duration, now: Moment) {
+        if self.heard_at != now && now.since(self.heard_at) >= memory {
             self.score = None;
         }
     }

@@ -63,6 +63,8 @@ pub struct Visitor<'a> {
     /// Targets that the session is to leave, or not to begin on, while there are others:
     /// [`crate::quality::Quality::avoided`].
     pub avoided: TargetSet,
+    /// The only targets that can serve what is asked for.
+    pub among: TargetSet,
 }
 
 /// Why a target was taken.
@@ -130,6 +132,16 @@ impl Selector {
         &self.plan
     }
 
+    /// What it takes in memory, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let ring = match &self.state {
+            State::ConsistentHash(ring) => ring.weight(),
+            _ => 0,
+        };
+        size_of::<Self>() + size_of_val(&*self.plan.weights) + size_of_val(&*self.plan.tiers) + ring
+    }
+
     /// Takes a target for a session. None when policy and geography leave none.
     pub fn pick(
         &mut self,
@@ -182,6 +194,7 @@ impl Selector {
         let may = self
             .plan
             .permitted
+            .and(visitor.among)
             .and(pool.serving(visitor.country))
             .without(live.sets().out);
         Groups {
@@ -189,7 +202,7 @@ impl Selector {
             sets: live.sets(),
             may,
             near: self.preferred.unwrap_or(visitor.near),
-            not_yet: live.not_yet(may, session_key(visitor.session)).or(visitor.avoided),
+            not_yet: live.not_yet(may, visitor.session).or(visitor.avoided),
             avoided: visitor.avoided,
         }
     }

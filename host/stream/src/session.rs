@@ -4,9 +4,14 @@
 //! identifier that fits where players put theirs (CMCD's `sid`, the query of a steering manifest), and later whether it is
 //! one of ours and which pathways its player knows. Nothing is kept.
 
+use std::fmt;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use crate::sign::{mac, secret::Secret};
+use crate::sign::{
+    mac::{self, Keyed},
+    secret::Secret,
+};
 
 /// Random bytes of an identifier.
 pub const NONCE_BYTES: usize = 12;
@@ -20,6 +25,11 @@ const SINCE_BYTES: usize = 8;
 const TOLD_BYTES: usize = NONCE_BYTES + ISSUED_BYTES + SINCE_BYTES;
 /// All bytes of an identifier.
 const BYTES: usize = TOLD_BYTES + TAG_BYTES;
+
+/// Letters of an identifier: six bits each.
+const LETTERS: usize = (BYTES * 8).div_ceil(6);
+/// What it is decoded into: decoders want room for whole groups of letters.
+const DECODED_BYTES: usize = LETTERS.div_ceil(4) * 3;
 
 /// What an identifier says of its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,24 +62,37 @@ pub enum NoSession {
     },
 }
 
-/// The key of a site's identifiers, made of another secret that all nodes have of it. None when that is empty.
-#[must_use]
-pub fn key_of(secret: &[u8]) -> Option<Secret> {
-    let secret = Secret::from_bytes(secret).ok()?;
-    Secret::from_bytes(mac::hmac_sha256(&secret, b"sessions of streams")).ok()
+/// The key of a site's identifiers. It does not show itself.
+#[derive(Clone)]
+pub struct Key(Keyed);
+
+impl Key {
+    /// The key made of another secret that all nodes have of the site. None when that is empty.
+    #[must_use]
+    pub fn of(secret: &[u8]) -> Option<Self> {
+        let secret = Secret::from_bytes(secret).ok()?;
+        let secret = Secret::from_bytes(mac::hmac_sha256(&secret, b"sessions of streams")).ok()?;
+        Keyed::new(&secret).map(Self)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Key")
+    }
 }
 
 /// The identifier of a new session of `asset`, whose player knows the pathways of the generation `since_ms`
 /// ([`Session::since_ms`]). `nonce` is random.
 #[must_use]
-pub fn give_out(key: &Secret, asset: &str, nonce: [u8; NONCE_BYTES], since_ms: u64, now_s: u64) -> String {
+pub fn give_out(key: &Key, asset: &str, nonce: [u8; NONCE_BYTES], since_ms: u64, now_s: u64) -> String {
     let issued_min = u32::try_from(now_s / 60).unwrap_or(u32::MAX);
     let mut bytes = [0; BYTES];
     let (told, tag) = bytes.split_at_mut(TOLD_BYTES);
     told[..NONCE_BYTES].copy_from_slice(&nonce);
     told[NONCE_BYTES..][..ISSUED_BYTES].copy_from_slice(&issued_min.to_be_bytes());
     told[NONCE_BYTES + ISSUED_BYTES..].copy_from_slice(&since_ms.to_be_bytes());
-    tag.copy_from_slice(&mac::hmac_sha256(key, &message(told, asset))[..TAG_BYTES]);
+    tag.copy_from_slice(&key.0.tag(&message(told, asset))[..TAG_BYTES]);
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
@@ -77,13 +100,13 @@ pub fn give_out(key: &Secret, asset: &str, nonce: [u8; NONCE_BYTES], since_ms: u
 ///
 /// # Errors
 /// [`NoSession`] when it was not.
-pub fn check(key: &Secret, asset: &str, session: &str, now_s: u64, age_min_max: u64) -> Result<Session, NoSession> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(session).ok();
-    let bytes: [u8; BYTES] = bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or(NoSession::Malformed)?;
-    let (told, tag) = bytes.split_at(TOLD_BYTES);
-    if !mac::begins_hmac_sha256(key, &message(told, asset), tag) {
+pub fn check(key: &Key, asset: &str, session: &str, now_s: u64, age_min_max: u64) -> Result<Session, NoSession> {
+    let mut bytes = [0; DECODED_BYTES];
+    if session.len() != LETTERS || BASE64_URL_SAFE_NO_PAD.decode_slice(session, &mut bytes) != Ok(BYTES) {
+        return Err(NoSession::Malformed);
+    }
+    let (told, tag) = bytes[..BYTES].split_at(TOLD_BYTES);
+    if !key.0.begins(&message(told, asset), tag) {
         return Err(NoSession::Wrong);
     }
     let (mut issued, mut since) = ([0; ISSUED_BYTES], [0; SINCE_BYTES]);
@@ -103,28 +126,33 @@ pub fn check(key: &Secret, asset: &str, session: &str, now_s: u64, age_min_max: 
 }
 
 /// What the tag covers: of known length first, so that no two pairs are alike.
-fn message(told: &[u8], asset: &str) -> Vec<u8> {
-    [told, b"session of ", asset.as_bytes()].concat()
+const fn message<'m>(told: &'m [u8], asset: &'m str) -> [&'m [u8]; 3] {
+    [told, b"session of ", asset.as_bytes()]
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
 
-    use super::{NoSession, Session, check, give_out, key_of};
-    use crate::sign::secret::Secret;
+    use super::{Key, Keyed, NoSession, Secret, Session, check, give_out};
 
-    fn key(text: &str) -> Secret {
-        Secret::from_bytes(text.as_bytes()).expect("a key")
+    fn key(text: &str) -> Key {
+        Key::of(text.as_bytes()).expect("a key")
     }
 
     #[test]
     fn every_site_has_a_key_of_its_own() {
-        let session = give_out(&key_of(&[1; 32]).expect("a key"), "film", [7; 12], 0, 1_800_000_000);
-        let checked = |key: Option<Secret>| check(&key.expect("a key"), "film", &session, 1_800_000_000, 60);
-        assert_eq!(checked(key_of(&[1; 32])), Ok(Session { since_ms: 0 }));
-        assert_eq!(checked(key_of(&[2; 32])), Err(NoSession::Wrong));
-        assert_eq!(checked(Secret::from_bytes([1; 32]).ok()), Err(NoSession::Wrong));
+        let session = give_out(&Key::of(&[1; 32]).expect("a key"), "film", [7; 12], 0, 1_800_000_000);
+        let checked = |key: Option<Key>| check(&key.expect("a key"), "film", &session, 1_800_000_000, 60);
+        assert_eq!(checked(Key::of(&[1; 32])), Ok(Session { since_ms: 0 }));
+        assert_eq!(checked(Key::of(&[2; 32])), Err(NoSession::Wrong));
+        let itself = Secret::from_bytes([1; 32]).ok().and_then(|secret| Keyed::new(&secret));
+        assert_eq!(
+            checked(itself.map(Key)),
+            Err(NoSession::Wrong),
+            "the secret is not the key"
+        );
+        assert!(Key::of(&[]).is_none());
     }
 
     #[test]

@@ -7,10 +7,12 @@
 //! plays must not be sent to and fro, but do not fill targets that somebody wants to see full.
 //!
 //! A session is known by 64 bits of its identifier. It takes 41 bytes in a table whose size is a power of two, and its home
-//! 17 in another: 7.6 MB for a hundred thousand.
+//! 17 in another: 7.6 MB for a hundred thousand. Sessions are split over [`PARTS`] tables, so that who looks at all of them
+//! can let others in between two, and none grows by much at once.
 
 use std::{collections::HashMap, time::Duration};
 
+use foldhash::fast::RandomState;
 use wayside_balance::moment::Moment;
 
 use crate::{
@@ -20,6 +22,9 @@ use crate::{
 
 /// Most sessions: of more nobody remembers from where they play.
 pub const SESSIONS_MAX: usize = 250_000;
+
+/// Tables over which sessions are split: of all that there may be, 4,000 are in one.
+pub const PARTS: usize = 64;
 
 /// Most sessions of one home that are remembered.
 pub const HOME_SESSIONS_MAX: u32 = 10_000;
@@ -43,13 +48,18 @@ pub enum Seen {
 /// The sessions that play.
 #[derive(Debug, Clone)]
 pub struct Sessions {
-    sessions: HashMap<u64, Session>,
-    homes: HashMap<u64, Home>,
+    /// By the lowest bits of a session's number.
+    parts: Box<[Table<Session>]>,
+    /// How many are in all of them.
+    count: usize,
+    homes: Table<Home>,
     silence_max: Duration,
     /// Most sessions of one home that count.
     home_counted_max: u32,
     counts: [Count; TARGETS_MAX],
 }
+
+type Table<T> = HashMap<u64, T, RandomState>;
 
 /// What plays from a target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,8 +94,9 @@ impl Sessions {
     #[must_use]
     pub fn new(silence_max: Duration, home_counted_max: u32) -> Self {
         Self {
-            sessions: HashMap::new(),
-            homes: HashMap::new(),
+            parts: vec![Table::default(); PARTS].into(),
+            count: 0,
+            homes: Table::default(),
             silence_max,
             home_counted_max,
             counts: [Count::default(); TARGETS_MAX],
@@ -95,7 +106,7 @@ impl Sessions {
     /// Learns that a session plays from `target`, and how much it fetches from there, when that is known.
     pub fn see(&mut self, speaker: Speaker, target: TargetIndex, kbit_s: Option<u32>, now: Moment) -> Seen {
         let seen_at_ms = milliseconds(now);
-        let Some(known) = self.sessions.get_mut(&speaker.session) else {
+        let Some(known) = self.parts[part_of(speaker.session)].get_mut(&speaker.session) else {
             return self.begin(speaker, target, kbit_s, seen_at_ms);
         };
         let before = *known;
@@ -117,7 +128,7 @@ impl Sessions {
     }
 
     fn begin(&mut self, speaker: Speaker, target: TargetIndex, kbit_s: Option<u32>, seen_at_ms: u64) -> Seen {
-        let is_full = self.sessions.len() >= SESSIONS_MAX;
+        let is_full = self.count >= SESSIONS_MAX;
         let known = self.homes.get(&speaker.home).copied().unwrap_or_default();
         if is_full || known.remembered >= HOME_SESSIONS_MAX {
             return Seen::NoRoom;
@@ -137,7 +148,8 @@ impl Sessions {
             seen_at_ms,
         };
         self.homes.insert(speaker.home, home);
-        self.sessions.insert(speaker.session, begun);
+        self.parts[part_of(speaker.session)].insert(speaker.session, begun);
+        self.count += 1;
         self.counts[target.place()].add(&begun);
         Seen::New
     }
@@ -145,7 +157,7 @@ impl Sessions {
     /// From where a session plays; none when it is not known.
     #[must_use]
     pub fn playing(&self, session: u64) -> Option<Playing> {
-        let session = self.sessions.get(&session)?;
+        let session = self.parts[part_of(session)].get(&session)?;
         let left_at = Moment::after_start(Duration::from_millis(session.left_at_ms));
         Some(Playing {
             target: session.target,
@@ -153,15 +165,24 @@ impl Sessions {
         })
     }
 
-    /// Forgets sessions that have ended. It looks at all: for once in a few seconds, off the path of requests.
+    /// Forgets sessions that have ended.
     pub fn forget_silent(&mut self, now: Moment) {
+        (0..PARTS).for_each(|part| self.forget_silent_in(part, now));
+    }
+
+    /// Forgets those that have ended of one of the [`PARTS`]. It looks at all that are in it: for once in a few seconds.
+    ///
+    /// # Panics
+    /// Without such a part.
+    pub fn forget_silent_in(&mut self, part: usize, now: Moment) {
         let (now_ms, silence_ms) = (milliseconds(now), self.silence_max.as_millis() as u64);
-        let (counts, homes) = (&mut self.counts, &mut self.homes);
-        self.sessions.retain(|_, session| {
+        let (counts, homes, count) = (&mut self.counts, &mut self.homes, &mut self.count);
+        self.parts[part].retain(|_, session| {
             let plays = now_ms.saturating_sub(session.seen_at_ms) < silence_ms;
             if !plays {
                 counts[session.target.place()].remove(session);
                 leave(homes, session);
+                *count -= 1;
             }
             plays
         });
@@ -175,31 +196,33 @@ impl Sessions {
 
     /// How many sessions there are.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.sessions.len()
+    pub const fn len(&self) -> usize {
+        self.count
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Follows a change of the pool: targets are moved to the places that `place_of` gives; sessions of those that have
     /// none are forgotten.
     pub fn follow(&mut self, place_of: impl Fn(TargetIndex) -> Option<TargetIndex>) {
         self.counts = [Count::default(); TARGETS_MAX];
-        let (counts, homes) = (&mut self.counts, &mut self.homes);
-        self.sessions.retain(|_, session| {
+        let (counts, homes, count) = (&mut self.counts, &mut self.homes, &mut self.count);
+        let mut follow = |_: &u64, session: &mut Session| {
             let Some(target) = place_of(session.target) else {
                 leave(homes, session);
+                *count -= 1;
                 return false;
             };
             session.target = target;
             session.left = session.left.and_then(&place_of);
             counts[target.place()].add(session);
             true
-        });
+        };
+        self.parts.iter_mut().for_each(|part| part.retain(&mut follow));
     }
 }
 
@@ -220,7 +243,7 @@ impl Count {
 }
 
 /// A session of a home has ended.
-fn leave(homes: &mut HashMap<u64, Home>, session: &Session) {
+fn leave(homes: &mut Table<Home>, session: &Session) {
     if let Some(home) = homes.get_mut(&session.home) {
         home.remembered = home.remembered.saturating_sub(1);
         home.counted = home.counted.saturating_sub(u32::from(session.counts));
@@ -228,6 +251,11 @@ fn leave(homes: &mut HashMap<u64, Home>, session: &Session) {
             homes.remove(&session.home);
         }
     }
+}
+
+/// In which part a session is.
+const fn part_of(session: u64) -> usize {
+    (session % PARTS as u64) as usize
 }
 
 fn milliseconds(now: Moment) -> u64 {

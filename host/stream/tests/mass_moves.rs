@@ -108,30 +108,27 @@ impl World {
             place: None,
             current: self.sessions.playing(key).map(|playing| playing.target),
             avoided: TargetSet::EMPTY,
+            among: TargetSet::ALL,
         };
         let choice = self
             .selector
             .pick(&self.pool, &self.live, &visitor, self.now(), &mut self.random);
         let choice = choice.expect("a choice");
         assert_ne!(choice.why, Why::Panic, "others are well");
-        match self.sessions.see(
-            Speaker {
-                session: key,
-                home: key,
-            },
-            choice.target,
-            None,
-            self.now(),
-        ) {
-            Seen::New => self.live.begin_session(&self.pool, choice.target),
-            Seen::Moved { from } => {
-                self.live.end_session(&self.pool, from);
-                self.live.begin_session(&self.pool, choice.target);
-                return Some(choice.target);
-            }
-            Seen::Stayed | Seen::NoRoom => {}
+        let speaker = Speaker {
+            session: key,
+            home: key,
+        };
+        let seen = self.sessions.see(speaker, choice.target, None, self.now());
+        let left = match seen {
+            Seen::Moved { from } => Some(from),
+            Seen::New | Seen::Stayed | Seen::NoRoom => None,
+        };
+        for target in left.into_iter().chain([choice.target]) {
+            let count = self.sessions.count(target);
+            self.live.set_counted(&self.pool, target, count.sessions, count.kbit_s);
         }
-        None
+        left.map(|_| choice.target)
     }
 
     fn on(&self, place: usize) -> u32 {

@@ -64,16 +64,7 @@ pub(super) async fn decide(
     site: &Arc<LiveSite>,
     live: &LiveBinding,
 ) -> Result<Answer, Refusal> {
-    let facts = RequestFacts::new(visit, sources(edge, visit, site, Some(&live.binding)));
-    let mut step = Step {
-        edge,
-        shard,
-        visit,
-        site,
-        live,
-        facts,
-        held: None,
-    };
+    let mut step = Step::new(edge, shard, visit, site, live);
     match step.verdict().await? {
         (Ok(Verdict::Redirect(status, target)), caching) => Ok(Answer::Redirect {
             status,
@@ -103,7 +94,26 @@ impl LiveBinding {
     }
 }
 
-impl Step<'_> {
+impl<'s> Step<'s> {
+    /// Of a request whose link nobody has looked up.
+    fn new(
+        edge: &'s Arc<Edge>,
+        shard: &'s Shard,
+        visit: &'s Visit<'s>,
+        site: &'s Arc<LiveSite>,
+        live: &'s LiveBinding,
+    ) -> Self {
+        Self {
+            facts: RequestFacts::new(visit, sources(edge, visit, site, Some(&live.binding))),
+            edge,
+            shard,
+            visit,
+            site,
+            live,
+            held: None,
+        }
+    }
+
     /// What the decision means for this visitor, and what caches may make of that. The outer error is for a link that was
     /// asked for and cannot be had.
     async fn verdict(&mut self) -> Result<(Result<Verdict, Failure>, Caching), Refusal> {

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use super::{
-    Answer, Edge, find_site,
+    Answer, Edge, find_site, look_up,
     policy::streams::{Planned, plan},
 };
 use crate::{
@@ -17,8 +17,9 @@ use crate::{
         self,
         assets::LiveAsset,
         explain::{Told, Which, told},
+        pools::TenantPool,
         posted::Posted,
-        request::{Request, Wanted},
+        request::{About, Wanted},
         way::{self, Asked, Way, path_of},
     },
     visit::Visit,
@@ -59,6 +60,10 @@ pub(super) async fn answer(
         (Err(Refusal::Gone), _) if is_preflight => return Ok(Some(Answer::StreamOptions)),
         // A player that is told so once reports nothing any more, also of what it plays next.
         (Err(Refusal::Gone), Way::Report) => Ok(None),
+        // Nobody knows whether there is such an asset. A link of this path is followed as long as the node has it.
+        (Err(Refusal::OriginAway(_) | Refusal::Shed(_)), Way::File(_)) if has_link(edge, shard, visit, site).await => {
+            return Ok(None);
+        }
         (found, _) => found.map_err(Refusal::of_stream),
     };
     let asset = match found? {
@@ -76,6 +81,12 @@ pub(super) async fn answer(
     answer.map(Some).map_err(Refusal::of_stream)
 }
 
+/// Whether there is a link at the path, which can be had.
+async fn has_link(edge: &Edge, shard: &Shard, visit: &Visit<'_>, site: &LiveSite) -> bool {
+    let held = look_up(edge, shard, visit, site).await;
+    held.is_ok_and(|held| held.link.is_some())
+}
+
 /// What the policy says that is bound to the asset's path, and then what serves.
 async fn planned(
     edge: &Arc<Edge>,
@@ -85,15 +96,24 @@ async fn planned(
     asked: Asked<'_>,
     asset: Arc<LiveAsset>,
 ) -> Result<Answer, Refusal> {
-    let visit_of_asset = as_of_asset(visit, site, asked);
-    // What players report is not for a policy to decide on.
-    let live = site
-        .binding_for(&visit_of_asset.key)
-        .filter(|_| asked.way != Way::Report);
-    let Some(live) = live else {
-        return streams::answer(edge, visit, site, asked, asset, None).await;
+    let about = About {
+        edge,
+        shard,
+        visit,
+        site,
+        asset: &asset,
     };
-    let facts = facts(edge, site, &asset);
+    let pool = edge.streams.pools.of(&site.site.tenant);
+    let pool = pool.as_ref();
+    // What players report is not for a policy to decide on.
+    if asked.way == Way::Report || site.bindings().is_empty() {
+        return streams::answer(about, asked.way, pool, None).await;
+    }
+    let visit_of_asset = as_of_asset(visit, site, asked);
+    let Some(live) = site.binding_for(&visit_of_asset.key) else {
+        return streams::answer(about, asked.way, pool, None).await;
+    };
+    let facts = facts(pool, &asset);
     let wanted = match plan(edge, shard, &visit_of_asset, site, live, facts).await? {
         Planned::Proceed => None,
         Planned::Plan(plan) => Some(Wanted { plan, live }),
@@ -109,11 +129,11 @@ async fn planned(
             });
         }
     };
-    let answer = streams::answer(edge, visit, site, asked, Arc::clone(&asset), wanted.as_ref()).await;
+    let answer = streams::answer(about, asked.way, pool, wanted.as_ref()).await;
     match answer {
         Err(Refusal::PolicyFailed(failure)) => {
             live.go_on_without(failure)?;
-            streams::answer(edge, visit, site, asked, asset, None).await
+            streams::answer(about, asked.way, pool, None).await
         }
         answer => answer,
     }
@@ -154,7 +174,7 @@ pub(crate) async fn explain(edge: &Arc<Edge>, shard: &Shard, which: &Which) -> R
     let mut policy = None;
     let mut wanted = None;
     if let Some(live) = site.binding_for(&path) {
-        let facts = facts(edge, site, &asset);
+        let facts = facts(Some(&pool), &asset);
         let (said, plan) = match plan(edge, shard, &visit, site, live, facts).await {
             Ok(Planned::Proceed) => ("proceed: all targets, by their own weights".to_owned(), None),
             Ok(Planned::Plan(plan)) => (plan.to_string(), Some(Wanted { plan, live })),
@@ -165,7 +185,14 @@ pub(crate) async fn explain(edge: &Arc<Edge>, shard: &Shard, which: &Which) -> R
         wanted = plan;
     }
     let session = which.session.as_deref();
-    let request = Request::rehearsed(edge, &visit, site, asset, wanted.as_ref(), pool, session);
+    let about = About {
+        edge,
+        shard,
+        visit: &visit,
+        site,
+        asset: &asset,
+    };
+    let request = about.rehearsed(wanted.as_ref(), &pool, session);
     Ok(told(&request, which.ip, policy))
 }
 
@@ -186,9 +213,9 @@ fn as_of_asset<'v>(visit: &'v Visit<'_>, site: &LiveSite, asked: Asked<'_>) -> V
 }
 
 /// What a policy can ask about the asset. Of a tenant without targets, nobody has a copy.
-fn facts(edge: &Edge, site: &LiveSite, asset: &LiveAsset) -> Arc<AssetFacts> {
-    match edge.streams.pools.of(&site.site.tenant) {
-        Some(pool) => Arc::clone(&asset.copies(&pool.targets()).facts),
+fn facts(pool: Option<&Arc<TenantPool>>, asset: &LiveAsset) -> Arc<AssetFacts> {
+    match pool {
+        Some(pool) => asset.facts(&pool.targets()),
         None => Arc::new(AssetFacts::of(&asset.asset, [])),
     }
 }

@@ -46,8 +46,12 @@ pub(crate) struct Copies {
     version: u64,
     /// Those that have one.
     pub(crate) of: TargetSet,
-    /// What policies are told of the asset and of them.
-    pub(crate) facts: Arc<AssetFacts>,
+    /// Of these, those that a manifest of each kind can name.
+    carried: [TargetSet; Kind::ALL.len()],
+    /// When the last of them became one, in milliseconds since 1970 UTC.
+    pub(crate) newest_ms: u64,
+    /// What policies are told of the asset and of them, once one asked.
+    facts: OnceLock<Arc<AssetFacts>>,
     /// For each target its copy, if it has one.
     list: Box<[Option<Copy>]>,
 }
@@ -85,6 +89,12 @@ impl LiveAsset {
         self.copies.store(Some(Arc::clone(&copies)));
         copies
     }
+
+    /// What policies are told of the asset where these are its tenant's targets.
+    pub(crate) fn facts(&self, targets: &Targets) -> Arc<AssetFacts> {
+        let of = || Arc::new(AssetFacts::of(&self.asset, targets.list()));
+        Arc::clone(self.copies(targets).facts.get_or_init(of))
+    }
 }
 
 impl Copies {
@@ -104,13 +114,43 @@ impl Copies {
                 tokens: Default::default(),
             })
         });
-        let list = list.collect();
+        let list: Box<[Option<Copy>]> = list.collect();
+        let of_kind = |kind: Kind| {
+            let is_carried = |index: &TargetIndex| {
+                let copy = list.get(index.place()).and_then(Option::as_ref);
+                copy.is_some_and(|copy| copy.carried(kind).is_ok())
+            };
+            of.iter().filter(is_carried).collect()
+        };
+        let since = list.iter().flatten().map(|copy| copy.since_ms);
         Self {
             version: targets.version,
             of,
-            facts: Arc::new(AssetFacts::of(asset, targets.iter().map(|(_, target)| target))),
+            carried: Kind::ALL.map(of_kind),
+            newest_ms: since.max().unwrap_or_default(),
+            facts: OnceLock::new(),
             list,
         }
+    }
+
+    /// Those that a manifest can name.
+    pub(crate) const fn carried(&self, kind: Kind) -> TargetSet {
+        self.carried[kind as usize]
+    }
+
+    /// Those that there were at an instant, in milliseconds since 1970 UTC.
+    pub(crate) fn until(&self, since_ms: u64) -> TargetSet {
+        if since_ms >= self.newest_ms {
+            return self.of;
+        }
+        let known = self.iter().filter(|(_, copy)| copy.since_ms <= since_ms);
+        known.map(|(index, _)| index).collect()
+    }
+
+    /// Those on other targets than these.
+    pub(crate) fn but(&self, names: &[Name]) -> TargetSet {
+        let others = self.iter().filter(|(_, copy)| !names.contains(&copy.name));
+        others.map(|(index, _)| index).collect()
     }
 
     /// The copy of a target.
@@ -120,7 +160,12 @@ impl Copies {
 
     /// All of them, in the order of the targets.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (TargetIndex, &Copy)> {
-        self.of.iter().filter_map(|index| Some((index, self.get(index)?)))
+        self.among(self.of)
+    }
+
+    /// Those of some targets, in the order of the targets.
+    pub(crate) fn among(&self, targets: TargetSet) -> impl Iterator<Item = (TargetIndex, &Copy)> {
+        targets.iter().filter_map(|index| Some((index, self.get(index)?)))
     }
 }
 
@@ -143,15 +188,27 @@ impl Copy {
 
     /// What to put on its URLs. Waits where a token has to be made.
     pub(crate) async fn pass(&self, request: &Request<'_>) -> Result<Pass, SigningError> {
-        let Some(spec) = &self.signing else {
-            return Ok(Pass::Open);
-        };
+        match self.source(request) {
+            None => Ok(Pass::Open),
+            Some(source) => source.pass(request.visit.now.unix_s).await,
+        }
+    }
+
+    /// What to put on its URLs, when that is there.
+    pub(crate) fn ready(&self, request: &Request<'_>) -> Option<Pass> {
+        match self.source(request) {
+            None => Some(Pass::Open),
+            Some(source) => source.ready(request.visit.now.unix_s)?.ok(),
+        }
+    }
+
+    fn source(&self, request: &Request<'_>) -> Option<&Arc<TokenSource>> {
+        let spec = self.signing.as_ref()?;
         let is_secure = request.visit.is_secure;
-        let source = self.tokens[usize::from(is_secure)].get_or_init(|| {
+        Some(self.tokens[usize::from(is_secure)].get_or_init(|| {
             let tokens = &request.edge.streams.tokens;
             tokens.source(&request.site.site.tenant, spec, self.base(is_secure))
-        });
-        source.pass(request.visit.now.unix_s).await
+        }))
     }
 }
 

@@ -83,7 +83,7 @@ struct Target {
 /// What is told of the choice for a request.
 pub(crate) fn told(request: &Request<'_>, ip: IpAddr, policy: Option<String>) -> Told {
     let asset = &request.asset.asset;
-    let ask = request.ask(request.session_bytes(), None);
+    let ask = request.ask(request.session_bytes(), None, &|copies| copies.of);
     let (target, why, targets) = match request.pool.explain(&ask) {
         Ok((targets, explanation)) => {
             let copies = request.asset.copies(&targets);

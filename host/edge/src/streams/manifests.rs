@@ -49,8 +49,8 @@ mod content;
 mod shelf;
 mod slot;
 
-/// Up to which size a manifest is given pathways by the thread that asks.
-const QUICK_BYTES_MAX: usize = 32 * 1024;
+/// Up to which size, for all its pathways together, a manifest is given pathways by the thread that asks.
+const QUICK_BYTES_MAX: usize = 64 * 1024;
 
 /// Up to which weight a manifest is written however many others are, in bytes.
 const LIGHT_BYTES_MAX: usize = 256 * 1024;
@@ -203,10 +203,13 @@ impl Weighter<ReadyKey, Arc<Ready>> for Weights {
 }
 
 impl Kind {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Hls, Self::Dash];
+
     /// Which manifest of an asset a file below it is; none when it is another file.
     pub(crate) fn of(asset: &Asset, file: &str) -> Option<Self> {
         let is_named = |kind: &Self| kind.path(asset).is_some_and(|path| path == file);
-        [Self::Hls, Self::Dash].into_iter().find(is_named)
+        Self::ALL.into_iter().find(is_named)
     }
 
     /// Its type on the wire.
@@ -297,8 +300,10 @@ impl Manifests {
         };
         let preparing = async {
             let (work, url) = (Arc::clone(&content), Arc::clone(&content.url));
+            // What is written grows with the pathways.
+            let bytes = content.body.len().saturating_mul(places.len());
             let prepare = move || prepare(&work, &places, existing);
-            let prepared = match content.body.len() > QUICK_BYTES_MAX {
+            let prepared = match bytes > QUICK_BYTES_MAX {
                 true => spawn_blocking(prepare)
                     .await
                     .map_err(|_| NoManifest::Broken("preparing it panicked".into()))?,

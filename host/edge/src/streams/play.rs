@@ -6,14 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use wayside_decide::stream::asset::AssetState;
-use wayside_stream::rendition::Rendition;
+use wayside_stream::{rendition::Rendition, select::set::TargetIndex};
 
 use super::{
     assets::Copy,
     begin::RETRY_AFTER_S,
     manifests::{Kind, Wanted},
+    pools::choice::Chosen,
     request::{Request, unsigned},
     steer,
+    tokens::Pass,
 };
 use crate::{pipeline::Answer, refusal::Refusal};
 
@@ -35,8 +37,8 @@ struct Play<'p> {
     dash: Option<Manifests>,
     /// The renditions, as the manifest lists them; empty until the node has seen it.
     levels: Vec<Level<'p>>,
-    steering: String,
-    reports: String,
+    steering: &'p str,
+    reports: &'p str,
 }
 
 /// Who was chosen.
@@ -101,28 +103,17 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     }
     let [has_hls, has_dash] = [&seen[0], &seen[1]].map(|seen| seen.is_some() || !is_transcoding);
     let levels = seen.into_iter().flatten().next().unwrap_or_default();
-    let targets = request.pool.targets();
-    let since_ms = request
-        .asset
-        .copies(&targets)
-        .iter()
-        .map(|(_, copy)| copy.since_ms)
-        .max();
-    let session = match request.session {
-        Some((text, _)) => text.to_owned(),
-        None => request
-            .begin_session(since_ms.unwrap_or_default())
-            .ok_or_else(|| Refusal::StreamUnavailable("the system gives no randomness".to_owned()))?,
-    };
-    let ask = request.ask(session.as_bytes(), None);
-    let chosen = request
-        .pool
-        .choose(&ask, LISTED_MAX)
-        .map_err(|error| request.nobody(error))?;
-    let order: Vec<_> = chosen.order.iter().collect();
-    let first = order.first().and_then(|first| chosen.targets.get(*first));
-    let first = first.ok_or(Refusal::NotFound)?;
-    let copies: Vec<&Copy> = order.iter().filter_map(|index| chosen.copies.get(*index)).collect();
+    let copies = request.asset.copies(&request.pool.targets());
+    let (session, _) = request.session_of(&copies, copies.of)?;
+    let ask = request.ask(session.as_bytes(), None, &|copies| copies.of);
+    let chosen = request.pool.choose(&ask, LISTED_MAX);
+    let chosen = chosen.map_err(|nobody| request.nobody(nobody))?;
+    let passes = passes(request, &chosen).await?;
+    let (index, ..) = passes.first().ok_or(Refusal::NotFound)?;
+    let first = chosen.targets.get(*index).ok_or(Refusal::NotFound)?;
+    request.pool.see(&chosen.targets, ask.speaker, *index);
+    let steering = steer::url(request, Some(&session))?;
+    let reports = request.own_url(&["/.wayside/cmcd/", asset.id.as_str(), "?session=", &session])?;
     let play = Play {
         asset: asset.id.as_str(),
         session: &session,
@@ -131,11 +122,11 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
             id: first.name.as_str(),
             region: first.region.as_str(),
         },
-        hls: manifests(request, &copies, &session, Kind::Hls, has_hls).await?,
-        dash: manifests(request, &copies, &session, Kind::Dash, has_dash).await?,
+        hls: manifests(request, &passes, &session, Kind::Hls, has_hls)?,
+        dash: manifests(request, &passes, &session, Kind::Dash, has_dash)?,
         levels: levels.iter().map(Level::of).collect(),
-        steering: steer::url(request, Some(&session)),
-        reports: request.own_url(&format!("/.wayside/cmcd/{}?session={session}", asset.id)),
+        steering: steering.as_str(),
+        reports: reports.as_str(),
     };
     let body = serde_json::to_vec(&play).map_err(|error| Refusal::StreamUnavailable(error.to_string()))?;
     Ok(Answer::Content {
@@ -155,9 +146,28 @@ fn renditions(request: &Request<'_>, kind: Kind) -> Option<Arc<[Rendition]>> {
     })
 }
 
-async fn manifests(
+/// The chosen targets in order, each with what its URLs are signed by. One without its key is no reason to tell of no
+/// other.
+async fn passes<'c>(request: &Request<'_>, chosen: &'c Chosen) -> Result<Vec<Signed<'c>>, Refusal> {
+    let (mut passes, mut problem) = (Vec::new(), None);
+    for (index, copy) in chosen.copies() {
+        match copy.pass(request).await {
+            Ok(pass) => passes.push((index, copy, pass)),
+            Err(error) => problem = Some(unsigned(copy, &error)),
+        }
+    }
+    match problem.filter(|_| passes.is_empty()) {
+        Some(problem) => Err(problem),
+        None => Ok(passes),
+    }
+}
+
+/// A target, its copy, and what that is signed by.
+type Signed<'c> = (TargetIndex, &'c Copy, Pass);
+
+fn manifests(
     request: &Request<'_>,
-    copies: &[&Copy],
+    passes: &[Signed<'_>],
     session: &str,
     kind: Kind,
     is_there: bool,
@@ -165,29 +175,22 @@ async fn manifests(
     let Some(path) = kind.path(&request.asset.asset).filter(|_| is_there) else {
         return Ok(None);
     };
-    let (mut urls, mut problem) = (Vec::with_capacity(copies.len()), None);
-    for copy in copies {
-        match url(request, copy, path).await {
-            Ok(url) => urls.push(url),
-            // A target without its key is no reason to tell of no other.
-            Err(refusal) => problem = Some(refusal),
-        }
-    }
-    if let Some(problem) = problem.filter(|_| urls.is_empty()) {
-        return Err(problem);
-    }
-    let mut urls = urls.into_iter();
+    let urls = passes.iter().map(|(_, copy, pass)| url(request, copy, pass, path));
+    let mut urls = urls.collect::<Result<Vec<_>, _>>()?.into_iter();
+    let steered = kind.own_url(request, session)?;
     Ok(urls.next().map(|url| Manifests {
         url,
         fallbacks: urls.collect(),
-        steered: kind.own_url(request, session),
+        steered: steered.map(|url| url.to_string()),
     }))
 }
 
-async fn url(request: &Request<'_>, copy: &Copy, path: &str) -> Result<String, Refusal> {
-    let pass = copy.pass(request).await.map_err(|error| unsigned(copy, &error))?;
-    let url = copy.base(request.visit.is_secure).join(path);
-    let url = pass.sign(url.map_err(Refusal::LocationRefused)?);
+fn url(request: &Request<'_>, copy: &Copy, pass: &Pass, path: &str) -> Result<String, Refusal> {
+    let base = copy.base(request.visit.is_secure);
+    if let Some(url) = pass.below(base, path) {
+        return Ok(url.to_string());
+    }
+    let url = pass.sign(base.join(path).map_err(Refusal::LocationRefused)?);
     let url = url.map_err(|error| unsigned(copy, &error.into()))?;
-    Ok(url.as_str().to_owned())
+    Ok(url.to_string())
 }

@@ -1,7 +1,8 @@
 //! Tenants' targets, and all that is known of them on this node.
 //!
 //! In: directories, how probes end, who plays from where, what is reported. Out: which target a session gets. Each
-//! tenant's part is behind one lock, held for as long as a choice takes; nothing is waited for under it.
+//! tenant's part is behind one lock, held for as long as a choice takes; nothing is waited for or worked out at length
+//! under it. The targets themselves are read without it.
 
 use std::{
     collections::HashMap,
@@ -9,29 +10,29 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use wayside_balance::{adaptive::Adaptive, moment::Moment, random::Random};
-use wayside_decide::{invalid::Invalid, name::Name, stream::target::StreamTarget};
+use wayside_decide::{name::Name, stream::target::StreamTarget};
 use wayside_stream::{
     quality::{Network, NoSettings, Quality, Settings as QualitySettings, Speaker},
     reports::{Plays, Voice},
     select::{
-        Selector,
         live::{Health, Live, Probe, Report, Standing},
-        set::{TARGETS_MAX, TargetSet},
+        set::{TARGETS_MAX, TargetIndex, TargetSet},
         target::NoPool,
     },
-    sessions::{Count, Seen, Sessions},
+    sessions::{Count, PARTS, Seen, Sessions},
 };
 use wayside_upstream::protocol::EdgeDirectory;
 
-use self::{choice::Selection, targets::Targets};
+use self::{selectors::Selectors, targets::Targets};
 
 pub(crate) mod choice;
+mod selectors;
 pub(crate) mod targets;
 
 /// How targets are judged on this node.
@@ -62,6 +63,8 @@ pub(crate) struct Pools {
 /// A tenant's targets and what is known of them.
 pub(crate) struct TenantPool {
     pub(crate) tenant: Name,
+    /// Those of `inner`, which change together.
+    targets: ArcSwap<Targets>,
     inner: Mutex<Inner>,
     /// Whether a choice asks where the visitor is.
     asks_where: AtomicBool,
@@ -73,8 +76,7 @@ struct Inner {
     live: Live,
     quality: Quality,
     sessions: Sessions,
-    /// Why there is none, for a plan that cannot be carried out.
-    selectors: HashMap<Selection, Result<Selector, Invalid>, RandomState>,
+    selectors: Selectors,
     random: Random,
 }
 
@@ -199,13 +201,14 @@ impl TenantPool {
         serve_as_told(&mut live, &targets, now);
         let pool = Self {
             tenant: tenant.clone(),
+            targets: ArcSwap::new(Arc::clone(&targets)),
             asks_where: AtomicBool::new(false),
             started,
             inner: Mutex::new(Inner {
                 live,
                 quality,
                 sessions: Sessions::new(settings.silence_max, settings.address_sessions_max),
-                selectors: HashMap::default(),
+                selectors: Selectors::default(),
                 random: Random::new(seed),
                 targets,
             }),
@@ -216,7 +219,7 @@ impl TenantPool {
 
     /// The targets now.
     pub(crate) fn targets(&self) -> Arc<Targets> {
-        Arc::clone(&self.lock().targets)
+        self.targets.load_full()
     }
 
     /// Whether a choice needs to know where the visitor is, which costs a look-up.
@@ -244,7 +247,8 @@ impl TenantPool {
             let known = from.pool.target(target)?;
             targets.pool.find(known.name.as_str())
         });
-        inner.selectors.clear();
+        inner.selectors = Selectors::default();
+        self.targets.store(Arc::clone(&targets));
         inner.targets = targets;
         inner.count_all();
         self.note_asks_where(&inner);
@@ -317,18 +321,18 @@ impl TenantPool {
     ) {
         let now = self.now();
         let mut inner = self.lock();
-        if inner.targets.version != targets.version {
-            return;
+        if inner.targets.version == targets.version {
+            inner.hear(speaker, networks, now, hear);
         }
-        let voice = Voice {
-            speaker,
-            networks,
-            playing: inner.sessions.playing(speaker.session),
-            now,
-        };
-        let plays = hear(&voice, &mut inner.quality);
-        if let Some(plays) = plays {
-            inner.see(speaker, &plays, now);
+    }
+
+    /// Counts a session on the target that it was sent to. Nothing is learnt when the targets have changed since.
+    pub(crate) fn see(&self, targets: &Targets, speaker: Speaker, target: TargetIndex) {
+        let now = self.now();
+        let mut inner = self.lock();
+        if inner.targets.version == targets.version {
+            let kbit_s = None;
+            inner.see(speaker, &Plays { target, kbit_s }, now);
         }
     }
 
@@ -343,18 +347,50 @@ impl TenantPool {
         (Arc::clone(&inner.targets), serving)
     }
 
-    /// Forgets sessions that have ended and looks at what was reported; for once a second.
+    /// Forgets sessions that have ended and looks at what was reported; for once a second. Who asks meanwhile waits for a
+    /// part of that at most.
     pub(crate) fn tend(&self) {
         let now = self.now();
+        for part in 0..PARTS {
+            self.lock().sessions.forget_silent_in(part, now);
+        }
+        let heard = {
+            let mut inner = self.lock();
+            let version = inner.targets.version;
+            inner.quality.heard(now).map(|heard| (heard, version))
+        };
+        let learnt = heard.map(|(heard, version)| (heard.medians(), version));
         let mut inner = self.lock();
-        inner.sessions.forget_silent(now);
-        inner.quality.look(now);
+        match learnt {
+            // What was said of other targets than there are now is of no use.
+            Some((medians, version)) if version == inner.targets.version => inner.quality.learn(&medians, now),
+            _ => {}
+        }
         inner.count_all();
         self.note_asks_where(&inner);
     }
 }
 
 impl Inner {
+    /// Learns what a session says, and from where it plays, which comes back.
+    fn hear(
+        &mut self,
+        speaker: Speaker,
+        networks: &[Network],
+        now: Moment,
+        hear: impl FnOnce(&Voice<'_>, &mut Quality) -> Option<Plays>,
+    ) -> Option<Plays> {
+        let voice = Voice {
+            speaker,
+            networks,
+            playing: self.sessions.playing(speaker.session),
+            now,
+        };
+        let plays = hear(&voice, &mut self.quality)?;
+        self.see(speaker, &plays, now);
+        Some(plays)
+    }
+
     /// Learns from where a session plays, which counts there from now on.
     fn see(&mut self, speaker: Speaker, plays: &Plays, now: Moment) {
         let left = match self.sessions.see(speaker, plays.target, plays.kbit_s, now) {
@@ -392,6 +428,12 @@ pub(super) fn seed() -> u64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => u64::from_ne_bytes(bytes),
-        Err(_) => Instant::now().elapsed().as_nanos() as u64,
+        Err(_) => {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            since.map_or(0, |since| since.as_nanos() as u64)
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,13 +9,12 @@ use std::{borrow::Cow, slice};
 use wayside_decide::invalid::Invalid;
 use wayside_stream::{
     cmcd::{self, Refused, Report},
-    quality::{Network, Speaker},
+    quality::Speaker,
     select::session_key,
-    steering::request::Asked,
 };
 
-use super::request::{Request, believe, who_of};
-use crate::{pipeline::Answer, refusal::Refusal};
+use super::request::{Request, believe};
+use crate::{metrics::Reported, pipeline::Answer, refusal::Refusal};
 
 /// Takes what was posted, a batch of events. One of which nothing can be read is refused, so that whoever writes a player
 /// notices.
@@ -26,11 +25,11 @@ pub(super) fn take(request: &Request<'_>) -> Result<Answer, Refusal> {
         return Ok(Answer::Reported);
     }
     let batch = cmcd::from_body(head.body).map_err(|refused| {
-        count(request, label(&refused), 1);
+        count(request, outcome(&refused), 1);
         refuse(refused)
     })?;
     if batch.refused > 0 {
-        count(request, "malformed", batch.refused);
+        count(request, Reported::Malformed, batch.refused);
     }
     match batch.first {
         Some(refused) if batch.reports.is_empty() => Err(refuse(refused)),
@@ -46,22 +45,8 @@ pub(super) fn note(request: &Request<'_>) {
     match said(request) {
         Ok(None) => {}
         Ok(Some(report)) => hear(request, slice::from_ref(&report)),
-        Err(refused) => count(request, label(&refused), 1),
+        Err(refused) => count(request, outcome(&refused), 1),
     }
-}
-
-/// Learns how fast a player says each pathway was.
-pub(super) fn asked(request: &Request<'_>, asked: &Asked) {
-    let Some((session, _)) = request.session else { return };
-    if asked.used.is_empty() {
-        return;
-    }
-    let targets = request.pool.targets();
-    let networks = networks(request);
-    let speaker = Speaker::new(session_key(session.as_bytes()), request.visit.address);
-    request.pool.hear(&targets, speaker, &networks, |voice, quality| {
-        voice.asked(asked, |name| targets.pool.find(name.as_str()), None, quality)
-    });
 }
 
 /// The report in a request's query, else in its headers.
@@ -86,7 +71,6 @@ fn said(request: &Request<'_>) -> Result<Option<Report>, Refused> {
 /// Has the pool hear those reports whose session is one of ours.
 fn hear(request: &Request<'_>, reports: &[Report]) {
     let targets = request.pool.targets();
-    let networks = networks(request);
     let mut last: Option<(&str, Option<u64>)> = None;
     let mut heard = 0;
     for report in reports {
@@ -103,13 +87,17 @@ fn hear(request: &Request<'_>, reports: &[Report]) {
         let Some(session) = session else { continue };
         let named = report.url.as_deref().and_then(|url| targets.bases.target_of(url));
         let speaker = Speaker::new(session, request.visit.address);
-        request.pool.hear(&targets, speaker, &networks, |voice, quality| {
-            voice.report(report, named, quality)
-        });
+        // Who reports of nobody's session need not be looked up.
+        let networks = request.networks();
+        request
+            .pool
+            .hear(&targets, speaker, networks.as_slice(), |voice, quality| {
+                voice.report(report, named, quality)
+            });
         heard += 1;
     }
-    count(request, "heard", heard);
-    count(request, "no_session", reports.len() - heard);
+    count(request, Reported::Heard, heard);
+    count(request, Reported::NoSession, reports.len() - heard);
 }
 
 /// By what the session of a report is known: what it says itself, when that is one of ours, else what the request's query
@@ -121,20 +109,14 @@ fn session_of(request: &Request<'_>, text: &str) -> Option<u64> {
     own.or_else(of_query).map(|text| session_key(text.as_bytes()))
 }
 
-fn networks(request: &Request<'_>) -> Vec<Network> {
-    who_of(&request.edge.geo.load().look_up(request.visit.address)).networks()
+fn count(request: &Request<'_>, outcome: Reported, count: usize) {
+    request.shard.count_reports(outcome, count);
 }
 
-fn count(request: &Request<'_>, outcome: &str, count: usize) {
-    if count > 0 {
-        request.edge.metrics.count_stream_reports(outcome, count);
-    }
-}
-
-const fn label(refused: &Refused) -> &'static str {
+const fn outcome(refused: &Refused) -> Reported {
     match refused {
-        Refused::Malformed { .. } => "malformed",
-        Refused::TooLong { .. } => "too_long",
+        Refused::Malformed { .. } => Reported::Malformed,
+        Refused::TooLong { .. } => Reported::TooLong,
     }
 }
 

@@ -3,29 +3,38 @@
 //! In: a visit, the asset that its path names, what the policy wants. Out: a [`Request`], which every way of answering
 //! takes. It must not know which way that is.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use wayside_balance::nearest::Place as Globe;
 use wayside_decide::{
     decision::Failure,
     name::Name,
     stream::{plan::StreamPlan, target::Country},
+    target::Target,
 };
-use wayside_stream::{session as ids, session::Session};
+use wayside_stream::{
+    quality::Speaker,
+    select::{session_key, set::TargetSet},
+    session::{self as ids, Session},
+};
 
 use super::{
-    assets::{Copy, LiveAsset},
+    assets::{Copies, Copy, LiveAsset},
+    manifests::Kind,
     pools::{
         TenantPool,
         choice::{Ask, Nobody},
-        targets::Who,
+        targets::{Networks, Who},
     },
     tokens::SigningError,
-    way::Asked,
 };
 use crate::{
     directory::{LiveBinding, LiveSite},
-    geo::Geography,
+    metrics::Shard,
     pipeline::{Edge, demo_country},
     refusal::Refusal,
     visit::Visit,
@@ -41,16 +50,30 @@ pub(crate) struct Wanted<'r> {
     pub(crate) live: &'r LiveBinding,
 }
 
+/// A visit that is about an asset.
+#[derive(Clone, Copy)]
+pub(crate) struct About<'r> {
+    pub(crate) edge: &'r Edge,
+    pub(crate) shard: &'r Shard,
+    pub(crate) visit: &'r Visit<'r>,
+    pub(crate) site: &'r LiveSite,
+    pub(crate) asset: &'r Arc<LiveAsset>,
+}
+
 /// One request about an asset, read.
 pub(crate) struct Request<'r> {
     pub(crate) edge: &'r Edge,
+    pub(crate) shard: &'r Shard,
     pub(crate) visit: &'r Visit<'r>,
     pub(crate) site: &'r LiveSite,
-    pub(crate) asset: Arc<LiveAsset>,
+    pub(crate) asset: &'r Arc<LiveAsset>,
     /// What the policy wants; none when none is bound, or it leaves that to the asset.
     pub(crate) plan: Option<&'r Wanted<'r>>,
-    pub(crate) pool: Arc<TenantPool>,
+    pub(crate) pool: &'r Arc<TenantPool>,
+    /// As far as a choice asks for it.
     pub(crate) who: Who,
+    /// In which networks the visitor is, once somebody asked.
+    networks: OnceLock<Networks>,
     /// The session that the player says it is of, when the node of any PoP gave it out.
     pub(crate) session: Option<(&'r str, Session)>,
     address: AddressBytes,
@@ -64,38 +87,9 @@ pub(super) fn unsigned(copy: &Copy, error: &SigningError) -> Refusal {
     Refusal::StreamUnavailable(format!("sign a URL of target {}: {error}", copy.name))
 }
 
-/// Where the visitor is, as far as a choice asks for it.
-fn who(edge: &Edge, visit: &Visit<'_>, pool: &TenantPool) -> Who {
-    let zone = edge.streams.zones.group_of(&pool.tenant, visit.address);
-    let known = if pool.asks_where() {
-        who_of(&edge.geo.load().look_up(visit.address))
-    } else {
-        Who::default()
-    };
-    let told = demo_country(edge, visit).and_then(|country| Country::parse(&country));
-    Who {
-        zone,
-        country: told.or(known.country),
-        ..known
-    }
-}
-
-/// What a choice wants to know of a place.
-pub(super) fn who_of(geography: &Geography) -> Who {
-    let place = geography.latitude.zip(geography.longitude);
-    Who {
-        country: geography.country.as_deref().and_then(Country::parse),
-        asn: geography.asn,
-        place: place.and_then(|(latitude, longitude)| Globe::new(latitude, longitude).ok()),
-        zone: None,
-    }
-}
-
-/// The session that a request names, when it is one of ours.
-fn session<'r>(visit: &Visit<'r>, site: &LiveSite, asset: &str) -> Option<(&'r str, Session)> {
-    let query = visit.head.query?;
-    let text = query.split('&').find_map(|pair| pair.strip_prefix("session="))?;
-    Some((text, believe(visit, site, asset, text)?))
+/// The session that a query names.
+pub(super) fn session_named(query: &str) -> Option<&str> {
+    query.split('&').find_map(|pair| pair.strip_prefix("session="))
 }
 
 /// What an identifier of a session says, when it is one of ours.
@@ -118,22 +112,67 @@ fn address_bytes(address: IpAddr) -> AddressBytes {
     (bytes, used)
 }
 
-impl Request<'_> {
-    /// What a visit asks for of an asset.
-    pub(crate) fn read<'r>(
-        edge: &'r Edge,
-        visit: &'r Visit<'r>,
-        site: &'r LiveSite,
-        asked: Asked<'_>,
-        asset: Arc<LiveAsset>,
+/// Where a visitor is, as far as the node knows.
+fn locate(edge: &Edge, visit: &Visit<'_>) -> Who {
+    let geography = edge.geo.load().look_up(visit.address);
+    let told = demo_country(edge, visit);
+    let country = told.as_deref().or(geography.country.as_deref());
+    let place = geography.latitude.zip(geography.longitude);
+    Who {
+        country: country.and_then(Country::parse),
+        asn: geography.asn,
+        place: place.and_then(|(latitude, longitude)| Globe::new(latitude, longitude).ok()),
+        zone: None,
+    }
+}
+
+impl<'r> About<'r> {
+    /// What a visit asks for.
+    pub(crate) fn read(self, plan: Option<&'r Wanted<'r>>, pool: &'r Arc<TenantPool>) -> Request<'r> {
+        let session = self.visit.head.query.and_then(session_named);
+        self.request(plan, pool, session, pool.asks_where())
+    }
+
+    /// A request that nobody sent, by somebody of whom all is known that can be.
+    pub(crate) fn rehearsed(
+        self,
         plan: Option<&'r Wanted<'r>>,
-        pool: Arc<TenantPool>,
+        pool: &'r Arc<TenantPool>,
+        session: Option<&'r str>,
     ) -> Request<'r> {
+        self.request(plan, pool, session, true)
+    }
+
+    fn request(
+        self,
+        plan: Option<&'r Wanted<'r>>,
+        pool: &'r Arc<TenantPool>,
+        session: Option<&'r str>,
+        locates: bool,
+    ) -> Request<'r> {
+        let Self {
+            edge,
+            shard,
+            visit,
+            site,
+            asset,
+        } = self;
+        let id = asset.asset.id.as_str();
+        let known = if locates { locate(edge, visit) } else { Who::default() };
+        let who = Who {
+            zone: edge.streams.zones.group_of(&pool.tenant, visit.address),
+            ..known
+        };
         Request {
-            who: who(edge, visit, &pool),
-            session: session(visit, site, asked.asset),
+            networks: match locates {
+                true => OnceLock::from(who.networks()),
+                false => OnceLock::new(),
+            },
+            who,
+            session: session.and_then(|text| Some((text, believe(visit, site, id, text)?))),
             address: address_bytes(visit.address),
             edge,
+            shard,
             visit,
             site,
             asset,
@@ -141,32 +180,13 @@ impl Request<'_> {
             pool,
         }
     }
+}
 
-    /// A request that nobody sent, by somebody of whom all is known that can be.
-    pub(crate) fn rehearsed<'r>(
-        edge: &'r Edge,
-        visit: &'r Visit<'r>,
-        site: &'r LiveSite,
-        asset: Arc<LiveAsset>,
-        plan: Option<&'r Wanted<'r>>,
-        pool: Arc<TenantPool>,
-        session: Option<&'r str>,
-    ) -> Request<'r> {
-        let id = asset.asset.id.as_str();
-        Request {
-            who: Who {
-                zone: edge.streams.zones.group_of(&pool.tenant, visit.address),
-                ..who_of(&edge.geo.load().look_up(visit.address))
-            },
-            session: session.and_then(|text| Some((text, believe(visit, site, id, text)?))),
-            address: address_bytes(visit.address),
-            edge,
-            visit,
-            site,
-            plan,
-            pool,
-            asset,
-        }
+impl Request<'_> {
+    /// In which networks the visitor is, the narrowest first.
+    pub(crate) fn networks(&self) -> Networks {
+        let networks = || locate(self.edge, self.visit).networks();
+        *self.networks.get_or_init(networks)
     }
 
     /// What the session is known by: its identifier, or the address of those that have none.
@@ -177,15 +197,23 @@ impl Request<'_> {
         }
     }
 
-    /// What is asked of the pool.
-    pub(crate) fn ask<'a>(&'a self, session: &'a [u8], playing: Option<&'a Name>) -> Ask<'a> {
+    /// What is asked of the pool for a session. `among` says which of the copies serve what is asked for.
+    pub(crate) fn ask<'a>(
+        &'a self,
+        session: &'a [u8],
+        playing: Option<&'a Name>,
+        among: &'a (dyn Fn(&Copies) -> TargetSet + Sync),
+    ) -> Ask<'a> {
         Ask {
-            asset: &self.asset,
+            asset: self.asset,
             plan: self.plan.map(|wanted| &wanted.plan),
             session,
-            address: self.visit.address,
+            speaker: Speaker::new(session_key(session), self.visit.address),
             who: &self.who,
+            // Nothing is reported of anywhere where nobody asks for more.
+            networks: self.networks.get().copied().unwrap_or_else(|| self.who.networks()),
             playing,
+            among,
         }
     }
 
@@ -205,8 +233,36 @@ impl Request<'_> {
         }
     }
 
+    /// The same for who asks for a manifest: when no target can be named in one of that kind, why not.
+    pub(crate) fn nobody_for(&self, nobody: Nobody, copies: &Copies, kind: Kind) -> Refusal {
+        let uncarried = || {
+            copies
+                .iter()
+                .find_map(|(_, copy)| Some((copy, copy.carried(kind).err()?)))
+        };
+        match (nobody, uncarried()) {
+            (Nobody::NotHere, Some((copy, problem))) if copies.carried(kind).is_empty() => {
+                Refusal::StreamUnavailable(format!("target {}: {problem}", copy.name))
+            }
+            (nobody, _) => self.nobody(nobody),
+        }
+    }
+
+    /// The session that asks, as one does that fetches its manifest again, or a new one; and up to when its player knows the
+    /// pathways. Who knows none `of` today's begins anew. Who knows some gets those, and the others as clones.
+    pub(crate) fn session_of(&self, copies: &Copies, of: TargetSet) -> Result<(Cow<'_, str>, u64), Refusal> {
+        let knows_any = |session: &Session| !copies.until(session.since_ms).and(of).is_empty();
+        let known = self.session.filter(|(_, session)| knows_any(session));
+        if let Some((text, session)) = known {
+            return Ok((Cow::Borrowed(text), session.since_ms));
+        }
+        let begun = self.begin_session(copies.newest_ms);
+        let begun = begun.ok_or_else(|| Refusal::StreamUnavailable("the system gives no randomness".to_owned()))?;
+        Ok((Cow::Owned(begun), copies.newest_ms))
+    }
+
     /// The identifier of a session that begins now, whose player knows the pathways up to `since_ms`.
-    pub(crate) fn begin_session(&self, since_ms: u64) -> Option<String> {
+    fn begin_session(&self, since_ms: u64) -> Option<String> {
         let key = self.site.session_key()?;
         let mut nonce = [0; ids::NONCE_BYTES];
         getrandom::fill(&mut nonce).ok()?;
@@ -214,12 +270,10 @@ impl Request<'_> {
         Some(ids::give_out(key, id, nonce, since_ms, self.visit.now.unix_s))
     }
 
-    /// A URL at the site itself, as the player reaches it.
-    pub(crate) fn own_url(&self, path: &str) -> String {
+    /// A URL at the site itself, as the player reaches it: these parts one behind the other are its path and query.
+    pub(crate) fn own_url(&self, parts: &[&str]) -> Result<Target, Refusal> {
         let visit = self.visit;
-        match visit.port {
-            Some(port) => format!("{}://{}:{port}{path}", visit.scheme(), visit.host),
-            None => format!("{}://{}{path}", visit.scheme(), visit.host),
-        }
+        let url = Target::of_parts(visit.is_secure, &visit.host, visit.port, parts);
+        url.map_err(Refusal::LocationRefused)
     }
 }

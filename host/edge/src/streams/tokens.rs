@@ -84,6 +84,15 @@ impl Pass {
         }
     }
 
+    /// The URL of what stands at a path below a folder, with its token, where nothing in it needs a parser to look at it.
+    pub(crate) fn below(&self, base: &BaseUrl, path: &str) -> Option<Target> {
+        match self {
+            Self::Open => base.join_plain(path),
+            Self::Token(minted) => minted.token.below(base, path),
+            Self::Each(..) => None,
+        }
+    }
+
     /// One URL with its token.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use wayside_balance::{
 use wayside_decide::stream::target::Service;
 
 use super::{
+    session_key,
     set::{TargetIndex, TargetSet},
     target::{Pool, TargetSpec},
 };
@@ -236,23 +237,7 @@ impl Live {
         }
     }
 
-    /// Learns that a session of this node plays from a target.
-    pub fn begin_session(&mut self, pool: &Pool, target: TargetIndex) {
-        if let Some(state) = self.targets.get_mut(target.place()) {
-            state.own_sessions = state.own_sessions.saturating_add(1);
-            self.refresh(pool, target);
-        }
-    }
-
-    /// Learns that it does no longer.
-    pub fn end_session(&mut self, pool: &Pool, target: TargetIndex) {
-        if let Some(state) = self.targets.get_mut(target.place()) {
-            state.own_sessions = state.own_sessions.saturating_sub(1);
-            self.refresh(pool, target);
-        }
-    }
-
-    /// Learns how many sessions of this node play from a target after all, and what they fetch, in kbit/s.
+    /// Learns how many sessions of this node play from a target, and what they fetch, in kbit/s.
     pub fn set_counted(&mut self, pool: &Pool, target: TargetIndex, sessions: u32, kbit_s: u64) {
         if let Some(state) = self.targets.get_mut(target.place()) {
             state.own_sessions = sessions;
@@ -349,15 +334,19 @@ impl Live {
         state.map_or(f64::INFINITY, |state| state.latency.cost(state.sessions(), now))
     }
 
-    /// Those of `among` that are coming back and do not take the session of `key` yet. The key decides, so that a session
-    /// that was let in is let in by every later step, too.
-    pub(super) fn not_yet(&self, among: TargetSet, key: u64) -> TargetSet {
-        let mut not_yet = TargetSet::EMPTY;
-        for target in self.sets.returning.and(among).iter() {
-            let drawn = Random::new(key ^ target.place() as u64).below(100);
-            not_yet.set(target, drawn >= usize::from(self.share_percent(target)));
+    /// Those of `among` that are coming back and do not take the session yet. Its key decides, so that a session that was
+    /// let in is let in by every later step, too.
+    pub(super) fn not_yet(&self, among: TargetSet, session: &[u8]) -> TargetSet {
+        let returning = self.sets.returning.and(among);
+        if returning.is_empty() {
+            return TargetSet::EMPTY;
         }
-        not_yet
+        let key = session_key(session);
+        let waits = |target: &TargetIndex| {
+            let drawn = Random::new(key ^ target.place() as u64).below(100);
+            drawn >= usize::from(self.share_percent(*target))
+        };
+        returning.iter().filter(waits).collect()
     }
 
     /// How bad one is that is down: the fewer probes failed, the likelier it comes back.

@@ -63,13 +63,6 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The plan with nothing but these targets; none when it leaves none of them.
-    #[must_use]
-    pub fn within(mut self, targets: TargetSet) -> Option<Self> {
-        self.permitted = self.permitted.and(targets);
-        (!self.permitted.is_empty()).then_some(self)
-    }
-
     /// The targets that may be taken.
     #[must_use]
     pub const fn permitted(&self) -> TargetSet {

@@ -34,6 +34,9 @@ impl TargetSet {
     /// No target.
     pub const EMPTY: Self = Self(0);
 
+    /// All targets that there can be.
+    pub const ALL: Self = Self(u64::MAX);
+
     /// The first `count` targets.
     #[must_use]
     pub const fn first(count: usize) -> Self {
@@ -99,6 +102,15 @@ impl TargetSet {
             // Clears the lowest bit; there is none when all are cleared.
             left &= left.checked_sub(1)?;
             Some(TargetIndex(place))
+        })
+    }
+}
+
+impl FromIterator<TargetIndex> for TargetSet {
+    fn from_iter<I: IntoIterator<Item = TargetIndex>>(targets: I) -> Self {
+        targets.into_iter().fold(Self::EMPTY, |mut set, target| {
+            set.set(target, true);
+            set
         })
     }
 }

@@ -24,13 +24,31 @@ pub(super) fn is_hmac_sha256(secret: &Secret, message: &[u8], tag: &[u8]) -> boo
     mac.verify_slice(tag).is_ok()
 }
 
-/// Whether that of `message` begins with `tag`, in the same time for any two.
-pub(crate) fn begins_hmac_sha256(secret: &Secret, message: &[u8], tag: &[u8]) -> bool {
-    let Ok(mut mac) = <Hmac<Sha256> as Mac>::new_from_slice(secret.bytes()) else {
-        return false;
-    };
-    mac.update(message);
-    mac.verify_truncated_left(tag).is_ok()
+/// A key that is ready for many messages: what HMAC does with the key alone is done.
+#[derive(Clone)]
+pub(crate) struct Keyed(Hmac<Sha256>);
+
+impl Keyed {
+    /// None when the system cannot take a key of that length, which it can.
+    pub(crate) fn new(secret: &Secret) -> Option<Self> {
+        <Hmac<Sha256> as Mac>::new_from_slice(secret.bytes()).ok().map(Self)
+    }
+
+    /// HMAC-SHA256 of these parts, one behind the other.
+    pub(crate) fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.of(parts).finalize().into_bytes().into()
+    }
+
+    /// Whether that begins with `tag`, in the same time for any two.
+    pub(crate) fn begins(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        self.of(parts).verify_truncated_left(tag).is_ok()
+    }
+
+    fn of(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.0.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        mac
+    }
 }
 
 /// Bytes in lower-case hexadecimal digits.

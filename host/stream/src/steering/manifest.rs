@@ -129,7 +129,9 @@ impl PathwayClone {
             Proof::Token(token) => parameters(token),
             Proof::Each(..) => return Err(refuse()),
         };
-        let but_host = |url: &BaseUrl| (url.scheme().to_owned(), port(url).to_owned(), url.path().to_owned());
+        fn but_host(url: &BaseUrl) -> (&str, &str, &str) {
+            (url.scheme(), port(url), url.path())
+        }
         if but_host(base.base) != but_host(clone.base) {
             return Err(NoClone::Differs {
                 id: clone.id.clone(),
@@ -163,6 +165,16 @@ impl PathwayClone {
     }
 }
 
+impl PathwayClone {
+    /// About how long it is in JSON.
+    fn weight(&self) -> usize {
+        let pairs = self.parameters.iter().map(|(name, value)| name.len() + value.len() + 6);
+        let urls = self.variants.iter().chain(&self.renditions);
+        let urls = urls.map(|(id, url)| id.len() + url.as_str().len() + 6);
+        128 + self.host.len() + pairs.chain(urls).sum::<usize>()
+    }
+}
+
 fn parameters(token: &Token) -> Vec<(Box<str>, Box<str>)> {
     token
         .parameters()
@@ -177,25 +189,25 @@ fn port(url: &BaseUrl) -> &str {
 
 /// A steering manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
+pub struct Manifest<'m> {
     ttl_s: u32,
-    reload: Target,
-    priority: Vec<Name>,
-    clones: Vec<PathwayClone>,
+    reload: &'m Target,
+    priority: &'m [&'m Name],
+    clones: &'m [PathwayClone],
 }
 
-impl Manifest {
-    /// A manifest after which players ask `reload` again in `ttl_s`. `playlist` names the pathways that the player's
-    /// playlist has.
+impl<'m> Manifest<'m> {
+    /// A manifest after which players ask `reload` again in `ttl_s`. `has` knows the pathways that the player's playlist
+    /// has.
     ///
     /// # Errors
     /// [`Refused`] when a player would not understand it, or would end.
     pub fn new(
         ttl_s: u32,
-        reload: Target,
-        priority: Vec<Name>,
-        clones: Vec<PathwayClone>,
-        playlist: &[&Name],
+        reload: &'m Target,
+        priority: &'m [&'m Name],
+        clones: &'m [PathwayClone],
+        has: impl Fn(&Name) -> bool,
     ) -> Result<Self, Refused> {
         if !TTL_S.contains(&ttl_s) {
             return Err(Refused::Ttl { found: ttl_s });
@@ -203,7 +215,7 @@ impl Manifest {
         if clones.len() > CLONES_MAX {
             return Err(Refused::Clones { found: clones.len() });
         }
-        check_clones(&clones, playlist)?;
+        check_clones(clones, &has)?;
         if priority.is_empty() {
             return Err(Refused::Nobody);
         }
@@ -213,11 +225,11 @@ impl Manifest {
             .find(|(place, id)| priority[..*place].contains(id));
         if let Some((_, found)) = twice {
             let field = "PATHWAY-PRIORITY";
-            let found = found.clone();
+            let found = (*found).clone();
             return Err(Refused::Twice { field, found });
         }
-        let is_there = |id: &Name| playlist.contains(&id) || clones.iter().any(|clone| clone.id == *id);
-        if !priority.iter().any(is_there) {
+        let is_there = |id: &Name| has(id) || clones.iter().any(|clone| clone.id == *id);
+        if !priority.iter().any(|id| is_there(id)) {
             return Err(Refused::Disjoint);
         }
         Ok(Self {
@@ -231,16 +243,18 @@ impl Manifest {
     /// The manifest as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut json = String::with_capacity(256 + 256 * self.clones.len());
+        let cloned: usize = self.clones.iter().map(PathwayClone::weight).sum();
+        let listed: usize = self.priority.iter().map(|id| id.as_str().len() + 3).sum();
+        let mut json = String::with_capacity(96 + self.reload.as_str().len() + listed + cloned);
         // Writing to a string does not fail.
         let _ = write!(json, r#"{{"VERSION":1,"TTL":{},"RELOAD-URI":"#, self.ttl_s);
         text(&mut json, self.reload.as_str());
         json.push_str(r#","PATHWAY-PRIORITY":["#);
-        separated(&mut json, &self.priority, |json, id| text(json, id.as_str()));
+        separated(&mut json, self.priority, |json, id| text(json, id.as_str()));
         json.push(']');
         if !self.clones.is_empty() {
             json.push_str(r#","PATHWAY-CLONES":["#);
-            separated(&mut json, &self.clones, clone);
+            separated(&mut json, self.clones, clone);
             json.push(']');
         }
         json.push('}');
@@ -249,7 +263,7 @@ impl Manifest {
 }
 
 /// Each clone's ID is new, and its base stands before it.
-fn check_clones(clones: &[PathwayClone], playlist: &[&Name]) -> Result<(), Refused> {
+fn check_clones(clones: &[PathwayClone], has: impl Fn(&Name) -> bool) -> Result<(), Refused> {
     for (place, clone) in clones.iter().enumerate() {
         let before = &clones[..place];
         let found = clone.id.clone();
@@ -257,11 +271,10 @@ fn check_clones(clones: &[PathwayClone], playlist: &[&Name]) -> Result<(), Refus
             let field = "PATHWAY-CLONES";
             return Err(Refused::Twice { field, found });
         }
-        if playlist.contains(&&clone.id) {
+        if has(&clone.id) {
             return Err(Refused::Known { found });
         }
-        let is_base = |id: &Name| *id == clone.base;
-        if !playlist.iter().any(|id| is_base(id)) && !before.iter().any(|other| is_base(&other.id)) {
+        if !has(&clone.base) && !before.iter().any(|other| other.id == clone.base) {
             let base = clone.base.clone();
             return Err(Refused::Base { found, base });
         }
@@ -313,18 +326,27 @@ fn separated<T>(json: &mut String, items: &[T], write: impl Fn(&mut String, &T))
 /// A string, RFC 8259 §7.
 fn text(json: &mut String, text: &str) {
     json.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => {
+    let mut rest = text;
+    // Each is one byte long, so that what is before and behind is text.
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)) {
+        let (plain, behind) = rest.split_at(at);
+        let (special, behind) = behind.split_at(1);
+        json.push_str(plain);
+        match special {
+            "\"" | "\\" => {
                 json.push('\\');
-                json.push(c);
+                json.push_str(special);
             }
-            '\u{0}'..='\u{1f}' => {
-                let _ = write!(json, "\\u{:04x}", u32::from(c));
+            _ => {
+                for byte in special.bytes() {
+                    // Writing to a string does not fail.
+                    let _ = write!(json, "\\u{byte:04x}");
+                }
             }
-            _ => json.push(c),
         }
+        rest = behind;
     }
+    json.push_str(rest);
     json.push('"');
 }
 
@@ -395,10 +417,13 @@ mod tests {
         cloned(base, "https://a.example/x", id, "https://b.example/x", Proof::Open).expect("a clone")
     }
 
-    fn made(ttl_s: u32, priority: &[&str], clones: Vec<PathwayClone>) -> Result<Manifest, Refused> {
+    /// The manifest's JSON.
+    fn made(ttl_s: u32, priority: &[&str], clones: &[PathwayClone]) -> Result<String, Refused> {
         let reload = url("https://edge.example/.wayside/steer/e?s=1&t=\\");
-        let priority = priority.iter().map(|id| name(id)).collect();
-        Manifest::new(ttl_s, reload, priority, clones, &[&name("a"), &name("z")])
+        let priority: Vec<Name> = priority.iter().map(|id| name(id)).collect();
+        let priority: Vec<&Name> = priority.iter().collect();
+        let has = |id: &Name| ["a", "z"].contains(&id.as_str());
+        Manifest::new(ttl_s, &reload, &priority, clones, has).map(|manifest| manifest.to_json())
     }
 
     #[test]
@@ -415,8 +440,8 @@ mod tests {
         let signed = signed
             .with_variant("v/1", url("https://b.example/v1"))
             .with_rendition("r", url("https://b.example/r"));
-        let manifest = made(10, &["c", "b", "a"], vec![signed, simple("b", "c")]).expect("a manifest");
-        let read: Value = serde_json::from_str(&manifest.to_json()).expect("JSON");
+        let manifest = made(10, &["c", "b", "a"], &[signed, simple("b", "c")]).expect("a manifest");
+        let read: Value = serde_json::from_str(&manifest).expect("JSON");
         let (_, value) = token.parameters().next().expect("a parameter");
         let expected = json!({
             "VERSION": 1,
@@ -438,7 +463,7 @@ mod tests {
             ],
         });
         assert_eq!(read, expected);
-        let plain = made(300, &["a"], Vec::new()).expect("a manifest").to_json();
+        let plain = made(300, &["a"], &[]).expect("a manifest");
         assert!(
             plain.starts_with(r#"{"VERSION":1,"TTL":300,"RELOAD-URI":"#) && !plain.contains("CLONES"),
             "{plain}"
@@ -488,13 +513,13 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                made(ttl_s, &priority, clones).expect_err(expected).to_string(),
+                made(ttl_s, &priority, &clones).expect_err(expected).to_string(),
                 expected
             );
         }
-        let many = (0..65).map(|place| simple("a", &format!("c{place}"))).collect();
-        assert_eq!(made(9, &["a"], many), Err(Refused::Clones { found: 65 }));
-        made(9, &["b"], vec![simple("a", "b")]).expect("a clone of what is there is there");
+        let many: Vec<_> = (0..65).map(|place| simple("a", &format!("c{place}"))).collect();
+        assert_eq!(made(9, &["a"], &many), Err(Refused::Clones { found: 65 }));
+        made(9, &["b"], &[simple("a", "b")]).expect("a clone of what is there is there");
     }
 
     #[test]
@@ -532,7 +557,7 @@ mod tests {
     fn every_control_character_is_escaped() {
         let id: String = ('\u{0}'..='\u{20}').collect();
         let clone = simple("a", "b").with_variant(&id, url("https://b.example/v"));
-        let json = made(9, &["a"], vec![clone]).expect("a manifest").to_json();
+        let json = made(9, &["a"], &[clone]).expect("a manifest");
         assert!(!json.contains(char::is_control) && json.contains("\\u001f "), "{json}");
     }
 
@@ -540,7 +565,7 @@ mod tests {
         #[test]
         fn any_text_comes_through_json(id in any::<String>()) {
             let clone = simple("a", "b").with_variant(&id, url("https://b.example/v"));
-            let json = made(9, &["a"], vec![clone]).expect("a manifest").to_json();
+            let json = made(9, &["a"], &[clone]).expect("a manifest");
             let read: Value = serde_json::from_str(&json).expect("JSON");
             let uris = &read["PATHWAY-CLONES"][0]["URI-REPLACEMENT"]["PER-VARIANT-URIS"];
             prop_assert_eq!(uris.as_object().expect("an object").keys().next(), Some(&id));

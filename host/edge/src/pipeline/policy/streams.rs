@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wayside_decide::{decision::Failure, site::Site, status::RedirectStatus, stream::plan::StreamPlan, target::Target};
 use wayside_policy::guest::Cost;
 
-use super::{Edge, RequestFacts, Step, Verdict, sources};
+use super::{Edge, Step, Verdict};
 use crate::{
     caching::Caching,
     directory::{LiveBinding, LiveSite},
@@ -49,17 +49,8 @@ pub(crate) async fn plan(
     live: &LiveBinding,
     asset: Arc<AssetFacts>,
 ) -> Result<Planned, Refusal> {
-    let mut facts = RequestFacts::new(visit, sources(edge, visit, site, Some(&live.binding)));
-    facts.set_asset(asset);
-    let mut step = Step {
-        edge,
-        shard,
-        visit,
-        site,
-        live,
-        facts,
-        held: None,
-    };
+    let mut step = Step::new(edge, shard, visit, site, live);
+    step.facts.set_asset(asset);
     match step.verdict().await? {
         (Ok(Verdict::GoOn), _) => Ok(Planned::Proceed),
         (Ok(Verdict::Plan(plan)), _) => Ok(Planned::Plan(plan)),

@@ -1,45 +1,40 @@
 //! Choosing among a tenant's targets: which selector a request needs, and what comes of it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
-use wayside_decide::{
-    invalid::Invalid,
-    name::Name,
-    stream::{asset::Balancer, plan::StreamPlan},
-};
+use wayside_decide::{invalid::Invalid, name::Name, stream::plan::StreamPlan};
 use wayside_stream::{
-    quality::{Network, Speaker},
+    quality::Speaker,
     reports::Plays,
-    select::{Selector, Visitor, explain::Explanation, order::Order, plan::Plan, session_key, set::TargetSet},
+    select::{
+        Visitor,
+        explain::Explanation,
+        order::Order,
+        set::{TargetIndex, TargetSet},
+    },
+    steering::request::Asked,
 };
 
 use super::{
     Inner, TenantPool,
-    targets::{Targets, Who},
+    selectors::Selection,
+    targets::{Networks, Targets, Who},
 };
-use crate::streams::assets::{Copies, LiveAsset};
-
-/// Selectors that are kept for a tenant. Each is cheap to make again; only turns begin anew.
-const SELECTORS_MAX: usize = 1_024;
-
-/// What a selector is for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Selection {
-    plan: Option<Arc<StreamPlan>>,
-    of: TargetSet,
-    balancer: Balancer,
-}
+use crate::streams::assets::{Copies, Copy, LiveAsset};
 
 /// What is asked of a pool.
 pub(crate) struct Ask<'a> {
     pub(crate) asset: &'a LiveAsset,
     pub(crate) plan: Option<&'a Arc<StreamPlan>>,
     pub(crate) session: &'a [u8],
-    /// Where the player is.
-    pub(crate) address: IpAddr,
+    /// The session's number, and where the player is.
+    pub(crate) speaker: Speaker,
     pub(crate) who: &'a Who,
+    pub(crate) networks: Networks,
     /// The target that the player says it plays from, by name.
     pub(crate) playing: Option<&'a Name>,
+    /// Which of the copies serve what is asked for. Called while nobody waits for the pool, perhaps twice.
+    pub(crate) among: &'a (dyn Fn(&Copies) -> TargetSet + Sync),
 }
 
 /// Who was chosen.
@@ -68,63 +63,113 @@ pub(crate) enum Nobody {
     NotHere,
 }
 
-impl TenantPool {
-    /// The target that a session gets, which is counted there from now on, and `most` targets in order.
-    pub(crate) fn choose(&self, ask: &Ask<'_>, most: usize) -> Result<Chosen, Nobody> {
-        let now = self.now();
-        let mut inner = self.lock();
-        let (targets, copies) = inner.copies(ask)?;
-        let key = session_key(ask.session);
-        let networks = ask.who.networks();
-        let visitor = inner.visitor(ask, key, networks.as_slice());
-        let selection = selection(ask, &copies);
-        let Inner {
-            live,
-            selectors,
-            random,
-            ..
-        } = &mut *inner;
-        if selectors.len() >= SELECTORS_MAX && !selectors.contains_key(&selection) {
-            selectors.clear();
-        }
-        let is_new = !selectors.contains_key(&selection);
-        if is_new {
-            let selector = selector(&selection, &targets, &copies)?;
-            selectors.insert(selection.clone(), selector);
-        }
-        let selector = match selectors.get_mut(&selection) {
-            Some(Ok(selector)) => selector,
-            Some(Err(refused)) => {
-                let refused = refused.clone();
-                return Err(Nobody::Plan { refused, is_new });
-            }
-            None => return Err(Nobody::NotHere),
-        };
-        let order = selector.order(&targets.pool, live, &visitor, most, now, random);
-        let first = order.iter().next().ok_or(Nobody::NotHere)?;
-        let plays = Plays {
-            target: first,
-            kbit_s: None,
-        };
-        inner.see(Speaker::new(key, ask.address), &plays, now);
-        drop(inner);
-        Ok(Chosen { targets, copies, order })
+impl Chosen {
+    /// The target that was chosen, and its copy.
+    pub(crate) fn first(&self) -> Option<(TargetIndex, &Copy)> {
+        self.copies().next()
     }
 
-    /// What [`TenantPool::choose`] would choose, and why. It changes nothing.
+    /// The targets in order, each with its copy.
+    pub(crate) fn copies(&self) -> impl Iterator<Item = (TargetIndex, &Copy)> {
+        let order = self.order.iter();
+        order.filter_map(|index| Some((index, self.copies.get(index)?)))
+    }
+}
+
+impl<'a> Ask<'a> {
+    fn selection(&self) -> Selection<'a> {
+        Selection {
+            plan: self.plan,
+            balancer: self.asset.asset.balancer,
+        }
+    }
+
+    /// Where the copies on these targets are, and which of them serve.
+    fn copies(&self, targets: &Targets) -> Result<(Arc<Copies>, TargetSet), Nobody> {
+        let copies = self.asset.copies(targets);
+        if copies.of.is_empty() {
+            return Err(Nobody::NoCopy);
+        }
+        let among = (self.among)(&copies).and(copies.of);
+        Ok((copies, among))
+    }
+}
+
+impl TenantPool {
+    /// `most` targets for a session in order. It is not counted: see [`TenantPool::see`].
+    pub(crate) fn choose(&self, ask: &Ask<'_>, most: usize) -> Result<Chosen, Nobody> {
+        self.order(ask, most, None, false)
+    }
+
+    /// Learns what a session says of the targets that it used, if it is one of ours, and then orders `most` of them for it.
+    /// From now on it counts on the first.
+    pub(crate) fn steer(&self, ask: &Ask<'_>, said: Option<&Asked>, most: usize) -> Result<Chosen, Nobody> {
+        self.order(ask, most, said, true)
+    }
+
+    fn order(&self, ask: &Ask<'_>, most: usize, mut said: Option<&Asked>, counts: bool) -> Result<Chosen, Nobody> {
+        let (selection, speaker) = (ask.selection(), ask.speaker);
+        let (mut made, mut is_new) = (None, false);
+        let mut told = None;
+        // Until what was worked out beforehand is of the targets of the moment: they change by the second at most.
+        loop {
+            let targets = self.targets();
+            let (copies, among) = ask.copies(&targets)?;
+            let now = self.now();
+            let mut guard = self.lock();
+            let inner = &mut *guard;
+            if inner.targets.version != targets.version {
+                made = None;
+                continue;
+            }
+            if let Some(made) = made.take() {
+                is_new = inner.selectors.insert(selection, made);
+            }
+            if let Some(asked) = said.take() {
+                let find = |name: &Name| targets.pool.find(name.as_str());
+                told = inner.hear(speaker, ask.networks.as_slice(), now, |voice, quality| {
+                    voice.asked(asked, find, None, quality)
+                });
+            }
+            let visitor = inner.visitor(ask, among);
+            let selector = match inner.selectors.get(selection) {
+                Some(Ok(selector)) => selector,
+                Some(Err(refused)) => {
+                    let refused = refused.clone();
+                    return Err(Nobody::Plan { refused, is_new });
+                }
+                None => {
+                    drop(guard);
+                    made = Some(selection.make(&targets.pool));
+                    continue;
+                }
+            };
+            let order = selector.order(&targets.pool, &inner.live, &visitor, most, now, &mut inner.random);
+            let target = order.iter().next().ok_or(Nobody::NotHere)?;
+            let was_seen = told.is_some_and(|plays: Plays| plays.target == target);
+            if counts && !was_seen {
+                let kbit_s = None;
+                inner.see(speaker, &Plays { target, kbit_s }, now);
+            }
+            drop(guard);
+            return Ok(Chosen { targets, copies, order });
+        }
+    }
+
+    /// What [`TenantPool::choose`] would choose, and why. It changes nothing. For people: others wait meanwhile.
     pub(crate) fn explain(&self, ask: &Ask<'_>) -> Result<(Arc<Targets>, Explanation), Nobody> {
         let now = self.now();
-        let inner = self.lock();
-        let (targets, copies) = inner.copies(ask)?;
-        let key = session_key(ask.session);
-        let networks = ask.who.networks();
-        let visitor = inner.visitor(ask, key, networks.as_slice());
-        let selection = selection(ask, &copies);
+        let mut guard = self.lock();
+        let inner = &mut *guard;
+        let targets = Arc::clone(&inner.targets);
+        let (_, among) = ask.copies(&targets)?;
+        let visitor = inner.visitor(ask, among);
+        let selection = ask.selection();
         let made;
-        let selector = match inner.selectors.get(&selection) {
+        let selector = match inner.selectors.get(selection) {
             Some(known) => known,
             None => {
-                made = selector(&selection, &targets, &copies)?;
+                made = selection.make(&targets.pool);
                 &made
             }
         };
@@ -133,22 +178,14 @@ impl TenantPool {
             is_new: false,
         })?;
         let explanation = selector.explain(&targets.pool, &inner.live, &visitor, now, &inner.random);
-        drop(inner);
+        drop(guard);
         Ok((targets, explanation))
     }
 }
 
 impl Inner {
-    fn copies(&self, ask: &Ask<'_>) -> Result<(Arc<Targets>, Arc<Copies>), Nobody> {
-        let copies = ask.asset.copies(&self.targets);
-        if copies.of.is_empty() {
-            return Err(Nobody::NoCopy);
-        }
-        Ok((Arc::clone(&self.targets), copies))
-    }
-
-    fn visitor<'a>(&self, ask: &Ask<'a>, key: u64, networks: &[Network]) -> Visitor<'a> {
-        let pool = &self.targets.pool;
+    fn visitor<'a>(&self, ask: &Ask<'a>, among: TargetSet) -> Visitor<'a> {
+        let (pool, key) = (&self.targets.pool, ask.speaker.session);
         let told = ask.playing.and_then(|name| pool.find(name.as_str()));
         let known = || self.sessions.playing(key).map(|playing| playing.target);
         Visitor {
@@ -157,29 +194,8 @@ impl Inner {
             near: self.targets.near(ask.who),
             place: ask.who.place,
             current: told.or_else(known),
-            avoided: self.quality.avoided(networks, key),
+            avoided: self.quality.avoided(ask.networks.as_slice(), key),
+            among,
         }
     }
-}
-
-fn selection(ask: &Ask<'_>, copies: &Copies) -> Selection {
-    Selection {
-        plan: ask.plan.cloned(),
-        of: copies.of,
-        balancer: ask.asset.asset.balancer,
-    }
-}
-
-/// What chooses so, or what is wrong with the policy's plan.
-fn selector(selection: &Selection, targets: &Targets, copies: &Copies) -> Result<Result<Selector, Invalid>, Nobody> {
-    let pool = &targets.pool;
-    let plan = match &selection.plan {
-        Some(plan) => Plan::new(plan, pool),
-        None => Ok(Plan::of_all(pool)),
-    };
-    let plan = match plan {
-        Ok(plan) => plan.within(copies.of).ok_or(Nobody::NotHere)?,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    Ok(Ok(Selector::new(pool, plan, selection.balancer)))
 }

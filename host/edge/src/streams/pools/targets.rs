@@ -57,7 +57,7 @@ impl Targets {
     }
 
     /// In their order.
-    pub(super) const fn list(&self) -> &[StreamTarget] {
+    pub(in crate::streams) const fn list(&self) -> &[StreamTarget] {
         &self.list
     }
 
@@ -83,15 +83,24 @@ impl Targets {
 
 impl Who {
     /// In which reports are alike, the narrowest first.
-    pub(crate) fn networks(&self) -> Vec<Network> {
+    pub(crate) fn networks(&self) -> Networks {
         let system = self.asn.map(Network::System);
         let country = self.country.map(Network::Country);
-        let known: Vec<Network> = system.into_iter().chain(country).collect();
-        if known.is_empty() {
-            vec![Network::Elsewhere]
-        } else {
-            known
+        match (system, country) {
+            (Some(system), Some(country)) => Networks([system, country], 2),
+            (Some(one), None) | (None, Some(one)) => Networks([one; 2], 1),
+            (None, None) => Networks([Network::Elsewhere; 2], 1),
         }
+    }
+}
+
+/// Networks of one visitor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Networks([Network; 2], usize);
+
+impl Networks {
+    pub(crate) fn as_slice(&self) -> &[Network] {
+        &self.0[..self.1]
     }
 }
 

@@ -17,7 +17,7 @@ use crate::select::{
     target::TargetSpec,
 };
 
-const ALL: [Balancer; 7] = [
+pub(super) const ALL: [Balancer; 7] = [
     Balancer::Adaptive,
     Balancer::RoundRobin,
     Balancer::SmoothWeighted,
@@ -34,7 +34,7 @@ fn spread(scene: &mut Scene, balancer: Balancer, sessions: u32) -> Vec<u32> {
         let choice = scene
             .pick(&mut selector, &visitor(&session.to_be_bytes()))
             .expect("a choice");
-        scene.live.begin_session(&scene.pool, choice.target);
+        scene.begin(choice.target, 1);
     }
     scene
         .pool
@@ -70,9 +70,7 @@ fn mixed(states: &[(u8, u8, bool, u32, u8)]) -> Scene {
             3 => scene.live.set_degraded(&scene.pool, target, true),
             _ => {}
         }
-        for _ in 0..=sessions % 3 {
-            scene.live.begin_session(&scene.pool, target);
-        }
+        scene.begin(target, u32::from(sessions % 3) + 1);
     }
     scene
 }

@@ -3,7 +3,7 @@
 use wayside_balance::adaptive::Adaptive;
 use wayside_decide::stream::{asset::Balancer, plan::PlanSpec, target::Service};
 
-use super::{QUICK, STEP, Scene, name, share, spec, stream_plan, visitor};
+use super::{QUICK, STEP, Scene, name, properties::ALL, share, spec, stream_plan, visitor};
 use crate::select::{
     Choice, Selector, Visitor, Why,
     live::{Health, Live, Probe},
@@ -135,9 +135,7 @@ fn hashing_leads_a_session_home_when_there_is_room() {
         current: Some(away),
         ..visitor(b"s")
     };
-    for _ in 0..100 {
-        scene.live.begin_session(&scene.pool, home);
-    }
+    scene.begin(home, 100);
     let choice = scene.pick(&mut selector, &fled);
     assert_eq!(
         choice,
@@ -147,9 +145,7 @@ fn hashing_leads_a_session_home_when_there_is_room() {
         }),
         "home is full"
     );
-    for _ in 0..100 {
-        scene.live.begin_session(&scene.pool, away);
-    }
+    scene.begin(away, 100);
     let choice = scene.pick(&mut selector, &fled);
     assert_eq!(
         choice,
@@ -161,13 +157,45 @@ fn hashing_leads_a_session_home_when_there_is_room() {
 }
 
 #[test]
+fn only_those_that_may_be_taken_are_whatever_turn_it_is() {
+    let mut scene = Scene::weighted(&[1, 1, 1, 1]);
+    let two: TargetSet = [scene.at("t1"), scene.at("t3")].into_iter().collect();
+    let few = Visitor {
+        among: two,
+        ..visitor(b"s")
+    };
+    for balancer in ALL {
+        let mut selector = scene.selector(balancer);
+        for _ in 0..20 {
+            scene.pick(&mut selector, &visitor(b"s")).expect("a choice");
+            let choice = scene.pick(&mut selector, &few).expect("a choice");
+            assert!(two.has(choice.target), "{balancer:?}: {choice:?}");
+            let order = selector.order(&scene.pool, &scene.live, &few, 9, scene.now, &mut scene.random);
+            assert!(order.len() == 2 && order.iter().all(|target| two.has(target)));
+        }
+        // Where a session plays from a target that it may not get, it leaves it.
+        let on_another = Visitor {
+            current: Some(scene.at("t0")),
+            ..few
+        };
+        let choice = scene.pick(&mut selector, &on_another).expect("a choice");
+        assert!(two.has(choice.target), "{balancer:?}: {choice:?}");
+        let nobody = Visitor {
+            among: TargetSet::EMPTY,
+            ..few
+        };
+        assert_eq!(scene.pick(&mut selector, &nobody), None);
+    }
+}
+
+#[test]
 fn what_is_known_of_targets_outlives_a_change_of_the_pool() {
     let mut scene = Scene::new(vec![spec("a", "r"), spec("b", "r"), spec("c", "r")]);
     scene.fail("b");
     scene.serve("c", Service::Draining);
     for called in ["a", "c", "c"] {
         let target = scene.at(called);
-        scene.live.begin_session(&scene.pool, target);
+        scene.begin(target, 1);
     }
     let to = Pool::new(vec![spec("c", "r"), spec("new", "r"), spec("b", "r")]).expect("a pool");
     let moved = scene.live.moved(&scene.pool, &to, scene.now);

@@ -121,7 +121,9 @@ impl Film {
                 Err(error) => return Err(error.into()),
             };
             let urls = target.urls;
-            store.replace_target(tenant, StreamTarget { urls, ..held }, true).await?;
+            store
+                .replace_target(tenant, StreamTarget { urls, ..held }, true)
+                .await?;
         }
         let film = self.film()?;
         let held = match store.asset(site, &film.id, Freshness::Newest).await {
