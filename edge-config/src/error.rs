@@ -1,6 +1,9 @@
 //! Why a configuration cannot be used, in words for the person who wrote it.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
+
+use serde::de::IgnoredAny;
+use toml::Spanned;
 
 use crate::suggest::meant;
 
@@ -72,12 +75,38 @@ impl ConfigError {
         }
     }
 
+    /// The same with its place in the file, where the setting that it names stands there.
+    pub(crate) fn placed(self, file: &str, text: &str) -> Self {
+        let Self::Field { field, problem } = &self else {
+            return self;
+        };
+        let Some(span) = span(text, field) else {
+            return self;
+        };
+        let (line, column) = position(text, Some(span));
+        Self::File {
+            file: file.to_owned(),
+            line,
+            column,
+            problem: format!("{field}: {problem}"),
+        }
+    }
+
     pub(crate) fn in_variable(variable: &str, message: &str) -> Self {
         Self::Variable {
             variable: variable.to_owned(),
             problem: explain(message),
         }
     }
+}
+
+/// Where the key of a setting stands; of one within a list, the list's.
+fn span(text: &str, field: &str) -> Option<Range<usize>> {
+    let (section, key) = field.split_once('.')?;
+    let key = key.split(['.', '[']).next()?;
+    let sections: HashMap<String, HashMap<Spanned<String>, IgnoredAny>> = toml::from_str(text).ok()?;
+    let found = sections.get(section)?.keys().find(|found| found.get_ref() == key)?;
+    Some(found.span())
 }
 
 /// Line and column of a span's beginning, both from 1.

@@ -14,7 +14,7 @@ pub const VARIABLE_PREFIX: &str = "WAYSIDE__";
 /// [`ConfigError`] with file, line and column.
 pub fn parse(file: &str, text: &str) -> Result<Config, ConfigError> {
     let config: Config = toml::from_str(text).map_err(|error| ConfigError::in_file(file, text, &error))?;
-    config.check()?;
+    config.check().map_err(|error| error.placed(file, text))?;
     Ok(config)
 }
 
@@ -30,6 +30,7 @@ impl Config {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut merged = Table::new();
+        let mut is_overridden = false;
         if let Some((name, text)) = file {
             let located = |error: toml::de::Error| ConfigError::in_file(name, text, &error);
             // Read as configuration before anything is laid over it: only then do errors know their place.
@@ -45,6 +46,7 @@ impl Config {
             })?;
             let value =
                 value(&section, &key, &text).map_err(|message| ConfigError::in_variable(&variable, &message))?;
+            is_overridden = true;
             let entry = merged.entry(section).or_insert_with(|| Value::Table(Table::new()));
             if let Value::Table(section) = entry {
                 section.insert(key, value);
@@ -52,7 +54,11 @@ impl Config {
         }
         let config =
             Self::deserialize(merged).map_err(|error| ConfigError::in_variable("environment", error.message()))?;
-        config.check()?;
+        config.check().map_err(|error| match file {
+            // What a variable says has no place in the file.
+            Some((name, text)) if !is_overridden => error.placed(name, text),
+            _ => error,
+        })?;
         Ok(config)
     }
 

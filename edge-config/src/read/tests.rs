@@ -252,16 +252,16 @@ fn what_would_have_no_effect_is_refused() {
         (
             "[upstream]\ntimeout_ms = 500\nregions = [{ name = \"eu\", origins = [\"http://a.example\", \
              \"http://b.example\"] }]\n[cache]\nload_timeout_ms = 500\n",
-            "upstream.timeout_ms: 500, expected less than cache.load_timeout_ms, which is 500: no time would be left to \
+            "w.toml:2:1: upstream.timeout_ms: 500, expected less than cache.load_timeout_ms, which is 500: no time would be left to \
              ask another origin",
         ),
         (
             "[origin]\nstore = \"postgres://u:hunter2@h/d\"\nreplica = \"postgres://u:hunter2@h/d\"\n",
-            "origin.replica: found the URL of origin.store, expected that of a replica of it, or none",
+            "w.toml:3:1: origin.replica: found the URL of origin.store, expected that of a replica of it, or none",
         ),
         (
             "[shared_cache]\nurls = [\"redis://a.example\", \"redis://b.example\"]\n",
-            "shared_cache.urls: found 2 servers, expected one, or `cluster = true`",
+            "w.toml:2:1: shared_cache.urls: found 2 servers, expected one, or `cluster = true`",
         ),
         (
             "[shared_cache]\ncluster = true\n",
@@ -309,24 +309,24 @@ fn origins_are_named_one_way_and_each_once() {
     );
     refuses(
         &regions("regions = []"),
-        "upstream.regions: found an empty list, expected at least one region",
+        "w.toml:2:1: upstream.regions: found an empty list, expected at least one region",
     );
     refuses(
         &regions("[[upstream.regions]]\nname = \"eu\"\norigins = []"),
-        "upstream.regions[0].origins: found an empty list, expected the URL of at least one origin",
+        "w.toml:2:12: upstream.regions[0].origins: found an empty list, expected the URL of at least one origin",
     );
     let eu = "[[upstream.regions]]\nname = \"eu\"\norigins = [\"http://a.example\", \"http://b.example\"]\n";
     refuses(
         &regions(&format!(
             "{eu}[[upstream.regions]]\nname = \"us\"\norigins = [\"http://B.example/\"]"
         )),
-        "upstream.regions[1].origins[0]: found `http://b.example` again, expected each origin once",
+        "w.toml:2:12: upstream.regions[1].origins[0]: found `http://b.example` again, expected each origin once",
     );
     refuses(
         &regions(&format!(
             "{eu}[[upstream.regions]]\nname = \"eu\"\norigins = [\"http://c.example\"]"
         )),
-        "upstream.regions[1].name: found `eu` again, expected another name for each region",
+        "w.toml:2:12: upstream.regions[1].name: found `eu` again, expected another name for each region",
     );
     let error = parse("w.toml", &regions("[[upstream.regions]]\nname = \"eu\"")).expect_err("no origins");
     assert!(
@@ -339,11 +339,11 @@ fn origins_are_named_one_way_and_each_once() {
 fn a_worse_level_is_not_reached_before_a_better_one() {
     refuses(
         "[degradation]\nmemory_core_only_percent = 80\n",
-        "degradation.memory_core_only_percent: 80, expected no less than memory_reduced_percent, which is 85",
+        "w.toml:2:1: degradation.memory_core_only_percent: 80, expected no less than memory_reduced_percent, which is 85",
     );
     refuses(
         "[degradation]\nlatency_emergency_ms = 499\n",
-        "degradation.latency_emergency_ms: 499, expected no less than latency_core_only_ms, which is 500",
+        "w.toml:2:1: degradation.latency_emergency_ms: 499, expected no less than latency_core_only_ms, which is 500",
     );
     refuses(
         "[degradation]\npolicy_queue_reduced_percent = 91\n",
@@ -357,9 +357,14 @@ fn a_worse_level_is_not_reached_before_a_better_one() {
 fn a_score_weighs_something() {
     refuses(
         "[streams]\nscore_load = 0\nscore_latency = 0\nscore_bandwidth = 0\n",
-        "streams.score_load: 0, expected more than 0 here, in score_latency or in score_bandwidth, which are 0 too",
+        "w.toml:2:1: streams.score_load: 0, expected more than 0 here, in score_latency or in score_bandwidth, which are 0 too",
     );
-    parse("w.toml", "[streams]\nscore_load = 0\nscore_latency = 0\n").expect("one that weighs");
+    let two = "[streams]\nscore_load = 0\nscore_latency = 0\n";
+    parse("w.toml", two).expect("one that weighs");
+    // It is not what the file says that is wrong.
+    let variable = ("WAYSIDE__STREAMS__SCORE_BANDWIDTH".to_owned(), "0".to_owned());
+    let refused = Config::from_sources(Some(("w.toml", two)), [variable]).expect_err("none weighs");
+    assert!(refused.to_string().starts_with("streams.score_load: 0"), "{refused}");
 }
 
 #[test]
