@@ -39,9 +39,12 @@ impl Target {
     pub fn of_parts(is_secure: bool, host: &str, port: Option<u16>, path_and_query: &[&str]) -> Result<Self, Invalid> {
         let (scheme, own_port) = if is_secure { ("https", 443) } else { ("http", 80) };
         let behind: usize = path_and_query.iter().map(|part| part.len()).sum();
-        let mut text = String::with_capacity("https://:65535".len() + host.len() + behind);
+        let port = port.filter(|port| *port != own_port);
+        let port_bytes = port.map_or(0, |port| 2 + port.checked_ilog10().unwrap_or_default() as usize);
+        // Exactly as long as it gets, for what is left over would be given back.
+        let mut text = String::with_capacity(scheme.len() + "://".len() + host.len() + port_bytes + behind);
         text.extend([scheme, "://", host]);
-        if let Some(port) = port.filter(|port| *port != own_port) {
+        if let Some(port) = port {
             // Writing to a string does not fail.
             let _ = write!(text, ":{port}");
         }

@@ -351,7 +351,8 @@ impl TenantPool {
     /// part of that at most.
     pub(crate) fn tend(&self) {
         let now = self.now();
-        for part in 0..PARTS {
+        let parts = if self.lock().sessions.is_empty() { 0 } else { PARTS };
+        for part in 0..parts {
             self.lock().sessions.forget_silent_in(part, now);
         }
         let heard = {
