@@ -123,7 +123,7 @@ impl Streams {
         loader: OriginAssets,
         level: Arc<AtomicLevel>,
     ) -> Result<Self, NoStreams> {
-        let fetcher = Fetcher::new(settings.private_networks.clone(), Roots::default());
+        let fetcher = Fetcher::new(settings.private_networks.clone(), Roots::default(), cache.loads_max);
         let signers = Signers::new(settings.secrets.clone(), settings.variables.clone());
         let held = assets_cache::Settings {
             entries_max: ASSETS_MAX,
@@ -140,7 +140,6 @@ impl Streams {
             disk: disk.filter(|(_, bytes_max)| *bytes_max > 0),
             stale_max: cache.stale_max,
             wait_max: cache.load_timeout,
-            fetches_max: cache.loads_max,
         };
         Ok(Self {
             manifests: Manifests::new(kept, Arc::clone(&fetcher), Arc::clone(&level)),

@@ -21,7 +21,10 @@ use wayside_decide::{invalid::quote, target::Target};
 use wayside_stream::splice::PLAYLIST_BYTES_MAX;
 use wayside_upstream::http::{self as clients, Roots};
 
-use self::{reach::Reach, turns::Turns};
+use self::{
+    reach::{Reach, TENANT},
+    turns::{Most, Turns},
+};
 use crate::causes::told;
 
 mod freshness;
@@ -40,6 +43,9 @@ const IDLE_CONNECTIONS_MAX: usize = 2;
 const PROBE_BYTES_MAX: usize = 16 * 1024;
 /// For how long.
 const PROBE_BODY_MAX: Duration = Duration::from_millis(100);
+/// Fetches at the same time for one tenant, and of those from one host and port.
+const OF_TENANT: usize = 16;
+const OF_HOST: usize = 8;
 /// Longest validator that is kept, in bytes.
 const VALIDATOR_BYTES_MAX: usize = 512;
 
@@ -118,11 +124,11 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    /// A client that reaches the public, and `private` networks beside.
+    /// A client that reaches the public, and `private` networks beside, and fetches so many files at the same time.
     ///
     /// # Errors
     /// [`FetchError::Broken`] when there can be no client at all.
-    pub(crate) fn new(private: Vec<IpNet>, roots: Roots) -> Result<Self, FetchError> {
+    pub(crate) fn new(private: Vec<IpNet>, roots: Roots, fetches_max: usize) -> Result<Self, FetchError> {
         let reach = Reach::new(private);
         let plain = client("http:", &roots, &reach)?;
         Ok(Self {
@@ -130,7 +136,11 @@ impl Fetcher {
             roots,
             plain,
             secure: OnceCell::new(),
-            turns: Turns::default(),
+            turns: Turns::new(Most {
+                of_host: OF_HOST,
+                of_tenant: OF_TENANT,
+                of_all: fetches_max,
+            }),
             total_max: TOTAL_MAX,
         })
     }
@@ -142,7 +152,7 @@ impl Fetcher {
     pub(crate) async fn fetch(&self, tenant: &str, url: &Target, known: &Validators) -> Result<Fetched, FetchError> {
         let fetching = async {
             let _turn = self.turns.take(tenant, url.authority()).await;
-            let response = self.get(url, known).await?;
+            let response = self.get(tenant, url, known).await?;
             read(response, known).await
         };
         let limit = self.total_max;
@@ -153,10 +163,15 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`FetchError`] when there is no answer within `limit`. A redirect is one.
-    pub(crate) async fn probe(&self, url: &Target, limit: Duration) -> Result<(StatusCode, Duration), FetchError> {
+    pub(crate) async fn probe(
+        &self,
+        tenant: &str,
+        url: &Target,
+        limit: Duration,
+    ) -> Result<(StatusCode, Duration), FetchError> {
         let started = Instant::now();
         let nothing = Validators::default();
-        let mut response = timeout(limit, self.get(url, &nothing))
+        let mut response = timeout(limit, self.get(tenant, url, &nothing))
             .await
             .map_err(|_| FetchError::Time(limit))??;
         let took = started.elapsed();
@@ -173,7 +188,7 @@ impl Fetcher {
         Ok((response.status(), took))
     }
 
-    async fn get(&self, url: &Target, known: &Validators) -> Result<Response, FetchError> {
+    async fn get(&self, tenant: &str, url: &Target, known: &Validators) -> Result<Response, FetchError> {
         let private = |error: reach::Private| FetchError::Private(error.to_string());
         self.reach.check_literal(url.host()).map_err(private)?;
         let client = self.client(url).await?;
@@ -187,7 +202,8 @@ impl Fetcher {
         }
         let sending = client.get(url.as_str()).headers(headers).send();
         // The caller knows the URL.
-        sending
+        TENANT
+            .scope(tenant.into(), sending)
             .await
             .map_err(|error| FetchError::Broken(told(&error.without_url())))
     }

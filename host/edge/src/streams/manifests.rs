@@ -7,10 +7,7 @@
 use std::{
     hash::Hash,
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -40,12 +37,14 @@ use wayside_stream::{dash, hls::multivariant, pathway::Pathway, rendition::Rendi
 
 use self::{
     content::Content,
+    seats::Seats,
     shelf::Shelf,
     slot::{Slot, Step},
 };
 use super::{fetch::Fetcher, tokens::Pass};
 
 mod content;
+mod seats;
 mod shelf;
 mod slot;
 
@@ -143,8 +142,6 @@ pub(crate) struct Settings {
     pub(crate) stale_max: Duration,
     /// How long a request waits.
     pub(crate) wait_max: Duration,
-    /// How many are fetched at the same time.
-    pub(crate) fetches_max: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -179,7 +176,7 @@ struct Shared {
     fetcher: Arc<Fetcher>,
     shelf: Option<Shelf>,
     runtime: Handle,
-    fetches: AtomicUsize,
+    seats: Seats,
     contents: AtomicU64,
 }
 
@@ -268,7 +265,7 @@ impl Manifests {
                 settings,
                 fetcher,
                 runtime: Handle::current(),
-                fetches: AtomicUsize::new(0),
+                seats: Seats::default(),
                 contents: AtomicU64::new(0),
             }),
         }

@@ -89,7 +89,7 @@ async fn ask(edge: Arc<Edge>, (tenant, target): (Name, Name), Plan { url, probe 
     tokio::time::sleep(random.up_to(interval.min(Duration::from_secs(1)))).await;
     let mut told_why = false;
     loop {
-        let asked = edge.streams.fetcher.probe(&url, limit).await;
+        let asked = edge.streams.fetcher.probe(tenant.as_str(), &url, limit).await;
         let (ended, why) = match asked {
             Ok((status, took)) if status.as_u16() == probe.status => (Ended::Answered(took), String::new()),
             Ok((status, _)) => {

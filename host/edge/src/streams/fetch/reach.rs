@@ -4,10 +4,15 @@
 //! cloud's metadata. In: an address. Out: whether it is public (IANA's registries of special-purpose addresses), or in a
 //! network that the operator has named.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::turns::{Most, Turns};
 
 /// IPv4 networks that are not the public's.
 const SPECIAL_V4: [Ipv4Net; 15] = [
@@ -38,6 +43,19 @@ const NAT64: Ipv6Net = v6([0x64, 0xff9b], 96);
 /// 6to4, RFC 3056: the address is behind the first 16 bits.
 const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0], 16);
 
+/// Names that are looked up at the same time. Each takes a thread until the system has an answer, however long that is, and
+/// whoever asked for it: so a tenant has few of them, and names of its that nobody answers for fewer.
+const LOOKUPS: Most = Most {
+    of_host: 2,
+    of_tenant: 16,
+    of_all: 256,
+};
+
+tokio::task_local! {
+    /// For whom something is connected to: the client does not tell whoever resolves names.
+    pub(super) static TENANT: Box<str>;
+}
+
 const fn v4([a, b, c, d]: [u8; 4], prefix: u8) -> Ipv4Net {
     Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix)
 }
@@ -50,6 +68,7 @@ const fn v6([a, b]: [u16; 2], prefix: u8) -> Ipv6Net {
 #[derive(Debug, Clone)]
 pub(super) struct Reach {
     private: Vec<IpNet>,
+    pub(super) lookups: Turns,
 }
 
 /// No address of a host may be connected to.
@@ -62,8 +81,11 @@ pub(super) struct Private {
 
 impl Reach {
     /// The public's, and these networks.
-    pub(super) const fn new(private: Vec<IpNet>) -> Self {
-        Self { private }
+    pub(super) fn new(private: Vec<IpNet>) -> Self {
+        Self {
+            private,
+            lookups: Turns::new(LOOKUPS),
+        }
     }
 
     /// Whether an address may be connected to.
@@ -126,8 +148,19 @@ impl Private {
 impl Resolve for Reach {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.clone();
+        let tenant = TENANT.try_with(Clone::clone).unwrap_or_default();
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let (turn, host) = (
+                reach.lookups.take(&tenant, name.as_str()).await,
+                name.as_str().to_owned(),
+            );
+            // Whoever waits may give up; the thread is there until the system has answered, and so is its turn.
+            let looking_up = tokio::spawn(async move {
+                let found = tokio::net::lookup_host((host, 0)).await?;
+                drop(turn);
+                Ok::<_, io::Error>(found.collect::<Vec<_>>())
+            });
+            let found = looking_up.await??.into_iter();
             let allowed: Addrs = Box::new(reach.filter(name.as_str(), found)?.into_iter());
             Ok(allowed)
         })

@@ -20,7 +20,7 @@ use super::{FetchError, Fetched, Fetcher, Validators};
 
 fn local() -> Fetcher {
     let loopback = vec!["127.0.0.0/8".parse().expect("a network")];
-    Fetcher::new(loopback, Roots::default()).expect("a client")
+    Fetcher::new(loopback, Roots::default(), 100).expect("a client")
 }
 
 /// A server that says `head` to everybody, and then `body` so many times; counts who comes.
@@ -87,7 +87,10 @@ async fn redirects_are_not_followed() {
             "found status {status} with the location \"{inside}\", expected the file itself: redirects are not followed"
         );
         assert_eq!(refused, expected);
-        let probed = local().probe(&url, Duration::from_secs(5)).await.expect("an answer");
+        let probed = local()
+            .probe("t", &url, Duration::from_secs(5))
+            .await
+            .expect("an answer");
         assert_eq!(probed.0.as_u16(), status);
     }
     assert_eq!(met.load(Ordering::Relaxed), 0);
@@ -96,7 +99,7 @@ async fn redirects_are_not_followed() {
 #[tokio::test]
 async fn what_is_not_public_is_not_connected_to() {
     let (url, met) = server("HTTP/1.1 200 OK\r\n\r\n".to_owned(), b"", 0).await;
-    let public = Fetcher::new(Vec::new(), Roots::default()).expect("a client");
+    let public = Fetcher::new(Vec::new(), Roots::default(), 100).expect("a client");
     let port = url.as_str().rsplit_once(':').expect("a port").1;
     // By address in several spellings, and by name.
     for host in [
@@ -117,12 +120,12 @@ async fn what_is_not_public_is_not_connected_to() {
             refused.contains("expected an address that is public, or in a network of `streams.private_networks`"),
             "{host}: {refused}"
         );
-        public.probe(&url, Duration::from_secs(5)).await.expect_err(host);
+        public.probe("t", &url, Duration::from_secs(5)).await.expect_err(host);
     }
     assert_eq!(met.load(Ordering::Relaxed), 0);
     let url = Target::parse(&format!("http://localhost:{port}")).expect("a URL");
     local()
-        .probe(&url, Duration::from_secs(5))
+        .probe("t", &url, Duration::from_secs(5))
         .await
         .expect("named by the operator");
 }
@@ -163,11 +166,34 @@ async fn who_is_slow_is_given_up() {
     }
     let (url, _) = server(String::new(), b"", 0).await;
     let text = local()
-        .probe(&url, Duration::from_millis(300))
+        .probe("t", &url, Duration::from_millis(300))
         .await
         .expect_err("slow")
         .to_string();
     assert_eq!(text, "found no whole answer after 300ms, expected one by then");
+}
+
+#[tokio::test]
+async fn names_that_nobody_answers_for_keep_only_their_tenant_waiting() {
+    let (url, _) = server(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        b"",
+        0,
+    )
+    .await;
+    let port = url.as_str().rsplit_once(':').expect("a port").1;
+    let url = Target::parse(&format!("http://localhost:{port}")).expect("a URL");
+    let fetcher = local();
+    let hung = [
+        fetcher.reach.lookups.take("t", "localhost").await,
+        fetcher.reach.lookups.take("t", "localhost").await,
+    ];
+    let limit = Duration::from_millis(300);
+    fetcher.probe("t", &url, limit).await.expect_err("its names hang");
+    let limit = Duration::from_secs(5);
+    fetcher.probe("u", &url, limit).await.expect("another's do not");
+    drop(hung);
+    fetcher.probe("t", &url, limit).await.expect("its names answer again");
 }
 
 #[tokio::test]

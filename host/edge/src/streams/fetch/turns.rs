@@ -1,4 +1,4 @@
-//! How much is fetched at the same time: for a tenant, and from a host.
+//! How much is done at the same time: for a tenant, for one of its hosts, and altogether.
 //!
 //! A host that never answers holds the turns that a tenant has there, and not all of the tenant's; no other tenant waits
 //! for them.
@@ -10,26 +10,37 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Fetches at the same time for one tenant.
-const OF_TENANT: usize = 16;
-/// Fetches at the same time for one tenant from one host and port.
-const OF_HOST: usize = 8;
+/// How much there may be at the same time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    /// For one tenant at one host.
+    pub(super) of_host: usize,
+    /// For one tenant.
+    pub(super) of_tenant: usize,
+    /// Altogether.
+    pub(super) of_all: usize,
+}
 
 /// Whose turns they are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Of {
     Tenant(Box<str>),
-    /// Of a tenant, from a host.
+    /// Of a tenant, at a host.
     Host(Box<str>, Box<str>),
 }
 
-/// All turns that somebody has or waits for.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Arc<Mutex<HashMap<Of, Arc<Semaphore>>>>);
+/// All turns that somebody has or waits for. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Turns {
+    most: Most,
+    all: Arc<Semaphore>,
+    lines: Arc<Mutex<HashMap<Of, Arc<Semaphore>>>>,
+}
 
 /// A turn, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
+    _of_all: Option<OwnedSemaphorePermit>,
     _of_host: Held,
     _of_tenant: Held,
 }
@@ -44,12 +55,24 @@ struct Held {
 }
 
 impl Turns {
+    /// Nobody has one.
+    pub(super) fn new(most: Most) -> Self {
+        Self {
+            most,
+            all: Arc::new(Semaphore::new(most.of_all.max(1))),
+            lines: Arc::default(),
+        }
+    }
+
     /// Waits for a turn. The wait may be given up.
     pub(super) async fn take(&self, tenant: &str, host: &str) -> Turn {
+        // In this order, so that who waits for a host or for its tenant holds nothing that others wait for.
+        let of_host = self.one(Of::Host(tenant.into(), host.into()), self.most.of_host).await;
+        let of_tenant = self.one(Of::Tenant(tenant.into()), self.most.of_tenant).await;
         Turn {
-            // First, so that who waits for a host holds nothing that others wait for.
-            _of_host: self.one(Of::Host(tenant.into(), host.into()), OF_HOST).await,
-            _of_tenant: self.one(Of::Tenant(tenant.into()), OF_TENANT).await,
+            _of_all: Arc::clone(&self.all).acquire_owned().await.ok(),
+            _of_host: of_host,
+            _of_tenant: of_tenant,
         }
     }
 
@@ -62,7 +85,7 @@ impl Turns {
         // Made before the wait, so that a wait that is given up is tidied, too.
         let mut held = Held {
             of,
-            turns: Self(Arc::clone(&self.0)),
+            turns: self.clone(),
             line,
             permit: None,
         };
@@ -72,7 +95,7 @@ impl Turns {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Of, Arc<Semaphore>>> {
         // The map is never left half changed, so a panic elsewhere does not spoil it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -94,13 +117,39 @@ mod tests {
 
     use tokio::time::timeout;
 
-    use super::{OF_HOST, OF_TENANT, Turns};
+    use super::{Most, Turns};
+
+    const OF_HOST: usize = 8;
+    const OF_TENANT: usize = 16;
 
     const SOON: Duration = Duration::from_millis(50);
 
+    fn turns(of_all: usize) -> Turns {
+        Turns::new(Most {
+            of_host: OF_HOST,
+            of_tenant: OF_TENANT,
+            of_all,
+        })
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_altogether_and_who_waits_for_its_own_has_none_of_them() {
+        let turns = turns(OF_HOST + 1);
+        let mut held = Vec::new();
+        for _ in 0..OF_HOST {
+            held.push(turns.take("a", "slow.example").await);
+        }
+        let mut waiting = Box::pin(turns.take("a", "slow.example"));
+        assert!(timeout(SOON, &mut waiting).await.is_err(), "the host");
+        let last = turns.take("b", "b.example").await;
+        assert!(timeout(SOON, turns.take("c", "c.example")).await.is_err(), "no more");
+        drop(last);
+        drop(turns.take("c", "c.example").await);
+    }
+
     #[tokio::test]
     async fn a_tenant_and_a_host_have_so_many_turns_and_nobody_else_waits_for_them() {
-        let turns = Turns::default();
+        let turns = turns(100);
         let mut held = Vec::new();
         for _ in 0..OF_HOST {
             held.push(turns.take("a", "slow.example").await);

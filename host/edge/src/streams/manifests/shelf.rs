@@ -1,14 +1,16 @@
 //! The last good manifests on the node's disk, for a start while their origin is away.
 //!
 //! A file each, whole or not at all: its first line is the SHA-256 of the rest, its second says what it is, and the
-//! manifest follows as it came. What is damaged or of another URL counts as absent. All of it blocks.
+//! manifest follows as it came. Its time is that of the origin's last word that it is so. What is damaged or of another URL
+//! counts as absent. All of it blocks.
 
 use std::{
     collections::HashMap,
-    fs, io,
+    fs::{self, File},
+    io::{self, Read as _},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -54,7 +56,6 @@ struct Kept {
 struct Header {
     site: u64,
     url: String,
-    kept_s: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     etag: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,7 +97,6 @@ impl Shelf {
         let header = Header {
             site: site.0,
             url: url.to_owned(),
-            kept_s: unix_s(),
             etag: content.validators.etag.clone(),
             last_modified: content.validators.last_modified.clone(),
         };
@@ -121,6 +121,16 @@ impl Shelf {
         Ok(None)
     }
 
+    /// Notes that the origin has confirmed the manifest of a URL; false when there is none.
+    pub(super) fn confirm(&self, site: SiteId, url: &str) -> io::Result<bool> {
+        let _state = self.lock();
+        match File::options().write(true).open(self.path(site, url)) {
+            Ok(file) => file.set_modified(SystemTime::now()).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes the manifest of a URL, if there is one.
     pub(super) fn remove(&self, site: SiteId, url: &str) -> io::Result<()> {
         let path = self.path(site, url);
@@ -135,9 +145,13 @@ impl Shelf {
         Ok(())
     }
 
-    /// The manifest of a URL and how long ago it was kept; none when there is none that is whole.
+    /// The manifest of a URL and how long ago its origin said that it is so; none when there is none that is whole.
     pub(super) fn read(&self, site: SiteId, url: &str) -> Option<(Bytes, Validators, Duration)> {
-        let bytes = Bytes::from(fs::read(self.path(site, url)).ok()?);
+        let mut file = File::open(self.path(site, url)).ok()?;
+        let confirmed = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).ok()?;
+        let bytes = Bytes::from(bytes);
         let digest_end = bytes.iter().position(|byte| *byte == b'\n')?;
         let sealed = bytes.slice(digest_end + 1..);
         if bytes[..digest_end] != *Digest::of(&sealed).to_string().as_bytes() {
@@ -152,7 +166,8 @@ impl Shelf {
             etag: header.etag,
             last_modified: header.last_modified,
         };
-        let age = Duration::from_secs(unix_s().saturating_sub(header.kept_s));
+        // By a clock that was put back it is new.
+        let age = SystemTime::now().duration_since(confirmed).unwrap_or_default();
         Some((sealed.slice(header_end + 1..), validators, age))
     }
 
@@ -189,13 +204,6 @@ impl Shelf {
         let name = Digest::of(format!("{site} {url}").as_bytes()).to_string();
         self.folder.join(name)
     }
-}
-
-fn unix_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }
 
 #[cfg(test)]

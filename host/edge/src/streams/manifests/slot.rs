@@ -14,6 +14,7 @@ use wayside_decide::{name::Name, site::SiteId, stream::base::BaseUrl, target::Ta
 use super::{
     Kind, NoManifest, Shared, SlotKey,
     content::{self, Content},
+    seats::Seat,
 };
 use crate::streams::fetch::{FetchError, Fetched, Validators};
 
@@ -22,6 +23,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// How long "there is none" holds.
 const MISSING: Duration = Duration::from_secs(2);
+/// How often what is on disk is told, while it may be served, that the origin has confirmed it.
+const CONFIRMATIONS: u32 = 16;
 
 /// What a fetch ended with, once it has.
 pub(super) type Landing = watch::Receiver<Option<Result<Arc<Content>, NoManifest>>>;
@@ -56,6 +59,8 @@ struct State {
     stale_until: Instant,
     /// From when on it may be asked for.
     retry_at: Instant,
+    /// From when on what is on disk may be told again that the origin has confirmed it.
+    confirm_at: Instant,
     /// Tries that failed since the last that did not.
     failures: u32,
     error: Option<NoManifest>,
@@ -77,6 +82,7 @@ impl Slot {
                 soft_until: now,
                 stale_until: now,
                 retry_at: now,
+                confirm_at: now,
                 failures: 0,
                 error: None,
                 flight: None,
@@ -128,13 +134,9 @@ impl Slot {
         }
     }
 
-    /// Begins to fetch; none when too much is fetched already.
+    /// Begins to fetch; none when too much is fetched for the tenant already.
     fn take_off(self: &Arc<Self>, state: &State, shared: &Arc<Shared>) -> Option<Landing> {
-        let is_too_many = |count: usize| (count < shared.settings.fetches_max).then_some(count + 1);
-        let counted = shared
-            .fetches
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, is_too_many);
-        counted.ok()?;
+        let seat = shared.seats.take(&self.tenant)?;
         let (result, landing) = watch::channel(None);
         let known = state
             .content
@@ -144,6 +146,7 @@ impl Slot {
         let flight = Flight {
             slot: Arc::clone(self),
             shared: Arc::clone(shared),
+            _seat: seat,
         };
         shared.runtime.spawn(async move {
             let outcome = flight.fly(known).await;
@@ -175,9 +178,10 @@ impl Slot {
             soft_until,
             stale_until,
             retry_at,
+            confirm_at,
             ..
         } = &mut *state;
-        for instant in [fresh_until, soft_until, stale_until, retry_at] {
+        for instant in [fresh_until, soft_until, stale_until, retry_at, confirm_at] {
             *instant -= by;
         }
     }
@@ -192,12 +196,12 @@ impl Slot {
 struct Flight {
     slot: Arc<Slot>,
     shared: Arc<Shared>,
+    _seat: Seat,
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         self.slot.lock().flight = None;
-        self.shared.fetches.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -206,7 +210,11 @@ impl Flight {
         let slot = &self.slot;
         match self.shared.fetcher.fetch(slot.tenant.as_str(), &slot.url, &known).await {
             Ok(Fetched::Unchanged { fresh }) => match slot.content() {
-                Some(content) => Ok(self.renew(content, fresh)),
+                Some(content) => {
+                    let content = self.renew(content, fresh);
+                    self.confirm().await;
+                    Ok(content)
+                }
                 // It was asked with the validators of what is there, and only this flight changes that.
                 None => Err(NoManifest::Away(
                     format!("{}: nothing that could be unchanged", slot.url).into(),
@@ -321,6 +329,27 @@ impl Flight {
                 slot = shared.slots.get(&key).map(|(slot, _)| slot);
             }
         });
+    }
+
+    /// Has what is on disk be as good as new, now and then; what was put away for want of room is kept again.
+    async fn confirm(&self) {
+        {
+            let (mut state, now) = (self.slot.lock(), Instant::now());
+            if now < state.confirm_at {
+                return;
+            }
+            state.confirm_at = now + self.shared.settings.stale_max / CONFIRMATIONS;
+        }
+        let (shared, slot) = (Arc::clone(&self.shared), Arc::clone(&self.slot));
+        let confirming = spawn_blocking(move || {
+            let shelf = shared.shelf.as_ref()?;
+            Some(shelf.confirm(slot.site, slot.url.as_str()))
+        });
+        match confirming.await {
+            Ok(Some(Ok(false))) => self.keep(),
+            Ok(Some(Err(error))) => tracing::error!(%error, "confirm a manifest on disk"),
+            _ => {}
+        }
     }
 
     /// What was kept on disk, and for how long it may still be served.

@@ -27,7 +27,7 @@ use wayside_decide::{
 };
 use wayside_upstream::http::Roots;
 
-use super::{Kind, Manifests, NoManifest, Place, Ready, Session, Settings, SlotKey, Wanted};
+use super::{Kind, Manifests, NoManifest, Place, Ready, Session, Settings, SlotKey, Wanted, seats};
 use crate::streams::{
     fetch::Fetcher,
     secrets::{Signers, Variable},
@@ -136,13 +136,12 @@ fn status(status: u16) -> String {
 
 fn manifests_in(disk: Option<&Path>) -> Manifests {
     let loopback = vec!["127.0.0.0/8".parse().expect("a network")];
-    let fetcher = Fetcher::new(loopback, Roots::default()).expect("a client");
+    let fetcher = Fetcher::new(loopback, Roots::default(), 100).expect("a client");
     let settings = Settings {
         memory_bytes_max: 64 * 1024 * 1024,
         disk: disk.map(|folder| (folder.to_owned(), 1_000_000)),
         stale_max: Duration::from_secs(86_400),
         wait_max: Duration::from_secs(20),
-        fetches_max: 100,
     };
     Manifests::new(settings, Arc::new(fetcher), Arc::default())
 }
@@ -294,6 +293,30 @@ async fn nobody_waits_for_what_a_manifest_lists() {
     eventually("a playlist", || listed(&asset).is_some()).await;
     let renditions = listed(&asset).expect("seen");
     assert_eq!((renditions.len(), renditions[0].resolution), (1, Some((1280, 720))));
+}
+
+#[tokio::test]
+async fn servers_of_one_tenant_that_never_answer_keep_no_other_waiting() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let hung = format!("http://{}/film", listener.local_addr().expect("an address"));
+    let origin = Origin::start(file("", PLAYLIST)).await;
+    let (manifests, asset, tenant) = (manifests(), origin.asset(), name("slow"));
+    for number in 0..seats::OF_TENANT + 10 {
+        let mut asset = asset.clone();
+        asset.source = Some(BaseUrl::parse(&format!("{hung}/{number}")).expect("a folder"));
+        let wanted = Wanted {
+            tenant: &tenant,
+            site: SiteId(8),
+            asset: &asset,
+            kind: Kind::Hls,
+        };
+        assert_eq!(manifests.renditions(&wanted), None);
+        if number >= seats::OF_TENANT {
+            let refused = manifests.ready(&wanted, places(Pass::Open)).await;
+            assert_eq!(ready_error(refused), "shed", "{number} of one tenant");
+        }
+    }
+    get(&manifests, &asset).await.expect("another tenant's");
 }
 
 #[tokio::test]
@@ -553,6 +576,49 @@ async fn the_last_playlist_outlives_a_restart() {
         let found = ready(&manifests_in(Some(&folder)), &asset, Kind::Hls).await;
         assert_eq!(ready_error(found), "away", "byte {at} changed");
     }
+}
+
+#[tokio::test]
+async fn what_the_origin_has_confirmed_is_young_after_a_restart() {
+    let disk = tempfile::tempdir().expect("folder");
+    let origin = Origin::start(file("ETag: \"v1\"\r\n", PLAYLIST)).await;
+    let (mut before, asset) = (manifests_in(Some(disk.path())), origin.asset());
+    let shelf = Arc::get_mut(&mut before.shared).and_then(|shared| shared.shelf.as_mut());
+    shelf.expect("a disk").interval = Duration::ZERO;
+    let good = get(&before, &asset).await.expect("a playlist");
+    let kept = || {
+        let files = std::fs::read_dir(disk.path()).expect("files").flatten();
+        files.map(|entry| entry.path()).find(|path| path.extension().is_none())
+    };
+    let after_restart = async || {
+        origin.say(status(503));
+        get(&manifests_in(Some(disk.path())), &asset).await
+    };
+    let grow_old = || {
+        let day_and_more = std::time::SystemTime::now() - Duration::from_secs(90_000);
+        let file = std::fs::File::options().write(true).open(kept().expect("a file"));
+        file.expect("open").set_modified(day_and_more).expect("an old file");
+    };
+    let confirm = async |age_s| {
+        origin.say("HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n".to_owned());
+        age(&before, &asset, age_s);
+        get(&before, &asset).await.expect("confirmed");
+    };
+    eventually("it is kept", || kept().is_some()).await;
+    grow_old();
+    after_restart().await.expect_err("too old");
+    confirm(60).await;
+    assert_eq!(after_restart().await.as_ref(), Ok(&good));
+    // Not each time.
+    grow_old();
+    confirm(60).await;
+    after_restart().await.expect_err("too old");
+    confirm(6_000).await;
+    assert_eq!(after_restart().await.as_ref(), Ok(&good));
+    // What was put away for want of room comes back.
+    std::fs::remove_file(kept().expect("a file")).expect("removed");
+    confirm(6_000).await;
+    eventually("it is kept again", || kept().is_some()).await;
 }
 
 #[tokio::test]
