@@ -2,7 +2,7 @@
 //!
 //! In: look-ups by site and id, invalidations from the change feed, a [`LoadAsset`] that asks further away. Out: what the
 //! loader made of each asset, shared by all who ask, and never older than the last invalidation of its key. It must not
-//! know what an asset is: what is kept is the caller's.
+//! know what an asset is: what is kept is the caller's, which says what it takes ([`Held`]).
 //!
 //! Unlike links, assets are few beside what is done for each, so they have no disk behind them; what was held is served
 //! on while nobody further away can be asked.
@@ -20,7 +20,7 @@ use std::{
 
 use equivalent::Equivalent;
 use foldhash::fast::RandomState;
-use quick_cache::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use tokio::{runtime::Handle, sync::watch};
 use wayside_balance::level::{AtomicLevel, Level};
 use wayside_decide::site::SiteId;
@@ -29,6 +29,16 @@ use crate::load::{LoadError, Seen};
 
 /// How long an asset that could not be renewed is served before that is tried again.
 const REFRESH_REST: Duration = Duration::from_secs(1);
+/// What an asset usually takes, with all that is worked out of it.
+const USUAL_BYTES: u64 = 2 * 1024;
+/// What the cache itself takes for each.
+const ENTRY_BYTES: usize = 64;
+
+/// What is kept of an asset.
+pub trait Held: PartialEq + Send + Sync + 'static {
+    /// What it takes in memory, in bytes, with all that will be worked out of it while it is held.
+    fn weight(&self) -> usize;
+}
 
 /// Whether there is an asset.
 #[derive(Debug)]
@@ -51,6 +61,15 @@ impl<V> Clone for Known<V> {
     }
 }
 
+impl<V: Held> Known<V> {
+    fn weight(&self) -> usize {
+        match self {
+            Self::There(asset) => asset.weight(),
+            Self::Gone | Self::Missing => 0,
+        }
+    }
+}
+
 /// What a load ends with.
 pub type Loaded<V> = Result<Known<V>, LoadError>;
 
@@ -66,8 +85,8 @@ pub trait LoadAsset<V>: Send + Sync + 'static {
 /// How the cache behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Most assets that are held.
-    pub entries_max: usize,
+    /// What all that is held may take, in bytes.
+    pub bytes_max: u64,
     /// How long an asset is fresh. Changes come by the feed; this bounds what a lost one hides.
     pub ttl: Duration,
     /// How long "there is no such asset" holds.
@@ -91,11 +110,11 @@ impl<V> Clone for AssetCache<V> {
 
 struct Shared<V> {
     settings: Settings,
-    memory: Cache<Key, Entry<V>, quick_cache::UnitWeighter, RandomState>,
+    memory: Cache<Key, Entry<V>, Weights, RandomState>,
     flights: Mutex<HashMap<Key, Arc<Flight<V>>>>,
     /// Entries of an earlier one are loaded anew before they are served, if anybody answers.
     epoch: AtomicU64,
-    /// Grows with everything that is put in or forgotten.
+    /// Grows with every asset that is another than the one before.
     changes: AtomicU64,
     seen: RwLock<Option<Seen>>,
     loader: Arc<dyn LoadAsset<V>>,
@@ -123,6 +142,8 @@ impl Equivalent<Key> for KeyRef<'_> {
 
 struct Entry<V> {
     known: Known<V>,
+    /// As of when it was put in: a weight must not change under the cache.
+    weight: usize,
     fresh_until: Instant,
     stale_until: Instant,
     epoch: u64,
@@ -137,21 +158,30 @@ impl<V> Clone for Entry<V> {
     }
 }
 
+#[derive(Debug, Clone)]
+struct Weights;
+
+impl<V> Weighter<Key, Entry<V>> for Weights {
+    fn weight(&self, key: &Key, entry: &Entry<V>) -> u64 {
+        (size_of::<(Key, Entry<V>)>() + ENTRY_BYTES + key.id.len() + entry.weight) as u64
+    }
+}
+
 struct Flight<V> {
     result: watch::Sender<Option<Loaded<V>>>,
     epoch: u64,
 }
 
-impl<V: Send + Sync + 'static> AssetCache<V> {
+impl<V: Held> AssetCache<V> {
     /// An empty cache that loads through `loader` on `runtime`. From [`Level::CoreOnly`] on it loads nothing.
     #[must_use]
     pub fn new(settings: Settings, loader: Arc<dyn LoadAsset<V>>, level: Arc<AtomicLevel>, runtime: Handle) -> Self {
-        let entries = settings.entries_max;
+        let usual = usize::try_from(settings.bytes_max / USUAL_BYTES).unwrap_or(usize::MAX);
         Self(Arc::new(Shared {
             memory: Cache::with(
-                entries,
-                u64::try_from(entries).unwrap_or(u64::MAX),
-                quick_cache::UnitWeighter,
+                usual,
+                settings.bytes_max,
+                Weights,
                 RandomState::default(),
                 Default::default(),
             ),
@@ -227,7 +257,7 @@ impl<V: Send + Sync + 'static> AssetCache<V> {
         self.0.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Differs from what it was whenever something else is held than then.
+    /// Differs from what it was when an asset has changed since: what was only renewed or let go of is as it was.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.0.changes.load(Ordering::SeqCst)
@@ -247,12 +277,19 @@ impl<V: Send + Sync + 'static> AssetCache<V> {
     pub fn restore(&self, site: SiteId, id: &str, asset: V, now: Instant) {
         let Settings { ttl, stale_max, .. } = self.0.settings;
         let entry = Entry {
+            weight: asset.weight(),
             known: Known::There(Arc::new(asset)),
             fresh_until: now + ttl,
             stale_until: now + ttl + stale_max,
             epoch: self.0.epoch.load(Ordering::SeqCst),
         };
         self.0.memory.insert(KeyRef { site, id }.to_key(), entry);
+    }
+
+    /// What all that is held takes, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        self.0.memory.weight()
     }
 
     /// How many assets are held, those that are known not to be included.
@@ -308,13 +345,13 @@ impl KeyRef<'_> {
 }
 
 /// Takes a flight out of the list on every way out of its task, a panic of the loader included.
-struct Boarded<V: Send + Sync + 'static> {
+struct Boarded<V: Held> {
     cache: AssetCache<V>,
     key: Key,
     flight: Arc<Flight<V>>,
 }
 
-impl<V: Send + Sync + 'static> Boarded<V> {
+impl<V: Held> Boarded<V> {
     async fn fly(self) {
         let shared = &self.cache.0;
         let timeout = shared.settings.load_timeout;
@@ -328,26 +365,29 @@ impl<V: Send + Sync + 'static> Boarded<V> {
         self.land(loaded);
     }
 
-    fn land(self, loaded: Loaded<V>) {
+    fn land(self, mut loaded: Loaded<V>) {
         let shared = &self.cache.0;
         let now = Instant::now();
         // Under the lock: an invalidation comes wholly before, and took the flight out, or wholly after.
         let flights = self.cache.lock();
         if self.is_current(&flights) {
-            match &loaded {
+            match &mut loaded {
                 Ok(known) => {
+                    self.compare(known);
                     let (fresh, stale) = match known {
                         Known::There(_) => (shared.settings.ttl, shared.settings.stale_max),
-                        Known::Gone | Known::Missing => (shared.settings.negative_ttl, Duration::ZERO),
+                        // Links stand where an asset might: they need no origin for as long as they are served themselves.
+                        Known::Missing => (shared.settings.negative_ttl, shared.settings.stale_max),
+                        Known::Gone => (shared.settings.negative_ttl, Duration::ZERO),
                     };
                     let entry = Entry {
+                        weight: known.weight(),
                         known: known.clone(),
                         fresh_until: now + fresh,
                         stale_until: now + fresh + stale,
                         epoch: self.flight.epoch,
                     };
                     shared.memory.insert(self.key.clone(), entry);
-                    shared.changes.fetch_add(1, Ordering::SeqCst);
                 }
                 Err(_) => {
                     if let Some(mut entry) = shared.memory.get(&self.key) {
@@ -361,13 +401,31 @@ impl<V: Send + Sync + 'static> Boarded<V> {
         self.flight.result.send_replace(Some(loaded));
     }
 
+    /// What was loaded, beside what is held: of two that are the same the older one stays, with all that was worked out of
+    /// it.
+    fn compare(&self, loaded: &mut Known<V>) {
+        let shared = &self.cache.0;
+        let held = shared.memory.get(&self.key).map(|entry| entry.known);
+        let has_changed = match (held, &mut *loaded) {
+            (Some(Known::There(held)), Known::There(new)) if held == *new => {
+                *new = held;
+                false
+            }
+            (Some(Known::There(_)), _) | (_, Known::There(_)) => true,
+            _ => false,
+        };
+        if has_changed {
+            shared.changes.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
     fn is_current(&self, flights: &HashMap<Key, Arc<Flight<V>>>) -> bool {
         let current = flights.get(&self.key);
         current.is_some_and(|current| Arc::ptr_eq(current, &self.flight))
     }
 }
 
-impl<V: Send + Sync + 'static> Drop for Boarded<V> {
+impl<V: Held> Drop for Boarded<V> {
     fn drop(&mut self) {
         let mut flights = self.cache.lock();
         if self.is_current(&flights) {

@@ -63,8 +63,8 @@ pub(crate) mod tokens;
 pub(crate) mod way;
 pub(crate) mod zones;
 
-/// Assets that a node holds at most, a few hundred bytes each.
-const ASSETS_MAX: usize = 100_000;
+/// Memory for assets, in bytes: usually some 2 KB each, 170 KB at most.
+const ASSETS_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// How a node serves streams.
 #[derive(Debug, Clone, Default)]
@@ -126,7 +126,7 @@ impl Streams {
         let fetcher = Fetcher::new(settings.private_networks.clone(), Roots::default(), cache.loads_max);
         let signers = Signers::new(settings.secrets.clone(), settings.variables.clone());
         let held = assets_cache::Settings {
-            entries_max: ASSETS_MAX,
+            bytes_max: ASSETS_BYTES_MAX,
             ttl: cache.ttl,
             negative_ttl: cache.negative_ttl,
             stale_max: cache.stale_max,

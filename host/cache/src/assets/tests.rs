@@ -10,15 +10,22 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use wayside_balance::level::{AtomicLevel, Level};
 use wayside_decide::site::SiteId;
 
-use super::{AssetCache, Known, LoadAsset, Loading, Settings};
+use super::{AssetCache, Held, Known, LoadAsset, Loading, Settings};
 use crate::load::{LoadError, Seen};
 
 const SITE: SiteId = SiteId(1);
 
+/// Numbers for assets; each takes as much as it says.
+impl Held for u32 {
+    fn weight(&self) -> usize {
+        *self as usize
+    }
+}
+
 /// An origin whose answers wait for permits, and which says what it was asked.
 struct Origin {
     gate: Semaphore,
-    answer: Mutex<Result<Option<u32>, ()>>,
+    answer: Mutex<Result<Known<u32>, ()>>,
     asked: AtomicUsize,
     seen: Mutex<Option<Seen>>,
 }
@@ -28,20 +35,25 @@ impl LoadAsset<u32> for Origin {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::SeqCst);
             *self.seen.lock().expect("lock") = seen;
-            let answer = *self.answer.lock().expect("lock");
+            let answer = self.answer.lock().expect("lock").clone();
             self.gate.acquire().await.expect("open").forget();
             match answer {
-                Ok(Some(value)) => Ok(Known::There(Arc::new(value))),
-                Ok(None) => Ok(Known::Gone),
+                // A new one each time, as of what is read from the wire.
+                Ok(Known::There(value)) => Ok(Known::There(Arc::new(*value))),
+                Ok(known) => Ok(known),
                 Err(()) => Err(LoadError::Failed("away".to_owned())),
             }
         })
     }
 }
 
+fn there(value: u32) -> Known<u32> {
+    Known::There(Arc::new(value))
+}
+
 fn settings() -> Settings {
     Settings {
-        entries_max: 100,
+        bytes_max: 100_000,
         ttl: Duration::from_secs(60),
         negative_ttl: Duration::from_secs(60),
         stale_max: Duration::from_secs(60),
@@ -53,7 +65,7 @@ fn settings() -> Settings {
 fn cache_with(settings: Settings) -> (AssetCache<u32>, Arc<Origin>, Arc<AtomicLevel>) {
     let origin = Arc::new(Origin {
         gate: Semaphore::new(0),
-        answer: Mutex::new(Ok(Some(1))),
+        answer: Mutex::new(Ok(there(1))),
         asked: AtomicUsize::new(0),
         seen: Mutex::default(),
     });
@@ -101,7 +113,7 @@ async fn what_was_under_way_when_it_changed_is_not_kept() {
     }
     cache.follow(Seen { epoch: 1, cursor: 7 });
     cache.invalidate(SITE, "a");
-    *origin.answer.lock().expect("lock") = Ok(Some(2));
+    *origin.answer.lock().expect("lock") = Ok(there(2));
     origin.gate.add_permits(2);
     assert_eq!(value(asking.await.expect("no panic").ok()), Some(1));
     assert!(cache.look_up(SITE, "a", Instant::now()).is_none());
@@ -124,7 +136,7 @@ async fn what_is_not_trusted_is_served_when_nobody_answers() {
     assert!(matches!(cache.load(SITE, "b").await, Err(LoadError::Shed)));
     level.set(Level::Full);
     assert_eq!(origin.asked.load(Ordering::SeqCst), asked);
-    *origin.answer.lock().expect("lock") = Ok(Some(2));
+    *origin.answer.lock().expect("lock") = Ok(there(2));
     assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(2));
     assert_eq!(value(cache.look_up(SITE, "a", Instant::now())), Some(2));
 }
@@ -137,7 +149,7 @@ async fn what_is_no_longer_fresh_is_renewed_behind_the_request() {
     });
     origin.gate.add_permits(100);
     assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
-    *origin.answer.lock().expect("lock") = Ok(Some(2));
+    *origin.answer.lock().expect("lock") = Ok(there(2));
     assert_eq!(value(cache.look_up(SITE, "a", Instant::now())), Some(1));
     while value(cache.look_up(SITE, "a", Instant::now())) != Some(2) {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -147,11 +159,67 @@ async fn what_is_no_longer_fresh_is_renewed_behind_the_request() {
 #[tokio::test]
 async fn a_deleted_asset_is_remembered_as_such() {
     let (cache, origin, _) = cache_with(settings());
-    *origin.answer.lock().expect("lock") = Ok(None);
+    *origin.answer.lock().expect("lock") = Ok(Known::Gone);
     origin.gate.add_permits(1);
     assert!(matches!(cache.load(SITE, "a").await, Ok(Known::Gone)));
     assert!(matches!(cache.look_up(SITE, "a", Instant::now()), Some(Known::Gone)));
     assert_eq!((origin.asked.load(Ordering::SeqCst), cache.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn that_there_is_none_holds_while_nobody_can_say_otherwise_and_that_one_is_gone_does_not() {
+    let (cache, origin, _) = cache_with(Settings {
+        negative_ttl: Duration::from_millis(1),
+        ..settings()
+    });
+    origin.gate.add_permits(100);
+    *origin.answer.lock().expect("lock") = Ok(Known::Missing);
+    assert!(matches!(cache.load(SITE, "a").await, Ok(Known::Missing)));
+    *origin.answer.lock().expect("lock") = Ok(Known::Gone);
+    assert!(matches!(cache.load(SITE, "b").await, Ok(Known::Gone)));
+    *origin.answer.lock().expect("lock") = Err(());
+    let later = Instant::now() + Duration::from_secs(30);
+    assert!(matches!(cache.look_up(SITE, "a", later), Some(Known::Missing)));
+    assert!(cache.look_up(SITE, "b", later).is_none());
+    let much_later = later + Duration::from_secs(60);
+    assert!(cache.look_up(SITE, "a", much_later).is_none());
+    // It is asked for behind, and there as soon as the feed has told of it.
+    *origin.answer.lock().expect("lock") = Ok(there(1));
+    cache.invalidate(SITE, "a");
+    assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
+}
+
+#[tokio::test]
+async fn what_is_the_same_as_before_is_no_change() {
+    let (cache, origin, _) = cache_with(settings());
+    origin.gate.add_permits(100);
+    let load = async || match cache.load(SITE, "a").await {
+        Ok(Known::There(asset)) => (asset, cache.version()),
+        other => panic!("{other:?}"),
+    };
+    let (first, version) = load().await;
+    let (again, same) = load().await;
+    assert!(Arc::ptr_eq(&first, &again) && version == same);
+    *origin.answer.lock().expect("lock") = Ok(there(2));
+    let (other, next) = load().await;
+    assert!(*other == 2 && next != version);
+    *origin.answer.lock().expect("lock") = Ok(Known::Missing);
+    cache.load(SITE, "b").await.expect("an answer");
+    assert_eq!(cache.version(), next, "none where there was none");
+    cache.load(SITE, "a").await.expect("an answer");
+    assert_ne!(cache.version(), next);
+}
+
+#[tokio::test]
+async fn what_is_held_takes_so_many_bytes() {
+    let (cache, origin, _) = cache_with(settings());
+    origin.gate.add_permits(1_000);
+    for number in 0..200 {
+        *origin.answer.lock().expect("lock") = Ok(there(5_000 + number));
+        cache.load(SITE, &number.to_string()).await.expect("an asset");
+        assert!(cache.weight() <= 100_000, "{} bytes after {number}", cache.weight());
+    }
+    assert!((5..20).contains(&cache.len()), "{} assets", cache.len());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use wayside_cache::{
-    assets::{Known, LoadAsset, Loading},
+    assets::{Held, Known, LoadAsset, Loading},
     load::{LoadError, Seen},
 };
 use wayside_decide::{
@@ -30,6 +30,11 @@ use super::{
     tokens::{Pass, SigningError, TokenSource},
 };
 use crate::{causes::told, facts::AssetFacts, metrics::Metrics};
+
+/// What a copy usually takes, with its URLs, what signs them and what policies are told of it.
+const COPY_BYTES: usize = 512;
+/// How many copies there usually are of an asset that all targets have.
+const USUAL_COPIES: usize = 3;
 
 /// An asset that players may ask for.
 #[derive(Debug)]
@@ -69,6 +74,24 @@ pub(crate) struct Copy {
     signing: Option<SigningSpec>,
     /// Where the tokens of the two folders come from, once one was needed.
     tokens: [OnceLock<Arc<TokenSource>>; 2],
+}
+
+/// Two are the same when their owner says the same of them.
+impl PartialEq for LiveAsset {
+    fn eq(&self, other: &Self) -> bool {
+        self.asset == other.asset
+    }
+}
+
+impl Held for LiveAsset {
+    fn weight(&self) -> usize {
+        let copies = match self.asset.pathways.len() {
+            0 => USUAL_COPIES,
+            named => named,
+        };
+        // Policies have labels and attributes of their own.
+        2 * self.asset.weight() + copies * COPY_BYTES
+    }
 }
 
 impl LiveAsset {
