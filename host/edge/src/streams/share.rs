@@ -1,6 +1,7 @@
 //! What nodes tell each other of targets, through the origin: sessions and what they fetch, and what operators say.
 //!
-//! In: what this node counts, what the origin answers. Out: for each target what is known elsewhere. It must not know how
+//! In: what this node counts: of targets from which nobody plays nothing is told, and where there are too many those with
+//! the most are. And what the origin answers. Out: for each target what is known elsewhere. It must not know how
 //! a target is chosen. While no origin answers, what others counted is forgotten by halves: it grows old, and is better
 //! than nothing for a while.
 
@@ -14,7 +15,7 @@ use wayside_decide::name::Name;
 use wayside_stream::select::live::Report;
 use wayside_upstream::{
     origins::Origins,
-    protocol::streams::{LOADS_INTERVAL_S, LoadTold, LoadsElsewhere, LoadsTold},
+    protocol::streams::{LOADS_INTERVAL_S, LOADS_TOLD_MAX, LoadTold, LoadsElsewhere, LoadsTold},
 };
 
 use super::pools::Pools;
@@ -33,10 +34,15 @@ pub(crate) async fn keep(edge: Arc<Edge>, origins: Origins) {
     loop {
         ticks.tick().await;
         let pools = &edge.streams.pools;
-        let told = counted(pools, &shared.process);
-        if told.targets.is_empty() {
+        let all = pools.all();
+        if all.is_empty() {
             continue;
         }
+        let counts = all.iter().map(|pool| (&pool.tenant, pool.counts()));
+        let told = LoadsTold {
+            process: shared.process.clone(),
+            targets: counted(counts),
+        };
         // Whoever answers later than the next time is not waited for.
         let answered = tokio::time::timeout(interval, origins.loads(told)).await;
         let now = Instant::now();
@@ -64,21 +70,24 @@ fn count(metrics: &Metrics, is_ok: bool) {
     metrics.count_origin_request("loads", is_ok);
 }
 
-fn counted(pools: &Pools, process: &str) -> LoadsTold {
-    let pools = pools.all();
-    let targets = pools.iter().flat_map(|pool| {
-        let counts = pool.counts().into_iter();
-        counts.map(|(target, sessions, kbit_s)| LoadTold {
-            tenant: pool.tenant.to_string(),
+/// What is told of tenants' targets: a target that is not named has nothing.
+fn counted<'t>(counts: impl Iterator<Item = (&'t Name, Vec<(Name, u32, u64)>)>) -> Vec<LoadTold> {
+    let targets = counts.flat_map(|(tenant, counts)| {
+        let counts = counts.into_iter();
+        let with_any = counts.filter(|(_, sessions, kbit_s)| (*sessions, *kbit_s) != (0, 0));
+        with_any.map(|(target, sessions, kbit_s)| LoadTold {
+            tenant: tenant.to_string(),
             target: target.to_string(),
             sessions,
             kbit_s,
         })
     });
-    LoadsTold {
-        process: process.to_owned(),
-        targets: targets.collect(),
+    let mut targets: Vec<LoadTold> = targets.collect();
+    if targets.len() > LOADS_TOLD_MAX {
+        targets.sort_unstable_by_key(|told| std::cmp::Reverse((told.sessions, told.kbit_s)));
+        targets.truncate(LOADS_TOLD_MAX);
     }
+    targets
 }
 
 /// What is known elsewhere, and how old it is.
@@ -153,9 +162,10 @@ impl Shared {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use wayside_upstream::protocol::streams::{LoadElsewhere, LoadsElsewhere};
+    use wayside_decide::name::Name;
+    use wayside_upstream::protocol::streams::{LOADS_TOLD_MAX, LoadElsewhere, LoadsElsewhere};
 
-    use super::Shared;
+    use super::{Shared, counted};
 
     fn elsewhere(sessions: u32) -> LoadsElsewhere {
         LoadsElsewhere {
@@ -167,6 +177,21 @@ mod tests {
                 load: Some(0.5),
             }],
         }
+    }
+
+    #[test]
+    fn targets_without_sessions_are_left_out_and_of_too_many_the_least() {
+        let name = |text: &str| Name::parse("name", text).expect("a name");
+        let (tenant, idle) = (name("t"), (name("idle"), 0, 0));
+        let target = |number: u32| (name(&format!("t{number}")), number + 1, 0);
+        let few = [idle.clone(), target(6), (name("silent"), 0, 5)];
+        let told = counted([(&tenant, few.to_vec())].into_iter());
+        let told: Vec<_> = told.iter().map(|told| (&*told.target, told.sessions)).collect();
+        assert_eq!(told, [("t6", 7), ("silent", 0)]);
+        let many = (0..LOADS_TOLD_MAX as u32 + 10).map(target).chain([idle]);
+        let told = counted([(&tenant, many.collect())].into_iter());
+        let least = told.iter().map(|told| told.sessions).min();
+        assert_eq!((told.len(), least), (LOADS_TOLD_MAX, Some(11)));
     }
 
     #[test]

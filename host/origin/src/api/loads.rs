@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use wayside_decide::{invalid::Invalid, name::Name};
 use wayside_upstream::protocol::{
     Epoch,
-    streams::{LoadElsewhere, LoadTold, LoadsElsewhere, LoadsTold},
+    streams::{LOADS_TOLD_MAX, LoadElsewhere, LoadTold, LoadsElsewhere, LoadsTold},
 };
 
 use super::{
@@ -31,8 +31,6 @@ use crate::{
 
 /// How often what was heard is shared.
 const SHARE_INTERVAL: Duration = Duration::from_secs(1);
-/// Targets that one node may report of at once.
-const REPORTED_TARGETS_MAX: usize = 10_000;
 /// Largest report, in bytes: so many targets with the longest names.
 const REPORT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The highest load that can be said: ten times what a target can carry.
@@ -254,8 +252,8 @@ impl Api {
 }
 
 fn read_counts(told: &[LoadTold]) -> Result<Vec<(Target, Count)>, Problem> {
-    if told.len() > REPORTED_TARGETS_MAX {
-        let expected = format!("at most {REPORTED_TARGETS_MAX} targets");
+    if told.len() > LOADS_TOLD_MAX {
+        let expected = format!("at most {LOADS_TOLD_MAX} targets");
         let invalid = Invalid::other("targets", told.len().to_string(), expected);
         return Err(Problem::invalid("targets", invalid));
     }

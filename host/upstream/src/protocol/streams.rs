@@ -29,6 +29,8 @@ pub const ZONES_PATH: &str = "/v1/edge/zones";
 pub const LOADS_PATH: &str = "/v1/edge/loads";
 /// How often a node tells what it counts, in seconds. What was told three times longer ago counts no more.
 pub const LOADS_INTERVAL_S: u64 = 2;
+/// Most targets of which a node may tell at once.
+pub const LOADS_TOLD_MAX: usize = 10_000;
 
 /// Most targets of which an answer to [`LOADS_PATH`] tells.
 pub const LOADS_TARGETS_MAX: usize = 65_536;
