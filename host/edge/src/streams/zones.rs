@@ -4,16 +4,18 @@
 //! zones are on their way, or cannot be read, those before hold. It must not know how they are searched.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    fs, io,
     net::IpAddr,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 use wayside_decide::{digest::Digest, invalid::Invalid, name::Name};
 use wayside_stream::zones::Zones;
@@ -24,6 +26,10 @@ use wayside_upstream::{
 
 use crate::{causes, files, pipeline::Edge};
 
+/// Files that are fetched and read at the same time.
+const FETCHES_MAX: usize = 16;
+/// How their names end on disk.
+const FILE_ENDING: &str = ".json";
 /// How long to wait before zones that could not be had are asked for again.
 const REST: Duration = Duration::from_secs(5);
 
@@ -31,7 +37,8 @@ const REST: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct TenantZones {
     held: ArcSwap<HashMap<Name, Held, RandomState>>,
-    wanted: Mutex<HashMap<Name, Digest>>,
+    /// None until there is a directory.
+    wanted: Mutex<Option<HashMap<Name, Digest>>>,
     changed: Notify,
 }
 
@@ -55,17 +62,17 @@ impl TenantZones {
             let tenant = Name::parse("tenant", &told.tenant).ok()?;
             Some((tenant, Digest::parse(&told.digest).ok()?))
         });
-        *self.lock() = wanted.collect();
+        *self.lock() = Some(wanted.collect());
         self.changed.notify_one();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Name, Digest>> {
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<Name, Digest>>> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of zones that nobody has any more; which are to be fetched.
     fn missing(&self) -> Vec<(Name, Digest)> {
-        let wanted = self.lock().clone();
+        let wanted = self.lock().clone().unwrap_or_default();
         let held = self.held.load_full();
         if held.keys().any(|tenant| !wanted.contains_key(tenant)) {
             let mut kept = (*held).clone();
@@ -76,19 +83,47 @@ impl TenantZones {
         wanted.into_iter().filter(|wanted| !is_held(wanted)).collect()
     }
 
-    /// Takes what a tenant's file says. One that cannot be read leaves what was held before.
-    fn take(&self, tenant: Name, digest: Digest, read: Result<Zones, Invalid>) {
+    /// Takes what tenants' files say. One that cannot be read leaves what was held before.
+    fn take(&self, files: Vec<(Name, Digest, Result<Zones, Invalid>)>) {
         let mut held = (*self.held.load_full()).clone();
-        let zones = match read {
-            Ok(zones) => Some(Arc::new(zones)),
-            Err(error) => {
-                tracing::error!(%tenant, %error, "these coverage zones cannot be read");
-                held.get(&tenant).and_then(|before| before.zones.clone())
-            }
-        };
-        held.insert(tenant, Held { digest, zones });
+        for (tenant, digest, read) in files {
+            let zones = match read {
+                Ok(zones) => Some(Arc::new(zones)),
+                Err(error) => {
+                    tracing::error!(%tenant, %error, "these coverage zones cannot be read");
+                    held.get(&tenant).and_then(|before| before.zones.clone())
+                }
+            };
+            held.insert(tenant, Held { digest, zones });
+        }
         self.held.store(Arc::new(held));
     }
+
+    /// Removes the files of tenants that have no zones any more.
+    fn tidy(&self, folder: &Path) -> io::Result<()> {
+        let Some(wanted) = self.lock().clone() else {
+            return Ok(());
+        };
+        let names: HashSet<String> = wanted.keys().map(file_name).collect();
+        let files = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            files => files?,
+        };
+        for file in files {
+            let file = file?;
+            let name = file.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(FILE_ENDING) && !names.contains(&*name) {
+                fs::remove_file(file.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a tenant's zones are called on disk.
+fn file_name(tenant: &Name) -> String {
+    format!("{tenant}{FILE_ENDING}")
 }
 
 /// Fetches zones that are new: from the tenant's file in `folder`, else from an origin. Ends never.
@@ -96,14 +131,29 @@ pub(crate) async fn keep(edge: Arc<Edge>, origins: Origins, folder: Option<PathB
     let zones = &edge.streams.zones;
     loop {
         let mut has_failed = false;
-        for (tenant, digest) in zones.missing() {
-            let kept = folder.as_ref().map(|folder| folder.join(format!("{tenant}.json")));
-            match fetch(&edge, &origins, kept, digest).await {
-                Ok(read) => zones.take(tenant, digest, read),
-                Err(error) => {
-                    tracing::warn!(%tenant, error, "fetch coverage zones");
-                    has_failed = true;
+        for some in zones.missing().chunks(FETCHES_MAX) {
+            let fetching = some.iter().map(|(tenant, digest)| {
+                let kept = folder.as_ref().map(|folder| folder.join(file_name(tenant)));
+                let fetched = fetch(&edge, &origins, kept, *digest);
+                async move { (tenant, *digest, fetched.await) }
+            });
+            let mut read = Vec::new();
+            for (tenant, digest, fetched) in join_all(fetching).await {
+                match fetched {
+                    Ok(zones) => read.push((tenant.clone(), digest, zones)),
+                    Err(error) => {
+                        tracing::warn!(%tenant, error, "fetch coverage zones");
+                        has_failed = true;
+                    }
                 }
+            }
+            zones.take(read);
+        }
+        if let Some(folder) = folder.clone() {
+            let edge = Arc::clone(&edge);
+            let tidied = tokio::task::spawn_blocking(move || edge.streams.zones.tidy(&folder)).await;
+            if let Ok(Err(error)) = tidied {
+                tracing::warn!(%error, "remove coverage zones that nobody has any more");
             }
         }
         if has_failed {
@@ -180,7 +230,7 @@ mod tests {
     #[test]
     fn zones_hold_until_others_can_be_read_and_go_with_the_directory() {
         let zones = TenantZones::default();
-        let take = |body: &[u8]| zones.take(tenant(), Digest::of(body), parse(body).map(Zones::new));
+        let take = |body: &[u8]| zones.take(vec![(tenant(), Digest::of(body), parse(body).map(Zones::new))]);
         zones.follow(&directory(&[EU]));
         assert_eq!(zones.missing(), [(tenant(), Digest::of(EU))]);
         assert_eq!(group(&zones), None);
@@ -196,5 +246,28 @@ mod tests {
         assert_eq!(group(&zones), Some("us".to_owned()));
         zones.follow(&directory(&[]));
         assert_eq!((zones.missing(), group(&zones)), (Vec::new(), None));
+    }
+
+    #[test]
+    fn files_of_who_has_no_zones_any_more_are_removed() {
+        let folder = tempfile::tempdir().expect("folder");
+        for file in ["t.json", "gone.json", "t.new"] {
+            std::fs::write(folder.path().join(file), EU).expect("a file");
+        }
+        let files = || {
+            let files = std::fs::read_dir(folder.path()).expect("files").flatten();
+            let mut names: Vec<_> = files
+                .map(|file| file.file_name().into_string().expect("text"))
+                .collect();
+            names.sort();
+            names
+        };
+        let zones = TenantZones::default();
+        zones.tidy(folder.path()).expect("nobody knows yet");
+        assert_eq!(files().len(), 3);
+        zones.follow(&directory(&[EU]));
+        zones.tidy(folder.path()).expect("tidy");
+        assert_eq!(files(), ["t.json", "t.new"]);
+        zones.tidy(&folder.path().join("none")).expect("nothing there");
     }
 }
