@@ -38,6 +38,9 @@ pub(crate) mod stream;
 /// The header that sets the visitor's country in `wayside dev`, and nowhere else.
 const DEMO_COUNTRY_HEADER: &str = "wayside-demo-country";
 
+/// What links are asked with, as `Allow` lists it.
+pub(crate) const METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// Everything the pipeline reads from. One for the whole node, shared by its threads.
 pub(crate) struct Edge {
     pub(crate) directory: ArcSwap<Directory>,
@@ -79,7 +82,10 @@ pub(crate) enum Answer {
     /// A report was taken.
     Reported,
     /// What pages of other sites may ask of a stream (CORS).
-    StreamOptions,
+    StreamOptions {
+        /// As `Allow` lists them.
+        allow: &'static str,
+    },
 }
 
 /// A held link that leads where it says, unchanged.
@@ -125,7 +131,7 @@ pub(crate) async fn answer(
     match head.method {
         "GET" | "HEAD" => {}
         "OPTIONS" => return Ok(Answer::Options),
-        _ => return Err(Refusal::MethodNotAllowed),
+        _ => return Err(Refusal::MethodNotAllowed { allow: METHODS }),
     }
     if path::is_reserved(&visit.key) {
         return Err(Refusal::NotFound);
@@ -281,7 +287,7 @@ fn check_loop(visit: &Visit<'_>, answer: Answer) -> Result<Answer, Refusal> {
     let target = match &answer {
         Answer::Link(plain) => plain.parts().map(|(_, target)| target),
         Answer::Redirect { target, .. } | Answer::StreamRedirect { target, .. } => Some(target),
-        Answer::Options | Answer::Content { .. } | Answer::Reported | Answer::StreamOptions => None,
+        Answer::Options | Answer::Content { .. } | Answer::Reported | Answer::StreamOptions { .. } => None,
     };
     if target.is_some_and(|target| is_same_url(visit, target)) {
         Err(Refusal::Loop)

@@ -3,7 +3,6 @@
 use wayside_decide::{decision::Failure, invalid::Invalid, status::DenyStatus};
 
 /// A request that ends without a redirect.
-#[allow(dead_code, reason = "streams answer with all of these from the next step on")]
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// The request cannot be read.
@@ -20,7 +19,10 @@ pub(crate) enum Refusal {
         misdirected: bool,
     },
     /// The method is none that is answered there.
-    MethodNotAllowed,
+    MethodNotAllowed {
+        /// Those that are, as `Allow` lists them.
+        allow: &'static str,
+    },
     /// Nothing stands at the path.
     NotFound,
     /// A policy decided to refuse.
@@ -87,7 +89,7 @@ impl Refusal {
             | Self::StreamUnavailable(_) => 503,
             Self::UnknownHost { misdirected: true } => 421,
             Self::UnknownHost { misdirected: false } | Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
+            Self::MethodNotAllowed { .. } => 405,
             Self::Denied(status) => status.code(),
             Self::LocationRefused(_) | Self::SourceBroken(_) => 502,
             Self::Loop => 508,
@@ -107,7 +109,7 @@ impl Refusal {
             Self::HeadersTooLarge => "headers_too_large",
             Self::NotReady => "not_ready",
             Self::UnknownHost { .. } => "unknown_host",
-            Self::MethodNotAllowed => "method_not_allowed",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::NotFound => "not_found",
             Self::Denied(_) => "denied",
             Self::PolicyFailed(_) => "policy_failed",
@@ -167,7 +169,7 @@ impl Refusal {
             ),
             Self::NotReady => "This node is starting. Try again shortly.".to_owned(),
             Self::UnknownHost { .. } => "No site answers for this host here.".to_owned(),
-            Self::MethodNotAllowed => "Requests of this method are not answered here.".to_owned(),
+            Self::MethodNotAllowed { .. } => "Requests of this method are not answered here.".to_owned(),
             Self::NotFound => "There is no link at this address.".to_owned(),
             Self::Denied(_) => "The site does not serve this address to you.".to_owned(),
             Self::PolicyFailed(_) | Self::OriginAway(_) | Self::Shed(_) | Self::StreamUnavailable(_) => {

@@ -7,12 +7,17 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use wayside_decide::{status::RedirectStatus, target::Target};
 
-use crate::{caching::Caching, pipeline::Answer, refusal::Refusal, request_id::RequestId};
+use crate::{
+    caching::Caching,
+    pipeline::{Answer, METHODS},
+    refusal::Refusal,
+    request_id::RequestId,
+};
 
 /// The body of every response that hyper writes: empty, one line of text, or what a player asked for.
 pub(crate) type Body = Full<Bytes>;
 
-const METHODS: &str = "GET, HEAD, OPTIONS";
+/// What streams are asked with, one way or another.
 const STREAM_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const NOT_KEPT: &str = "no-store";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -210,8 +215,8 @@ pub(crate) fn answer(answer: &Answer) -> Reply<'_> {
             cors: READABLE,
             ..Reply::empty(StatusCode::NO_CONTENT)
         },
-        Answer::StreamOptions => Reply {
-            allow: Some(STREAM_METHODS),
+        Answer::StreamOptions { allow } => Reply {
+            allow: Some(allow),
             cors: PREFLIGHT,
             ..Reply::empty(StatusCode::NO_CONTENT)
         },
@@ -225,9 +230,11 @@ pub(crate) fn refuse(refusal: &Refusal, id: RequestId) -> Reply<'static> {
         other => (other, false),
     };
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let methods = if is_of_stream { STREAM_METHODS } else { METHODS };
     Reply {
-        allow: matches!(refusal, Refusal::MethodNotAllowed).then_some(methods),
+        allow: match refusal {
+            Refusal::MethodNotAllowed { allow } => Some(*allow),
+            _ => None,
+        },
         cache_control: Some(NOT_KEPT.into()),
         content_type: Some(TEXT),
         retry_after: match refusal {
@@ -292,7 +299,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_about_streams_may_be_read_by_pages_of_other_sites() {
         let told = |refusal: Refusal| refuse(&refusal, RequestId::next()).to_http();
-        let asked = answer(&Answer::StreamOptions).to_http();
+        let asked = answer(&Answer::StreamOptions { allow: "GET" }).to_http();
+        assert_eq!(asked.headers()["allow"], "GET");
         assert_eq!(asked.headers()["access-control-allow-methods"], STREAM_METHODS);
         let content = content(3);
         let content = answer(&content).to_http();

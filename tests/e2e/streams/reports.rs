@@ -89,6 +89,22 @@ fn reports_are_taken_and_what_is_none_is_refused() {
 }
 
 #[test]
+fn each_way_lists_its_own_methods() {
+    let site = Site::start(&["a"], &[]);
+    for (path, expected) in [
+        (CMCD, "GET, HEAD, POST, OPTIONS"),
+        ("/.wayside/ingest/film", "POST, OPTIONS"),
+        ("/.wayside/steer/film", "GET, HEAD, OPTIONS"),
+        ("/video/film/1.ts", "GET, HEAD, OPTIONS"),
+    ] {
+        for method in ["PUT", "OPTIONS"] {
+            let allow = site.ask(method, path, &[], "").header("allow");
+            assert_eq!(allow.as_deref(), Some(expected), "{method} {path}");
+        }
+    }
+}
+
+#[test]
 fn bodies_without_a_length_without_an_end_and_too_long_are_bounded() {
     let site = Site::start(&["a"], &[]);
     let (session, _) = site.begin("192.0.2.1");

@@ -51,13 +51,14 @@ pub(super) async fn answer(
     asked: Asked<'_>,
 ) -> Result<Option<Answer>, Refusal> {
     let is_preflight = visit.head.method == "OPTIONS";
+    let allow = asked.way.methods();
     if is_preflight && !matches!(asked.way, Way::File(_)) {
-        return Ok(Some(Answer::StreamOptions));
+        return Ok(Some(Answer::StreamOptions { allow }));
     }
     let found = streams::find(edge, site, asked.asset, visit.now.instant).await;
     let found = match (found, asked.way) {
         // A browser that asks whether it may ask is told so, and hears the rest then.
-        (Err(Refusal::Gone), _) if is_preflight => return Ok(Some(Answer::StreamOptions)),
+        (Err(Refusal::Gone), _) if is_preflight => return Ok(Some(Answer::StreamOptions { allow })),
         // A player that is told so once reports nothing any more, also of what it plays next.
         (Err(Refusal::Gone), Way::Report) => Ok(None),
         // Nobody knows whether there is such an asset. A link of this path is followed as long as the node has it.
@@ -72,10 +73,10 @@ pub(super) async fn answer(
         None => return Err(Refusal::NotFound.of_stream()),
     };
     if is_preflight {
-        return Ok(Some(Answer::StreamOptions));
+        return Ok(Some(Answer::StreamOptions { allow }));
     }
     if !asked.way.takes(visit.head.method) {
-        return Err(Refusal::MethodNotAllowed.of_stream());
+        return Err(Refusal::MethodNotAllowed { allow }.of_stream());
     }
     let answer = planned(edge, shard, visit, site, asked, asset).await;
     answer.map(Some).map_err(Refusal::of_stream)

@@ -35,6 +35,15 @@ impl Way<'_> {
             _ => false,
         }
     }
+
+    /// The methods of requests for it, as `Allow` lists them.
+    pub(crate) const fn methods(self) -> &'static str {
+        match self {
+            Self::File(_) | Self::Steer | Self::Play => "GET, HEAD, OPTIONS",
+            Self::Ingest => "POST, OPTIONS",
+            Self::Report => "GET, HEAD, POST, OPTIONS",
+        }
+    }
 }
 
 /// What a path in normal form asks for; none when it is not about an asset.
@@ -96,6 +105,16 @@ mod tests {
             privacy: Privacy::default(),
             streams: streams.map(|prefix| Prefix::parse(prefix).expect("a prefix")),
             bucket_key: [0; 32],
+        }
+    }
+
+    #[test]
+    fn the_methods_that_are_listed_are_those_that_are_taken() {
+        for way in [Way::File("a"), Way::Steer, Way::Play, Way::Ingest, Way::Report] {
+            for method in ["GET", "HEAD", "POST", "PUT"] {
+                let is_listed = way.methods().split(", ").any(|listed| listed == method);
+                assert_eq!(is_listed, way.takes(method), "{way:?} {method}");
+            }
         }
     }
 
