@@ -37,10 +37,6 @@ mod request_id;
 mod request_log;
 mod respond;
 mod snapshot;
-#[allow(
-    dead_code,
-    reason = "what probes, reports and explanations use comes in the next step"
-)]
 pub mod streams;
 mod visit;
 mod warnings;

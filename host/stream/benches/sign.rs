@@ -48,10 +48,7 @@ fn sign(criterion: &mut Criterion) {
     criterion.bench_function("put-on/akamai", |bench| bench.iter(|| kept.add_to(black_box(&url))));
     let urls = [
         ("fastly", Signing::Fastly(Fastly::new(key()))),
-        (
-            "cloudflare",
-            Signing::Cloudflare(Cloudflare::new(key(), 86_400, &validity).expect("a key")),
-        ),
+        ("cloudflare", Signing::Cloudflare(Cloudflare::new(key()))),
     ];
     for (name, signing) in &urls {
         criterion.bench_function(&format!("sign/{name}"), |bench| {

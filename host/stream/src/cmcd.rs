@@ -18,16 +18,12 @@ pub const REPORT_BYTES_MAX: usize = 8 * 1024;
 pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// Most events of a batch.
 pub const EVENTS_MAX: usize = 256;
-/// Longest session and content identifiers, in bytes: 64 characters by the standard, of which some are longer.
+/// Longest session identifier, in bytes: 64 characters by the standard, of which some are longer.
 const ID_BYTES_MAX: usize = 256;
 /// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 4 * 1024;
 /// Highest bitrate that is believed, in kbit/s.
 const KBIT_S_MAX: u64 = 100_000_000;
-/// Longest time that is believed, in milliseconds: a day.
-const MS_MAX: u64 = 86_400_000;
-/// Latest instant that is believed, in milliseconds since 1970: the year 2100.
-const INSTANT_MS_MAX: u64 = 4_102_444_800_000;
 
 /// The four headers of version 1 and 2, in lower case.
 pub const HEADERS: [&str; 4] = ["cmcd-object", "cmcd-request", "cmcd-session", "cmcd-status"];
@@ -72,21 +68,6 @@ pub enum ObjectType {
     Other,
 }
 
-/// What happened, key `e` of version 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// An answer to a request was received.
-    Response,
-    /// Time has passed.
-    Interval,
-    /// The player's state changed.
-    State,
-    /// An error.
-    Error,
-    /// Something that steering does not use.
-    Other,
-}
-
 /// The player's state, key `sta` of version 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -105,40 +86,16 @@ pub enum State {
 /// What a player reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The version; 1 when none is named.
-    pub version: u8,
     /// The session, key `sid`.
     pub session: Option<String>,
-    /// The content, key `cid`.
-    pub content: Option<String>,
     /// What the object is, `ot`.
     pub object: Option<ObjectType>,
     /// Encoded bitrate in kbit/s, `br`; the highest of several.
     pub bitrate_kbit_s: Option<u64>,
-    /// The highest bitrate there is, in kbit/s, `tb`.
-    pub top_kbit_s: Option<u64>,
     /// Measured throughput in kbit/s, `mtp`; the highest of several.
     pub throughput_kbit_s: Option<u64>,
-    /// What is buffered, in milliseconds, `bl`; the least of several.
-    pub buffer_ms: Option<u64>,
-    /// Until when the object is needed, in milliseconds, `dl`.
-    pub deadline_ms: Option<u64>,
-    /// The object's length in milliseconds, `d`.
-    pub duration_ms: Option<u64>,
     /// Whether the buffer ran dry since the last report, `bs`.
     pub is_starved: bool,
-    /// Whether the object is needed to begin, or to go on after the buffer ran dry, `su`.
-    pub is_urgent: bool,
-    /// How long playback stood still, in milliseconds, `bsd`; all of several.
-    pub starved_ms: Option<u64>,
-    /// Live latency in milliseconds, `ltc`.
-    pub latency_ms: Option<u64>,
-    /// What happened, `e`.
-    pub event: Option<Event>,
-    /// When, in milliseconds since 1970 by the player's clock, `ts`.
-    pub at_ms: Option<u64>,
-    /// The number of the report in its session, `sn`.
-    pub sequence: Option<u64>,
     /// The player's state, `sta`.
     pub state: Option<State>,
     /// How many codes of errors there are, `ec`.
@@ -147,10 +104,6 @@ pub struct Report {
     pub url: Option<String>,
     /// The status of the answer, `rc`; 0 when there was none.
     pub status: Option<u16>,
-    /// Until the first byte of the answer, in milliseconds, `ttfb`.
-    pub first_byte_ms: Option<u64>,
-    /// Until its last, `ttlb`.
-    pub last_byte_ms: Option<u64>,
 }
 
 /// What a batch holds.
@@ -237,10 +190,7 @@ fn bounded(found: usize, most: usize, unit: &'static str) -> Result<(), Refused>
 
 fn from_text(text: &str) -> Result<Report, Refused> {
     bounded(text.len(), REPORT_BYTES_MAX, "bytes")?;
-    let mut report = Report {
-        version: 1,
-        ..Report::default()
-    };
+    let mut report = Report::default();
     for field in fields(text)? {
         report.take(field.key, &field.value);
     }
@@ -250,36 +200,15 @@ fn from_text(text: &str) -> Result<Report, Refused> {
 impl Report {
     fn take(&mut self, key: &str, value: &Value<'_>) {
         let kbit_s = || value.numbers().filter(|number| *number <= KBIT_S_MAX);
-        let ms = || value.numbers().filter(|number| *number <= MS_MAX);
         match key {
-            "v" => {
-                self.version = value
-                    .numbers()
-                    .next()
-                    .and_then(|version| version.try_into().ok())
-                    .unwrap_or(1)
-            }
             "sid" => self.session = value.string(ID_BYTES_MAX),
-            "cid" => self.content = value.string(ID_BYTES_MAX),
             "url" => self.url = value.string(URL_BYTES_MAX),
             "br" => self.bitrate_kbit_s = kbit_s().max(),
-            "tb" => self.top_kbit_s = kbit_s().max(),
             "mtp" => self.throughput_kbit_s = kbit_s().max(),
-            "bl" => self.buffer_ms = ms().min(),
-            "dl" => self.deadline_ms = ms().next(),
-            "d" => self.duration_ms = ms().next(),
-            "ltc" => self.latency_ms = ms().next(),
-            "ttfb" => self.first_byte_ms = ms().next(),
-            "ttlb" => self.last_byte_ms = ms().next(),
-            "bsd" => self.starved_ms = ms().reduce(u64::saturating_add).map(|all| all.min(MS_MAX)),
             "bs" => self.is_starved = value.is_true(),
-            "su" => self.is_urgent = value.is_true(),
-            "ts" => self.at_ms = value.numbers().next().filter(|at_ms| *at_ms <= INSTANT_MS_MAX),
-            "sn" => self.sequence = value.numbers().next(),
             "rc" => self.status = value.numbers().next().and_then(|status| status.try_into().ok()),
             "ec" => self.errors = value.count(),
             "ot" => self.object = value.token().map(object_type),
-            "e" => self.event = value.token().map(event),
             "sta" => self.state = value.token().map(state),
             _ => {}
         }
@@ -292,16 +221,6 @@ fn object_type(token: &str) -> ObjectType {
         "a" | "v" | "av" => ObjectType::Media,
         "i" => ObjectType::Init,
         _ => ObjectType::Other,
-    }
-}
-
-fn event(token: &str) -> Event {
-    match token {
-        "rr" => Event::Response,
-        "t" => Event::Interval,
-        "ps" => Event::State,
-        "e" => Event::Error,
-        _ => Event::Other,
     }
 }
 

@@ -31,8 +31,6 @@ pub struct Steering<'a> {
     pub server: &'a Target,
     /// Where players get this MPD from the edge.
     pub mpd: &'a Target,
-    /// Whether players ask for a steering manifest before they begin.
-    pub has_query_before_start: bool,
 }
 
 /// An MPD into which pathways are spliced, but for who steers a session. That is the same for all sessions, so that it is
@@ -58,9 +56,9 @@ impl Prepared {
     pub fn steered(&self, steering: &Steering<'_>, first: &Name) -> Result<Vec<u8>, Error> {
         check_first(&self.pathways, first)?;
         let prefix = &self.prefix;
-        let before_start = steering.has_query_before_start;
+        // The first pathway was chosen just now, so that players need not ask before they begin.
         let element = format!(
-            r#"<{prefix}ContentSteering defaultServiceLocation="{first}" queryBeforeStart="{before_start}" clientRequirement="true">{}</{prefix}ContentSteering>"#,
+            r#"<{prefix}ContentSteering defaultServiceLocation="{first}" queryBeforeStart="false" clientRequirement="true">{}</{prefix}ContentSteering>"#,
             escaped(steering.server)
         );
         let location = format!("<{prefix}Location>{}</{prefix}Location>", escaped(steering.mpd));
@@ -190,14 +188,6 @@ fn url(outline: &Outline<'_>, pathway: &Pathway<'_>, below: &str) -> Result<Targ
                 line,
                 found,
                 "one in the path: segments do not inherit a query",
-            ));
-        }
-        Proof::Each(..) => {
-            let found = format!("a token for each URL for pathway {}", pathway.id);
-            return Err(Error::line(
-                line,
-                found,
-                "one in the path for all: an MPD does not name each segment",
             ));
         }
         Proof::Token(_) | Proof::Open => {}

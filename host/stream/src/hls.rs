@@ -5,6 +5,5 @@
 
 mod attributes;
 mod lines;
-pub mod media;
 pub mod multivariant;
 pub mod renditions;

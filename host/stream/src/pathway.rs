@@ -6,7 +6,7 @@ use url::Url;
 use wayside_decide::{invalid::Invalid, name::Name, stream::base::BaseUrl, target::Target};
 
 use crate::{
-    sign::{self, Signing, token::Token, validity::Window},
+    sign::{self, token::Token},
     splice::Error,
 };
 
@@ -28,8 +28,6 @@ pub enum Proof<'a> {
     Open,
     /// All with one token, which was made before.
     Token(&'a Token),
-    /// Each with a token of its own.
-    Each(&'a Signing, &'a Window),
 }
 
 /// Why there is no URL for a URI.
@@ -51,7 +49,6 @@ impl Pathway<'_> {
         match self.proof {
             Proof::Open => Ok(url),
             Proof::Token(token) => token.add_to(&url).map_err(NoUrl::Sign),
-            Proof::Each(signing, window) => signing.sign(&url, window).map_err(NoUrl::Sign),
         }
     }
 }

@@ -138,11 +138,6 @@ impl<'a> Edits<'a> {
         self.edits.push((range, With::Hole(hole)));
     }
 
-    /// The text with its changes, when there is no hole in it.
-    pub(crate) fn apply(self) -> Vec<u8> {
-        self.template().fill(&[])
-    }
-
     /// The text with its changes, around its holes.
     pub(crate) fn template(mut self) -> Template {
         self.edits.sort_by_key(|(range, _)| range.start);
@@ -211,7 +206,7 @@ mod tests {
         edits.replace(4..7, "2".to_owned()).expect("short");
         edits.insert(0, "<".to_owned()).expect("short");
         edits.insert(14, ">".to_owned()).expect("short");
-        assert_eq!(edits.apply(), b"<one 2\xff three>");
+        assert_eq!(edits.template().fill(&[]), b"<one 2\xff three>");
     }
 
     #[test]

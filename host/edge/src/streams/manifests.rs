@@ -276,7 +276,7 @@ impl Manifests {
     /// # Errors
     /// [`NoManifest`], with a message for the log.
     pub(crate) async fn ready(&self, wanted: &Wanted<'_>, places: Vec<Place>) -> Result<Arc<Ready>, NoManifest> {
-        if let Some(place) = places.iter().find(|place| matches!(place.pass, Pass::Each(..))) {
+        if let Some(place) = places.iter().find(|place| place.pass.proof().is_none()) {
             let found = format!(
                 "target {}: found tokens for one URL each, expected one for the folder",
                 place.id
@@ -433,12 +433,7 @@ impl Ready {
         match self {
             Self::Hls(prepared) => prepared.steered(server, first),
             Self::Dash(prepared) => {
-                let steering = dash::Steering {
-                    server,
-                    mpd: own,
-                    // The first pathway was chosen just now.
-                    has_query_before_start: false,
-                };
+                let steering = dash::Steering { server, mpd: own };
                 prepared.steered(&steering, first)
             }
         }
@@ -446,10 +441,12 @@ impl Ready {
 }
 
 fn prepare(content: &Content, places: &[Place], existing: Existing) -> Result<Ready, splice::Error> {
-    let pathways = places.iter().map(|place| Pathway {
-        id: &place.id,
-        base: &place.base,
-        proof: place.pass.proof(),
+    let pathways = places.iter().filter_map(|place| {
+        Some(Pathway {
+            id: &place.id,
+            base: &place.base,
+            proof: place.pass.proof()?,
+        })
     });
     let pathways: Vec<Pathway<'_>> = pathways.collect();
     match content.kind {

@@ -234,7 +234,7 @@ impl LiveSigner {
         let validity = Validity::new(valid_s, window_s, spec.skew_s.into(), spec.has_start);
         let validity = validity.map_err(|error| error.to_string())?;
         // Neither says what the key is.
-        let signing = signing(&spec.scheme, text, &validity).map_err(|error| error.to_string())?;
+        let signing = signing(&spec.scheme, text).map_err(|error| error.to_string())?;
         Ok(Arc::new(Signer {
             signing,
             validity,
@@ -251,7 +251,7 @@ impl LiveSigner {
     }
 }
 
-fn signing(scheme: &Scheme, text: &str, validity: &Validity) -> Result<Signing, sign::Error> {
+fn signing(scheme: &Scheme, text: &str) -> Result<Signing, sign::Error> {
     Ok(match scheme {
         Scheme::CloudFront { key_pair_id, is_sha256 } => {
             let hash = if *is_sha256 { Hash::Sha256 } else { Hash::Sha1 };
@@ -259,10 +259,7 @@ fn signing(scheme: &Scheme, text: &str, validity: &Validity) -> Result<Signing, 
         }
         Scheme::Akamai => Signing::Akamai(Akamai::new(Secret::from_hex(text)?)),
         Scheme::Fastly => Signing::Fastly(Fastly::new(Secret::from_base64(text)?)),
-        Scheme::Cloudflare => {
-            let key = Secret::from_bytes(text.as_bytes())?;
-            Signing::Cloudflare(Cloudflare::new(key, validity.lifetime_s(), validity)?)
-        }
+        Scheme::Cloudflare => Signing::Cloudflare(Cloudflare::new(Secret::from_bytes(text.as_bytes())?)),
         Scheme::Cat { key_id, issuer } => Signing::Cat(Cat::new(Secret::from_hex(text)?, key_id, issuer)?),
         Scheme::Hmac { is_in_path } => {
             let placement = if *is_in_path { Placement::Path } else { Placement::Query };

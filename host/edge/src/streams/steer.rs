@@ -135,7 +135,7 @@ impl Player<'_> {
             return None;
         }
         let pass = copy.ready(self.request)?;
-        let clone = pathway(copy, is_secure, pass.proof());
+        let clone = pathway(copy, is_secure, pass.proof()?);
         // What a token in the query stands on is no matter: the clone's is put beside or over it. One in the path stays.
         let bases = copies.among(known).filter(|(_, base)| !base.is_signed_in_path());
         let mut bases = bases.map(|(_, base)| pathway(base, is_secure, Proof::Open));

@@ -75,12 +75,13 @@ pub(crate) enum Pass {
 }
 
 impl Pass {
-    /// As playlists are given it.
-    pub(crate) fn proof(&self) -> Proof<'_> {
+    /// As playlists are given it; none when each URL has one of its own, for which media playlists would have to be
+    /// rewritten.
+    pub(crate) fn proof(&self) -> Option<Proof<'_>> {
         match self {
-            Self::Open => Proof::Open,
-            Self::Token(minted) => Proof::Token(&minted.token),
-            Self::Each(signer, window) => Proof::Each(&signer.signing, window),
+            Self::Open => Some(Proof::Open),
+            Self::Token(minted) => Some(Proof::Token(&minted.token)),
+            Self::Each(..) => None,
         }
     }
 
@@ -102,14 +103,6 @@ impl Pass {
             Self::Open => Ok(url),
             Self::Token(minted) => minted.token.add_to(&url),
             Self::Each(signer, window) => signer.signing.sign(&url, window),
-        }
-    }
-
-    /// The token that all URLs have, for a clone's `PARAMS`.
-    pub(crate) fn token(&self) -> Option<&Token> {
-        match self {
-            Self::Token(minted) => Some(&minted.token),
-            Self::Open | Self::Each(..) => None,
         }
     }
 

@@ -1,17 +1,11 @@
 //! Cloudflare's tokens, as `is_timed_hmac_valid_v0` checks them: a time of issue and an HMAC of the request's URI and it.
 //!
-//! How long they hold is written in the rule at Cloudflare; here it is told so that it can be compared with what is
-//! promised.
+//! How long they hold is written in the rule at Cloudflare.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use wayside_decide::target::Target;
 
-use super::{
-    Error, mac,
-    secret::Secret,
-    token::Token,
-    validity::{Validity, Window},
-};
+use super::{Error, mac, secret::Secret, token::Token, validity::Window};
 
 /// The parameter. With its two separators it has the 8 bytes that the rule must name.
 const PARAMETER: &str = "verify";
@@ -20,29 +14,13 @@ const PARAMETER: &str = "verify";
 #[derive(Debug, Clone)]
 pub struct Cloudflare {
     key: Secret,
-    lifetime_s: u64,
 }
 
 impl Cloudflare {
-    /// Signs with this key for a rule that lets tokens live for `lifetime_s`.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] when that is less than what `validity` promises.
-    pub fn new(key: Secret, lifetime_s: u64, validity: &Validity) -> Result<Self, Error> {
-        if lifetime_s < validity.lifetime_s() {
-            return Err(Error::Setting {
-                field: "lifetime",
-                found: format!("{lifetime_s} s"),
-                expected: "at least the validity, the window and the skew together",
-            });
-        }
-        Ok(Self { key, lifetime_s })
-    }
-
-    /// How long the rule lets tokens live, in seconds.
+    /// Signs with this key.
     #[must_use]
-    pub const fn lifetime_s(&self) -> u64 {
-        self.lifetime_s
+    pub const fn new(key: Secret) -> Self {
+        Self { key }
     }
 
     pub(super) fn token_of_url(&self, url: &Target, window: &Window) -> Result<Token, Error> {

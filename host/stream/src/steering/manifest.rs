@@ -3,8 +3,8 @@
 //! In: pathways in order, and clones of targets that a playlist does not name. Out: JSON that the players understand alike:
 //! version 1, a whole TTL, an absolute URL for the next request. It must not know how the order came about.
 //!
-//! Players differ with clones. hls.js keeps the first definition of an ID for as long as it plays, so that a token that
-//! was made anew needs an ID that is new, too; dash.js wants `HOST` and adds `PARAMS` to each segment's URL; Shaka knows
+//! Players differ with clones. hls.js keeps the first definition of an ID for as long as it plays, and with it the first
+//! token: clones are called as their targets are, so that it plays from a clone until that token expires. dash.js wants `HOST` and adds `PARAMS` to each segment's URL; Shaka knows
 //! `HOST` alone.
 
 use std::fmt::Write as _;
@@ -88,8 +88,8 @@ pub enum NoClone {
         /// The pathway's.
         expected: String,
     },
-    /// A token that stands in the path, or one for each URL.
-    #[error("clone {id} of {base}: found a signature that is no token in the query for all, expected one, or none")]
+    /// A token that stands in the path.
+    #[error("clone {id} of {base}: found a token in the path, expected one in the query, or none")]
     Proof {
         /// The clone.
         id: Name,
@@ -105,9 +105,6 @@ pub struct PathwayClone {
     id: Name,
     host: Box<str>,
     parameters: Vec<(Box<str>, Box<str>)>,
-    /// URIs by `STABLE-VARIANT-ID` and `STABLE-RENDITION-ID`.
-    variants: Vec<(Box<str>, Target)>,
-    renditions: Vec<(Box<str>, Target)>,
 }
 
 impl PathwayClone {
@@ -127,7 +124,6 @@ impl PathwayClone {
         let parameters = match clone.proof {
             Proof::Open => Vec::new(),
             Proof::Token(token) => parameters(token),
-            Proof::Each(..) => return Err(refuse()),
         };
         fn but_host(url: &BaseUrl) -> (&str, &str, &str) {
             (url.scheme(), port(url), url.path())
@@ -145,33 +141,13 @@ impl PathwayClone {
             id: clone.id.clone(),
             host: clone.base.host().into(),
             parameters,
-            variants: Vec::new(),
-            renditions: Vec::new(),
         })
     }
 
-    /// With a URL for the variant of this `STABLE-VARIANT-ID`, which goes before host and parameters. HLS only.
-    #[must_use]
-    pub fn with_variant(mut self, stable_id: &str, url: Target) -> Self {
-        self.variants.push((stable_id.into(), url));
-        self
-    }
-
-    /// With a URL for the rendition of this `STABLE-RENDITION-ID`, which goes before host and parameters. HLS only.
-    #[must_use]
-    pub fn with_rendition(mut self, stable_id: &str, url: Target) -> Self {
-        self.renditions.push((stable_id.into(), url));
-        self
-    }
-}
-
-impl PathwayClone {
     /// About how long it is in JSON.
     fn weight(&self) -> usize {
         let pairs = self.parameters.iter().map(|(name, value)| name.len() + value.len() + 6);
-        let urls = self.variants.iter().chain(&self.renditions);
-        let urls = urls.map(|(id, url)| id.len() + url.as_str().len() + 6);
-        128 + self.host.len() + pairs.chain(urls).sum::<usize>()
+        128 + self.host.len() + pairs.sum::<usize>()
     }
 }
 
@@ -289,27 +265,14 @@ fn clone(json: &mut String, clone: &PathwayClone) {
     text(json, clone.id.as_str());
     json.push_str(r#","URI-REPLACEMENT":{"HOST":"#);
     text(json, &clone.host);
-    let pair = |json: &mut String, name: &str, value: &str| {
-        text(json, name);
-        json.push(':');
-        text(json, value);
-    };
     if !clone.parameters.is_empty() {
         json.push_str(r#","PARAMS":{"#);
-        separated(json, &clone.parameters, |json, (name, value)| pair(json, name, value));
-        json.push('}');
-    }
-    for (name, uris) in [
-        ("PER-VARIANT-URIS", &clone.variants),
-        ("PER-RENDITION-URIS", &clone.renditions),
-    ] {
-        if !uris.is_empty() {
-            json.push(',');
+        separated(json, &clone.parameters, |json, (name, value)| {
             text(json, name);
-            json.push_str(":{");
-            separated(json, uris, |json, (id, url)| pair(json, id, url.as_str()));
-            json.push('}');
-        }
+            json.push(':');
+            text(json, value);
+        });
+        json.push('}');
     }
     json.push_str("}}");
 }
@@ -356,7 +319,7 @@ mod tests {
     use serde_json::{Value, json};
     use wayside_decide::{name::Name, stream::base::BaseUrl, target::Target};
 
-    use super::{Manifest, NoClone, PathwayClone, Refused};
+    use super::{Manifest, NoClone, PathwayClone, Refused, text};
     use crate::{
         pathway::{Pathway, Proof},
         sign::{
@@ -437,9 +400,6 @@ mod tests {
             Proof::Token(&token),
         )
         .expect("a clone");
-        let signed = signed
-            .with_variant("v/1", url("https://b.example/v1"))
-            .with_rendition("r", url("https://b.example/r"));
         let manifest = made(10, &["c", "b", "a"], &[signed, simple("b", "c")]).expect("a manifest");
         let read: Value = serde_json::from_str(&manifest).expect("JSON");
         let (_, value) = token.parameters().next().expect("a parameter");
@@ -455,8 +415,6 @@ mod tests {
                     "URI-REPLACEMENT": {
                         "HOST": "b.example",
                         "PARAMS": {"__token__": value},
-                        "PER-VARIANT-URIS": {"v/1": "https://b.example/v1"},
-                        "PER-RENDITION-URIS": {"r": "https://b.example/r"},
                     },
                 },
                 {"BASE-ID": "b", "ID": "c", "URI-REPLACEMENT": {"HOST": "b.example"}},
@@ -540,35 +498,31 @@ mod tests {
         let key = Secret::from_bytes(*b"k").expect("a key");
         let in_path = Signing::Hmac(PlainHmac::new(key, Placement::Path));
         let token = token(&in_path);
-        let akamai = akamai();
-        for proof in [Proof::Token(&token), Proof::Each(&akamai, &WINDOW)] {
-            let refused = cloned("a", "https://a.example/x", "b", "https://b.example/x", proof).expect_err("refused");
-            assert_eq!(
-                refused,
-                NoClone::Proof {
-                    id: name("b"),
-                    base: name("a")
-                }
-            );
-        }
+        let proof = Proof::Token(&token);
+        let refused = cloned("a", "https://a.example/x", "b", "https://b.example/x", proof).expect_err("refused");
+        assert_eq!(
+            refused,
+            NoClone::Proof {
+                id: name("b"),
+                base: name("a")
+            }
+        );
     }
 
     #[test]
     fn every_control_character_is_escaped() {
-        let id: String = ('\u{0}'..='\u{20}').collect();
-        let clone = simple("a", "b").with_variant(&id, url("https://b.example/v"));
-        let json = made(9, &["a"], &[clone]).expect("a manifest");
+        let controls: String = ('\u{0}'..='\u{20}').collect();
+        let mut json = String::new();
+        text(&mut json, &controls);
         assert!(!json.contains(char::is_control) && json.contains("\\u001f "), "{json}");
     }
 
     proptest! {
         #[test]
-        fn any_text_comes_through_json(id in any::<String>()) {
-            let clone = simple("a", "b").with_variant(&id, url("https://b.example/v"));
-            let json = made(9, &["a"], &[clone]).expect("a manifest");
-            let read: Value = serde_json::from_str(&json).expect("JSON");
-            let uris = &read["PATHWAY-CLONES"][0]["URI-REPLACEMENT"]["PER-VARIANT-URIS"];
-            prop_assert_eq!(uris.as_object().expect("an object").keys().next(), Some(&id));
+        fn any_text_comes_through_json(any in any::<String>()) {
+            let mut json = String::new();
+            text(&mut json, &any);
+            prop_assert_eq!(serde_json::from_str::<String>(&json).expect("a string"), any);
         }
     }
 }

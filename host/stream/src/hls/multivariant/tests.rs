@@ -175,11 +175,11 @@ fn signed_targets_have_a_token_in_every_url() {
         let line = found.lines().nth(3).expect("a URL");
         assert!(line.starts_with(start), "{line}");
     }
-    let signing = key(Placement::Query);
+    let token = key(Placement::Query).token(&base, &window).expect("a token");
     let pathway = Pathway {
         id: &id,
         base: &base,
-        proof: Proof::Each(&signing, &window),
+        proof: Proof::Token(&token),
     };
     let taken = b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nv1.m3u8?wayside-token=1\n";
     let text = prepare(taken, &source, &[pathway], Existing::Refuse)
