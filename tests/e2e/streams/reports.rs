@@ -1,6 +1,10 @@
 //! What players report: taken, bounded, believed of sessions that are ours only, and followed.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+    net::TcpListener,
+};
 
 use serde_json::{Value, json};
 
@@ -203,6 +207,51 @@ fn players_leave_a_target_that_they_report_badly_little_by_little_and_come_back(
     eventually("most are back", || {
         audience.play(|_| WELL);
         audience.on("a") >= whole * 3 / 4
+    });
+}
+
+/// A server of a playlist whose best rendition takes 10 Mbit/s: the URL of its folder. It serves until the test ends.
+fn source() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/film/", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        let playlist =
+            "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=800000\nlow.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=10000000\nbest.m3u8\n";
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}",
+            playlist.len()
+        );
+        while let Ok((mut socket, _)) = listener.accept() {
+            let _ = socket.read(&mut [0; 4_096]);
+            let _ = socket.write_all(format!("{head}\r\n\r\n{playlist}").as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_target_that_is_too_slow_for_the_best_rendition_is_left() {
+    let private = ("WAYSIDE__STREAMS__PRIVATE_NETWORKS", "127.0.0.0/8");
+    let site = Site::start(&["a", "b"], &[QUICK[0], private]);
+    let film = json!({"site": "films", "id": "film", "source": source(), "hls": "main.m3u8"});
+    site.write("PUT", "/v1/assets", &film);
+    eventually("the playlist is known", || {
+        site.ask("GET", "/video/film/main.m3u8", &[], "").status == 200
+    });
+    let mut audience = Audience::begin(&site, 30);
+    let whole = audience.on("a");
+    assert!(whole > 5, "{whole} on a");
+    eventually("half have left", || {
+        for (address, session, target) in &mut audience.sessions {
+            // Three times what is taken to be needed of a stream of which nothing is known.
+            let throughput = if target == "a" { 3_000_000 } else { 50_000_000 };
+            let path =
+                format!("/.wayside/steer/film?session={session}&_HLS_pathway={target}&_HLS_throughput={throughput}");
+            let told = site.ask("GET", &path, &[("X-Forwarded-For", address)], "");
+            let told: Value = serde_json::from_str(&told.body).expect("JSON");
+            *target = told["PATHWAY-PRIORITY"][0].as_str().expect("a pathway").to_owned();
+        }
+        audience.on("a") <= whole / 2
     });
 }
 

@@ -1,6 +1,9 @@
 //! Assets as a node uses them: what their owners say, and where each target's copy is.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arc_swap::ArcSwapOption;
 use wayside_cache::{
@@ -42,6 +45,8 @@ pub(crate) struct LiveAsset {
     pub(crate) asset: Asset,
     /// Worked out when it is first asked for, and again when the targets change.
     copies: ArcSwapOption<Copies>,
+    /// What the best of its renditions takes, in kbit/s; 0 while no player has fetched what lists them.
+    needed_kbit_s: AtomicU64,
 }
 
 /// Where an asset's copies are, by targets as of one moment.
@@ -99,7 +104,19 @@ impl LiveAsset {
         Self {
             asset,
             copies: ArcSwapOption::const_empty(),
+            needed_kbit_s: AtomicU64::new(0),
         }
+    }
+
+    /// What the stream needs, in kbit/s, when that is known.
+    pub(crate) fn needed_kbit_s(&self) -> Option<u64> {
+        let known = self.needed_kbit_s.load(Ordering::Relaxed);
+        (known > 0).then_some(known)
+    }
+
+    /// Learns what the stream needs.
+    pub(crate) fn set_needed(&self, kbit_s: u64) {
+        self.needed_kbit_s.store(kbit_s, Ordering::Relaxed);
     }
 
     /// Where the copies on `targets` are.

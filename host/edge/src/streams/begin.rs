@@ -40,6 +40,9 @@ pub(super) async fn manifest(request: &Request<'_>, kind: Kind) -> Result<Answer
     };
     let manifests = &request.edge.streams.manifests;
     let ready = manifests.ready(&wanted, places).await.map_err(refuse)?;
+    if let Some(kbit_s) = ready.top_kbit_s {
+        request.asset.set_needed(kbit_s);
+    }
     let server = steer::url(request, Some(&session))?;
     let own = kind.own_url(request, &session)?.ok_or(Refusal::NotFound)?;
     let session = Session {

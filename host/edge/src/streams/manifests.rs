@@ -115,7 +115,14 @@ pub(crate) enum NoManifest {
 
 /// A manifest with pathways, but for who steers a session.
 #[derive(Debug)]
-pub(crate) enum Ready {
+pub(crate) struct Ready {
+    spliced: Spliced,
+    /// What the best of its renditions takes, in kbit/s; none when it lists none.
+    pub(crate) top_kbit_s: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Spliced {
     Hls(multivariant::Prepared),
     Dash(dash::Prepared),
 }
@@ -418,9 +425,9 @@ impl AsRef<[u8]> for Heavy {
 impl Ready {
     /// What it takes in memory, in bytes: at least what is written of it, but for what is the session's own.
     fn weight(&self) -> usize {
-        match self {
-            Self::Hls(prepared) => prepared.weight(),
-            Self::Dash(prepared) => prepared.weight(),
+        match &self.spliced {
+            Spliced::Hls(prepared) => prepared.weight(),
+            Spliced::Dash(prepared) => prepared.weight(),
         }
     }
 
@@ -430,9 +437,9 @@ impl Ready {
     /// [`splice::Error`] when the session begins on a pathway that is not in it.
     fn steered(&self, session: &Session<'_>) -> Result<Vec<u8>, splice::Error> {
         let Session { server, own, first } = *session;
-        match self {
-            Self::Hls(prepared) => prepared.steered(server, first),
-            Self::Dash(prepared) => {
+        match &self.spliced {
+            Spliced::Hls(prepared) => prepared.steered(server, first),
+            Spliced::Dash(prepared) => {
                 let steering = dash::Steering { server, mpd: own };
                 prepared.steered(&steering, first)
             }
@@ -449,10 +456,17 @@ fn prepare(content: &Content, places: &[Place], existing: Existing) -> Result<Re
         })
     });
     let pathways: Vec<Pathway<'_>> = pathways.collect();
-    match content.kind {
-        Kind::Hls => multivariant::prepare(&content.body, &content.source, &pathways, existing).map(Ready::Hls),
-        Kind::Dash => dash::prepare(&content.body, &content.source, &pathways, existing).map(Ready::Dash),
-    }
+    let (body, source) = (&content.body, &content.source);
+    let spliced = match content.kind {
+        Kind::Hls => Spliced::Hls(multivariant::prepare(body, source, &pathways, existing)?),
+        Kind::Dash => Spliced::Dash(dash::prepare(body, source, &pathways, existing)?),
+    };
+    let renditions = content.renditions.iter();
+    let top = renditions.map(|rendition| rendition.bandwidth).max();
+    Ok(Ready {
+        spliced,
+        top_kbit_s: top.map(|bits| bits / 1_000).filter(|kbit_s| *kbit_s > 0),
+    })
 }
 
 /// A cache of so many bytes. In one piece: of several each would be too small for the largest manifest.

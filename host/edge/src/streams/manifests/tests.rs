@@ -260,6 +260,8 @@ async fn all_but_the_pathways_is_byte_for_byte_what_the_origin_sent() {
     assert_eq!(get(&manifests, &asset).await.expect("a playlist"), expected);
     assert!(origin.asked()[0].starts_with("GET /vod/film/master.m3u8 HTTP/1.1\r\n"));
     origin.say(file("", MPD));
+    let playlist = ready(&manifests, &asset, Kind::Hls).await.expect("a playlist");
+    assert_eq!(playlist.top_kbit_s, Some(1_280));
     let mpd = text(&ready(&manifests, &asset, Kind::Dash).await.expect("an MPD"));
     let added = "<BaseURL serviceLocation=\"a\">https://a.example/film/</BaseURL>\r\n\
         <BaseURL serviceLocation=\"b\">https://b.example/film/</BaseURL>\r\n\

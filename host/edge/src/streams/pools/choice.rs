@@ -128,7 +128,7 @@ impl TenantPool {
             if let Some(asked) = said.take() {
                 let find = |name: &Name| targets.pool.find(name.as_str());
                 told = inner.hear(speaker, ask.networks.as_slice(), now, |voice, quality| {
-                    voice.asked(asked, find, None, quality)
+                    voice.asked(asked, find, ask.asset.needed_kbit_s(), quality)
                 });
             }
             let visitor = inner.visitor(ask, among);
