@@ -6,6 +6,8 @@
 //! HLS sends one pathway, in quotes by the standard and without them by every player; DASH a list of all used since it
 //! last asked, in quotes or not, and throughputs by their positions in it. A first request has neither.
 
+use std::borrow::Cow;
+
 use url::form_urlencoded;
 use wayside_decide::name::Name;
 
@@ -54,7 +56,7 @@ pub fn read(query: &str) -> Asked {
     if query.len() > QUERY_BYTES_MAX {
         return Asked::default();
     }
-    let (mut protocol, mut pathways, mut throughputs) = (None, String::new(), String::new());
+    let (mut protocol, mut pathways, mut throughputs) = (None, Cow::Borrowed(""), Cow::Borrowed(""));
     for (name, value) in form_urlencoded::parse(query.as_bytes()).take(PARAMETERS_MAX) {
         // The last of several counts: dash.js adds new ones behind those that the URL has already.
         let (of, into) = match &*name {
@@ -66,7 +68,7 @@ pub fn read(query: &str) -> Asked {
         };
         // Nobody speaks both; whoever comes first is believed.
         if *protocol.get_or_insert(of) == of {
-            *into = value.into_owned();
+            *into = value;
         }
     }
     let used = match protocol {
