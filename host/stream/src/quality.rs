@@ -5,7 +5,7 @@
 //!
 //! A session has one voice in an interval: the worst that it reported; sessions of one home have few together, for whoever
 //! asks for many sessions must not be heard as many. The median of all voices is the interval's value, so that fewer than
-//! half cannot steer the others; too few voices say nothing. Values are smoothed; a target is bad below
+//! half cannot steer the others; too few voices say nothing, and of many sessions more voices are needed. Values are smoothed; a target is bad below
 //! one bound and good again above a higher one, and only while others serve the network better. Of a bad target's sessions
 //! a bounded share is moved in each interval, and back as slowly. A few always stay, or nobody would know that it is good
 //! again.
@@ -52,6 +52,24 @@ pub enum Network {
     Elsewhere,
 }
 
+/// What a network is by; a session is in one network of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum NetworkKind {
+    System,
+    Country,
+    Elsewhere,
+}
+
+impl Network {
+    const fn kind(self) -> NetworkKind {
+        match self {
+            Self::System(_) => NetworkKind::System,
+            Self::Country(_) => NetworkKind::Country,
+            Self::Elsewhere => NetworkKind::Elsewhere,
+        }
+    }
+}
+
 /// Who reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Speaker {
@@ -85,7 +103,7 @@ pub fn home_of(address: IpAddr) -> u64 {
 pub struct Settings {
     /// How long reports are collected before they are looked at.
     pub interval: Duration,
-    /// How many sessions make a value.
+    /// How many sessions make a value, at least.
     pub sessions_min: usize,
     /// Below this a target is bad.
     pub bad_below: f64,
@@ -147,6 +165,15 @@ impl Settings {
             return refuse("shift", self.shift_max.to_string(), "above 0, up to 1");
         }
         Ok(())
+    }
+
+    /// How many voices make a value of a target from which so many sessions play, when `spoke` spoke of it in all networks:
+    /// as many as the square root of the sessions that the network has by its part of those who spoke. Few who complain
+    /// must not stand for many who say nothing.
+    fn voices_min(&self, sessions: u32, spoke: usize) -> usize {
+        // With s sessions, n voices of the network and h altogether it has s·n/h sessions: n ≥ √(s·n/h) is n ≥ s/h.
+        let of_many = (sessions as usize).div_ceil(spoke.max(1));
+        of_many.clamp(self.sessions_min, VOICES_MAX)
     }
 }
 
@@ -228,8 +255,8 @@ type Of = (Network, TargetIndex);
 /// What was said in an interval, taken out to be worked out elsewhere: see [`Quality::heard`].
 #[derive(Debug)]
 pub struct Heard {
+    /// Of each cell of which enough was said.
     voices: Vec<(Of, Vec<Voice>)>,
-    sessions_min: usize,
     passed: Duration,
 }
 
@@ -309,14 +336,15 @@ impl Quality {
 
     /// Looks at what was reported, once in an interval; the shares change here and nowhere else. Whoever has others wait
     /// for it meanwhile takes the three steps that it consists of one by one.
-    pub fn look(&mut self, now: Moment) {
-        if let Some(heard) = self.heard(now) {
+    pub fn look(&mut self, now: Moment, sessions: impl Fn(TargetIndex) -> u32) {
+        if let Some(heard) = self.heard(now, sessions) {
             self.learn(&heard.medians(), now);
         }
     }
 
-    /// Takes out what was said, once in an interval; none before that has passed.
-    pub fn heard(&mut self, now: Moment) -> Option<Heard> {
+    /// Takes out what was said, once in an interval; none before that has passed. `sessions` says how many play from a
+    /// target: of what was said by too few nothing is left.
+    pub fn heard(&mut self, now: Moment, sessions: impl Fn(TargetIndex) -> u32) -> Option<Heard> {
         let passed = now.since(self.looked_at);
         if passed < self.settings.interval {
             return None;
@@ -324,12 +352,20 @@ impl Quality {
         self.looked_at = now;
         // Samples of the next interval are others.
         self.seed = Random::new(self.seed).bits();
-        let cells = self.cells.iter_mut().filter(|(_, cell)| !cell.voices.is_empty());
+        // Of each target in all networks of a kind: a session has one voice in each kind.
+        let mut spoke: HashMap<(NetworkKind, TargetIndex), usize> = HashMap::new();
+        for ((network, target), cell) in &self.cells {
+            *spoke.entry((network.kind(), *target)).or_default() += cell.voices.len();
+        }
+        let settings = &self.settings;
+        let said = self.cells.iter_mut().filter_map(|((network, target), cell)| {
+            let voices = std::mem::take(&mut cell.voices);
+            let spoke = spoke.get(&(network.kind(), *target)).copied().unwrap_or_default();
+            let is_enough = voices.len() >= settings.voices_min(sessions(*target), spoke);
+            is_enough.then_some(((*network, *target), voices))
+        });
         Some(Heard {
-            voices: cells
-                .map(|(of, cell)| (*of, std::mem::take(&mut cell.voices)))
-                .collect(),
-            sessions_min: self.settings.sessions_min,
+            voices: said.collect(),
             passed,
         })
     }
@@ -431,11 +467,7 @@ impl Heard {
     /// The value of each cell of which enough was said.
     #[must_use]
     pub fn medians(self) -> Medians {
-        let said = self
-            .voices
-            .into_iter()
-            .filter(|(_, voices)| voices.len() >= self.sessions_min);
-        let values = said.map(|(of, voices)| {
+        let values = self.voices.into_iter().map(|(of, voices)| {
             let mut worst: Vec<f64> = voices.iter().map(|voice| voice.worst).collect();
             worst.sort_unstable_by(f64::total_cmp);
             (of, f64::midpoint(worst[(worst.len() - 1) / 2], worst[worst.len() / 2]))

@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn values(mut quality: Quality) -> [Option<f64>; 3] {
-        quality.look(Moment::after_start(Duration::from_secs(10)));
+        quality.look(Moment::after_start(Duration::from_secs(10)), |_| 0);
         [0, 1, 2].map(|place| match quality.verdict(NETWORK, target(place)).0 {
             Verdict::Unknown => None,
             Verdict::Good(value) | Verdict::Bad(value) => Some(value),

@@ -358,7 +358,9 @@ impl TenantPool {
         let heard = {
             let mut inner = self.lock();
             let version = inner.targets.version;
-            inner.quality.heard(now).map(|heard| (heard, version))
+            let Inner { quality, sessions, .. } = &mut *inner;
+            let heard = quality.heard(now, |target| sessions.count(target).sessions);
+            heard.map(|heard| (heard, version))
         };
         let learnt = heard.map(|(heard, version)| (heard.medians(), version));
         let mut inner = self.lock();

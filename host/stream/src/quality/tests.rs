@@ -66,7 +66,7 @@ impl Scene {
 
     fn look(&mut self) {
         self.now = self.now + Settings::default().interval;
-        self.quality.look(self.now);
+        self.quality.look(self.now, |_| 0);
     }
 
     fn verdict(&self, place: usize) -> Verdict {
@@ -87,6 +87,38 @@ fn play(scene: &Scene, sessions: u64) -> Vec<usize> {
     (0..sessions)
         .map(|session| usize::from(scene.avoided(session).has(target(0))))
         .collect()
+}
+
+#[test]
+fn few_who_complain_do_not_stand_for_many_who_say_nothing() {
+    let other = Network::System(64_501);
+    for (voices, of_others, sessions, is_known) in [
+        (4, 0, 10, false),
+        (5, 0, 25, true),
+        (5, 0, 26, false),
+        (31, 0, 1_000, false),
+        (32, 0, 1_000, true),
+        // There are as many as are kept.
+        (64, 0, 100_000, true),
+        // A tenth of the thousand sessions is here: ten speak for a hundred, nine of another tenth do not.
+        (10, 90, 1_000, true),
+        (9, 91, 1_000, false),
+    ] {
+        let mut scene = Scene::new();
+        for session in 0..voices {
+            scene.report(session, 0, &STALLED);
+        }
+        // Networks of others keep no more voices each than any.
+        for session in 0..of_others {
+            let network = if session < 50 { other } else { Network::System(64_502) };
+            let speaker = alone(1_000 + session);
+            scene.quality.report(&[network], speaker, &on(0), &WELL, scene.now);
+        }
+        scene.now = scene.now + Settings::default().interval;
+        scene.quality.look(scene.now, |_| sessions);
+        let found = scene.verdict(0) != Verdict::Unknown;
+        assert_eq!(found, is_known, "{voices} of {sessions}, {of_others} elsewhere");
+    }
 }
 
 #[test]
@@ -480,7 +512,7 @@ proptest! {
             }
             let before: Vec<f64> = (0..3).map(|place| scene.share(place)).collect();
             scene.now = scene.now + Duration::from_secs(pause_s);
-            scene.quality.look(scene.now);
+            scene.quality.look(scene.now, |_| 0);
             since_s += pause_s;
             for (place, before) in before.iter().enumerate() {
                 let share = scene.share(place);
