@@ -232,7 +232,8 @@ fn source() -> String {
 #[test]
 fn a_target_that_is_too_slow_for_the_best_rendition_is_left() {
     let private = ("WAYSIDE__STREAMS__PRIVATE_NETWORKS", "127.0.0.0/8");
-    let site = Site::start(&["a", "b"], &[QUICK[0], private]);
+    let few = ("WAYSIDE__STREAMS__QUALITY_SESSIONS_MIN", "1");
+    let site = Site::start(&["a", "b"], &[QUICK[0], QUICK[1], few, private]);
     let film = json!({"site": "films", "id": "film", "source": source(), "hls": "main.m3u8"});
     site.write("PUT", "/v1/assets", &film);
     eventually("the playlist is known", || {
