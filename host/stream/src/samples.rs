@@ -6,17 +6,8 @@ use crate::select::target::TargetSpec;
 
 /// A target like any other.
 pub(crate) fn spec(called: &str, region: &str) -> TargetSpec {
-    TargetSpec {
-        name: Name::parse("name", called).expect(called),
-        region: Name::parse("name", region).expect(region),
-        place: None,
-        weight: 1,
-        sessions_max: None,
-        kbit_s_max: None,
-        kbit_s_commit: None,
-        cost: 0,
-        countries: None,
-    }
+    let name = |text| Name::parse("name", text).expect(text);
+    TargetSpec::new(name(called), name(region))
 }
 
 /// A pathway of each of these names, and where its copy begins.

@@ -228,6 +228,28 @@ pub struct StreamTarget {
 }
 
 impl StreamTarget {
+    /// One of which nothing else is said.
+    #[must_use]
+    pub fn new(name: Name, region: Name, urls: Box<[BaseUrl]>) -> Self {
+        Self {
+            name,
+            urls,
+            region,
+            coordinates: None,
+            weight: 1,
+            sessions_max: None,
+            kbit_s_max: None,
+            kbit_s_commit: None,
+            cost: 0,
+            countries: None,
+            service: Service::default(),
+            probe: None,
+            signing: None,
+            ingest: Box::default(),
+            since_ms: 0,
+        }
+    }
+
     /// Whether what is said of it goes together.
     ///
     /// # Errors
@@ -281,27 +303,15 @@ impl StreamTarget {
 
 #[cfg(test)]
 mod tests {
-    use super::{Country, IngestUrl, Probe, Service, StreamTarget};
+    use super::{Country, IngestUrl, Probe, StreamTarget};
     use crate::{name::Name, stream::base::BaseUrl};
 
     fn target() -> StreamTarget {
-        StreamTarget {
-            name: Name::parse("name", "a").expect("a name"),
-            urls: Box::new([BaseUrl::parse("http://a.example/x/").expect("a URL")]),
-            region: Name::parse("region", "eu").expect("a name"),
-            coordinates: None,
-            weight: 1,
-            sessions_max: None,
-            kbit_s_max: None,
-            kbit_s_commit: None,
-            cost: 0,
-            countries: None,
-            service: Service::In,
-            probe: None,
-            signing: None,
-            ingest: Box::default(),
-            since_ms: 0,
-        }
+        StreamTarget::new(
+            Name::parse("name", "a").expect("a name"),
+            Name::parse("region", "eu").expect("a name"),
+            Box::new([BaseUrl::parse("http://a.example/x/").expect("a URL")]),
+        )
     }
 
     #[test]

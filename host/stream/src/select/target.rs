@@ -33,6 +33,24 @@ pub struct TargetSpec {
     pub countries: Option<Vec<Country>>,
 }
 
+impl TargetSpec {
+    /// One of which nothing else is said.
+    #[must_use]
+    pub const fn new(name: Name, region: Name) -> Self {
+        Self {
+            name,
+            region,
+            place: None,
+            weight: 1,
+            sessions_max: None,
+            kbit_s_max: None,
+            kbit_s_commit: None,
+            cost: 0,
+            countries: None,
+        }
+    }
+}
+
 /// Descriptions that are no pool.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoPool {

@@ -85,17 +85,7 @@ mod tests {
     }
 
     fn pool() -> Pool {
-        let target = |called| TargetSpec {
-            name: name(called),
-            region: name("eu"),
-            place: None,
-            weight: 1,
-            sessions_max: None,
-            kbit_s_max: None,
-            kbit_s_commit: None,
-            cost: 0,
-            countries: None,
-        };
+        let target = |called| TargetSpec::new(name(called), name("eu"));
         Pool::new(["a", "b", "c"].map(target).into()).expect("a pool")
     }
 

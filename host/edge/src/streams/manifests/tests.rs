@@ -437,10 +437,7 @@ async fn a_playlist_is_fetched_once_however_many_ask_and_asked_for_again_by_its_
     origin.say("HTTP/1.1 304 Not Modified\r\nConnection: close\r\nCache-Control: max-age=60\r\n\r\n".to_owned());
     age(&manifests, &asset, 2);
     get(&manifests, &asset).await.expect("a little old");
-    let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
-    while origin.asked().len() < 2 && tokio::time::Instant::now() < give_up {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("it is asked again", || origin.asked().len() == 2).await;
     assert!(
         origin.asked()[1]
             .to_ascii_lowercase()
@@ -555,12 +552,11 @@ async fn the_last_playlist_outlives_a_restart() {
     let asset = origin.asset();
     let before = manifests_in(Some(&folder));
     let good = get(&before, &asset).await.expect("a playlist");
-    let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
     let files = || std::fs::read_dir(&folder).map(|all| all.flatten().map(|entry| entry.path()).collect::<Vec<_>>());
-    while !files().is_ok_and(|all| all.len() == 1 && all[0].extension().is_none()) {
-        assert!(tokio::time::Instant::now() < give_up, "nothing was kept");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("it is kept", || {
+        files().is_ok_and(|all| all.len() == 1 && all[0].extension().is_none())
+    })
+    .await;
     origin.say(status(503));
     assert_eq!(get(&manifests_in(Some(&folder)), &asset).await.as_ref(), Ok(&good));
     assert_eq!(

@@ -98,17 +98,8 @@ mod tests {
     use super::{PLANS_BYTES_MAX, Selection, Selectors};
 
     fn pool() -> Pool {
-        let spec = |name: &str| TargetSpec {
-            name: Name::parse("name", name).expect("a name"),
-            region: Name::parse("region", "r").expect("a name"),
-            place: None,
-            weight: 1,
-            sessions_max: None,
-            kbit_s_max: None,
-            kbit_s_commit: None,
-            cost: 0,
-            countries: None,
-        };
+        let name = |text| Name::parse("name", text).expect("a name");
+        let spec = |called| TargetSpec::new(name(called), name("r"));
         Pool::new(["a", "b"].map(spec).into()).expect("a pool")
     }
 

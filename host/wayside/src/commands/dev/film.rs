@@ -25,7 +25,7 @@ use wayside_decide::{
     stream::{
         asset::{Asset, AssetState, Balancer, Existing, RelativePath},
         base::BaseUrl,
-        target::{Probe, Service, StreamTarget},
+        target::{Probe, StreamTarget},
     },
 };
 use wayside_origin::{
@@ -151,29 +151,17 @@ impl Film {
 
     fn targets(&self) -> anyhow::Result<Vec<StreamTarget>> {
         let targets = TARGETS.iter().zip(&self.addresses).map(|(name, address)| {
-            Ok(StreamTarget {
-                name: Name::parse("target name", name)?,
-                urls: Box::new([BaseUrl::parse(&format!("http://{address}/"))?]),
-                region: Name::parse("region", "local")?,
-                coordinates: None,
-                weight: 1,
-                sessions_max: None,
-                kbit_s_max: None,
-                kbit_s_commit: None,
-                cost: 0,
-                countries: None,
-                service: Service::In,
-                probe: Some(Probe {
-                    path: PROBE.into(),
-                    interval_ms: Probe::INTERVAL_MS,
-                    timeout_ms: Probe::TIMEOUT_MS,
-                    status: 200,
-                    degraded_ms: None,
-                }),
-                signing: None,
-                ingest: Box::default(),
-                since_ms: 0,
-            })
+            let name = Name::parse("target name", name)?;
+            let urls = Box::new([BaseUrl::parse(&format!("http://{address}/"))?]);
+            let probe = Some(Probe {
+                path: PROBE.into(),
+                interval_ms: Probe::INTERVAL_MS,
+                timeout_ms: Probe::TIMEOUT_MS,
+                status: 200,
+                degraded_ms: None,
+            });
+            let target = StreamTarget::new(name, Name::parse("region", "local")?, urls);
+            Ok(StreamTarget { probe, ..target })
         });
         targets.collect()
     }
