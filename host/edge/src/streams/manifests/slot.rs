@@ -212,7 +212,7 @@ impl Flight {
             Ok(Fetched::Unchanged { fresh }) => match slot.content() {
                 Some(content) => {
                     let content = self.renew(content, fresh);
-                    self.confirm().await;
+                    self.confirm();
                     Ok(content)
                 }
                 // It was asked with the validators of what is there, and only this flight changes that.
@@ -315,24 +315,15 @@ impl Flight {
 
     /// Keeps the manifest on disk, for the next start; one that follows soon on another when its turn comes.
     fn keep(&self) {
-        if self.shared.shelf.is_none() {
-            return;
+        if self.shared.shelf.is_some() {
+            let kept = keep(Arc::clone(&self.shared), Arc::clone(&self.slot));
+            self.shared.runtime.spawn(kept);
         }
-        let (shared, key) = (Arc::clone(&self.shared), self.slot.key());
-        let mut slot = Some(Arc::clone(&self.slot));
-        self.shared.runtime.spawn(async move {
-            while let Some(kept) = slot.take()
-                && let Some(wait) = shelve(&shared, kept).await
-            {
-                sleep(wait).await;
-                // What the cache has let go meanwhile is not held for this.
-                slot = shared.slots.get(&key).map(|(slot, _)| slot);
-            }
-        });
     }
 
-    /// Has what is on disk be as good as new, now and then; what was put away for want of room is kept again.
-    async fn confirm(&self) {
+    /// Has what is on disk be as good as new, now and then; what was put away for want of room is kept again. Nobody waits
+    /// for the disk.
+    fn confirm(&self) {
         {
             let (mut state, now) = (self.slot.lock(), Instant::now());
             if now < state.confirm_at {
@@ -341,15 +332,19 @@ impl Flight {
             state.confirm_at = now + self.shared.settings.stale_max / CONFIRMATIONS;
         }
         let (shared, slot) = (Arc::clone(&self.shared), Arc::clone(&self.slot));
-        let confirming = spawn_blocking(move || {
-            let shelf = shared.shelf.as_ref()?;
-            Some(shelf.confirm(slot.site, slot.url.as_str()))
+        self.shared.runtime.spawn(async move {
+            let of = (Arc::clone(&shared), Arc::clone(&slot));
+            let confirming = spawn_blocking(move || {
+                let (shared, slot) = of;
+                let shelf = shared.shelf.as_ref()?;
+                Some(shelf.confirm(slot.site, slot.url.as_str()))
+            });
+            match confirming.await {
+                Ok(Some(Ok(false))) => keep(shared, slot).await,
+                Ok(Some(Err(error))) => tracing::error!(%error, "confirm a manifest on disk"),
+                _ => {}
+            }
         });
-        match confirming.await {
-            Ok(Some(Ok(false))) => self.keep(),
-            Ok(Some(Err(error))) => tracing::error!(%error, "confirm a manifest on disk"),
-            _ => {}
-        }
     }
 
     /// What was kept on disk, and for how long it may still be served.
@@ -363,6 +358,19 @@ impl Flight {
             Some((Arc::new(read), left))
         });
         reading.await.ok().flatten()
+    }
+}
+
+/// Puts what a slot holds on disk, again after a while when the disk has no time or no room for it.
+async fn keep(shared: Arc<Shared>, slot: Arc<Slot>) {
+    let key = slot.key();
+    let mut slot = Some(slot);
+    while let Some(kept) = slot.take()
+        && let Some(wait) = shelve(&shared, kept).await
+    {
+        sleep(wait).await;
+        // What the cache has let go meanwhile is not held for this.
+        slot = shared.slots.get(&key).map(|(slot, _)| slot);
     }
 }
 

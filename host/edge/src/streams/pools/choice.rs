@@ -109,8 +109,9 @@ impl TenantPool {
 
     fn order(&self, ask: &Ask<'_>, most: usize, mut said: Option<&Asked>, counts: bool) -> Result<Chosen, Nobody> {
         let (selection, speaker) = (ask.selection(), ask.speaker);
-        let (mut made, mut is_new) = (None, false);
-        let mut told = None;
+        // Each with the version of the targets that it is of.
+        let (mut made, mut told) = (None, None);
+        let mut is_new = false;
         // Until what was worked out beforehand is of the targets of the moment: they change by the second at most.
         loop {
             let targets = self.targets();
@@ -118,18 +119,21 @@ impl TenantPool {
             let now = self.now();
             let mut guard = self.lock();
             let inner = &mut *guard;
-            if inner.targets.version != targets.version {
-                made = None;
+            let version = targets.version;
+            if inner.targets.version != version {
                 continue;
             }
-            if let Some(made) = made.take() {
+            if let Some((of, made)) = made.take()
+                && of == version
+            {
                 is_new = inner.selectors.insert(selection, made);
             }
             if let Some(asked) = said.take() {
                 let find = |name: &Name| targets.pool.find(name.as_str());
-                told = inner.hear(speaker, ask.networks.as_slice(), now, |voice, quality| {
+                let plays = inner.hear(speaker, ask.networks.as_slice(), now, |voice, quality| {
                     voice.asked(asked, find, ask.asset.needed_kbit_s(), quality)
                 });
+                told = plays.map(|plays| (version, plays.target));
             }
             let visitor = inner.visitor(ask, among);
             let selector = match inner.selectors.get(selection) {
@@ -140,14 +144,13 @@ impl TenantPool {
                 }
                 None => {
                     drop(guard);
-                    made = Some(selection.make(&targets.pool));
+                    made = Some((version, selection.make(&targets.pool)));
                     continue;
                 }
             };
             let order = selector.order(&targets.pool, &inner.live, &visitor, most, now, &mut inner.random);
             let target = order.iter().next().ok_or(Nobody::NotHere)?;
-            let was_seen = told.is_some_and(|plays: Plays| plays.target == target);
-            if counts && !was_seen {
+            if counts && told != Some((version, target)) {
                 let kbit_s = None;
                 inner.see(speaker, &Plays { target, kbit_s }, now);
             }

@@ -137,6 +137,28 @@ fn a_choice_is_of_the_targets_of_its_moment_however_they_change_meanwhile() {
     assert_eq!(sessions(&pool), [0, 0]);
 }
 
+/// One that was made for the targets before would know nothing of the last of these, for as long as they stay.
+#[test]
+fn what_chooses_is_of_the_targets_of_its_moment_when_they_change_while_it_is_made() {
+    let pools = pools(&["a"]);
+    let pool = pools.of(&Name::parse("tenant", "t").expect("a name")).expect("a pool");
+    let choose = || with_ask("one", &|copies| only(copies, "b"), |ask| pool.steer(ask, None, 8));
+    for round in 0..2_000 {
+        pools.follow(&directory(&["a"]));
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::SeqCst) {
+                    let _ = choose();
+                }
+            });
+            pools.follow(&directory(&["a", "b"]));
+            is_over.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(named(&choose().expect("a choice")), ["b"], "round {round}");
+    }
+}
+
 #[test]
 fn tending_forgets_those_who_have_ended_and_leaves_those_who_play() {
     for (silence_max, left) in [(Duration::from_secs(120), 50), (Duration::ZERO, 0)] {
