@@ -38,6 +38,28 @@ async fn a_failure_and_its_line_in_the_log_name_the_same_request() {
     assert!(told[0].contains("the origin failed"), "{log}");
 }
 
+/// A feed is written long after its request was answered.
+#[tokio::test]
+async fn a_feed_that_breaks_says_in_the_log_which_request_it_is() {
+    let running = Running::start().await;
+    let log = running.folder.path().join("log");
+    let lines = tracing_subscriber::fmt().json();
+    let file = Arc::new(File::create(&log).expect("a log"));
+    let _logging = tracing::subscriber::set_default(lines.with_writer(file).finish());
+    let request = running.bare("GET", "/v1/feed?cursor=0").bearer_auth(&running.operator);
+    let request = request.header("x-request-id", "my-feed.1");
+    let mut response = request.send().await.expect("a feed");
+    assert!(response.chunk().await.expect("a greeting").is_some());
+    running.origin.store().close().await;
+    let end = async { while response.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
+    tokio::time::timeout(Duration::from_secs(10), end)
+        .await
+        .expect("in time");
+    let log = std::fs::read_to_string(log).expect("the log");
+    let line = log.lines().find(|line| line.contains("a feed cannot read the record"));
+    assert!(line.is_some_and(|line| line.contains("my-feed.1")), "{log}");
+}
+
 #[tokio::test]
 async fn that_the_primary_goes_and_comes_is_said_once_each_and_a_slow_statement_is_not_that() {
     let mut server = Server::start();

@@ -1,6 +1,6 @@
 //! What nodes are told.
 
-use std::{collections::BTreeSet, fs::File, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use wayside_decide::{digest::Digest, site::SiteId};
 use wayside_upstream::{
@@ -238,27 +238,6 @@ async fn many_writers_at_once_lose_nothing_in_the_feed() {
     assert_eq!(paths.len(), WRITERS * LINKS);
 }
 
-/// A feed is written long after its request was answered.
-async fn a_feed_that_breaks_says_in_the_log_which_request_it_is() {
-    let running = Running::start().await;
-    let log = running.folder.path().join("log");
-    let lines = tracing_subscriber::fmt().json();
-    let file = Arc::new(File::create(&log).expect("a log"));
-    let _logging = tracing::subscriber::set_default(lines.with_writer(file).finish());
-    let request = running.bare("GET", "/v1/feed?cursor=0").bearer_auth(&running.operator);
-    let request = request.header("x-request-id", "my-feed.1");
-    let mut response = request.send().await.expect("a feed");
-    assert!(response.chunk().await.expect("a greeting").is_some());
-    running.origin.store().close().await;
-    let end = async { while response.chunk().await.is_ok_and(|chunk| chunk.is_some()) {} };
-    tokio::time::timeout(Duration::from_secs(10), end)
-        .await
-        .expect("in time");
-    let log = std::fs::read_to_string(log).expect("the log");
-    let line = log.lines().find(|line| line.contains("a feed cannot read the record"));
-    assert!(line.is_some_and(|line| line.contains("my-feed.1")), "{log}");
-}
-
 async fn feeds_end_when_the_origin_stops() {
     let running = Running::start().await;
     let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a socket");
@@ -289,6 +268,5 @@ crate::on_both_engines! {
     a_cursor_from_the_future_means_beginning_anew,
     an_idle_feed_says_that_it_lives,
     many_writers_at_once_lose_nothing_in_the_feed,
-    a_feed_that_breaks_says_in_the_log_which_request_it_is,
     feeds_end_when_the_origin_stops,
 }
