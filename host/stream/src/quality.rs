@@ -334,16 +334,9 @@ impl Quality {
         }
     }
 
-    /// Looks at what was reported, once in an interval; the shares change here and nowhere else. Whoever has others wait
-    /// for it meanwhile takes the three steps that it consists of one by one.
-    pub fn look(&mut self, now: Moment, sessions: impl Fn(TargetIndex) -> u32) {
-        if let Some(heard) = self.heard(now, sessions) {
-            self.learn(&heard.medians(), now);
-        }
-    }
-
     /// Takes out what was said, once in an interval; none before that has passed. `sessions` says how many play from a
-    /// target: of what was said by too few nothing is left.
+    /// target: of what was said by too few nothing is left. To be followed by [`Quality::learn`]; what is between, which
+    /// takes longest, keeps nobody who waits for this.
     pub fn heard(&mut self, now: Moment, sessions: impl Fn(TargetIndex) -> u32) -> Option<Heard> {
         let passed = now.since(self.looked_at);
         if passed < self.settings.interval {
@@ -370,7 +363,7 @@ impl Quality {
         })
     }
 
-    /// Judges by what was said. The targets must be those of [`Quality::heard`].
+    /// Judges by what was said: the shares change here and nowhere else. The targets must be those of [`Quality::heard`].
     pub fn learn(&mut self, medians: &Medians, now: Moment) {
         let half_lives = medians.passed.as_secs_f64() / self.settings.half_life.as_secs_f64().max(f64::MIN_POSITIVE);
         let kept = 0.5_f64.powf(half_lives);

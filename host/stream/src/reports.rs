@@ -175,6 +175,7 @@ mod tests {
     use crate::{
         cmcd::{self, Report},
         quality::{Network, Playing, Quality, Settings, Speaker, Verdict},
+        samples::look,
         select::set::TargetIndex,
         steering::request,
     };
@@ -221,7 +222,7 @@ mod tests {
     }
 
     fn values(mut quality: Quality) -> [Option<f64>; 3] {
-        quality.look(Moment::after_start(Duration::from_secs(10)), |_| 0);
+        look(&mut quality, Moment::after_start(Duration::from_secs(10)), 0);
         [0, 1, 2].map(|place| match quality.verdict(NETWORK, target(place)).0 {
             Verdict::Unknown => None,
             Verdict::Good(value) | Verdict::Bad(value) => Some(value),

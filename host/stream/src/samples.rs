@@ -1,8 +1,16 @@
 //! What the tests of several modules begin with.
 
+use wayside_balance::moment::Moment;
 use wayside_decide::{name::Name, stream::base::BaseUrl};
 
-use crate::select::target::TargetSpec;
+use crate::{quality::Quality, select::target::TargetSpec};
+
+/// Looks at what was reported, if it is time, at targets from each of which so many sessions play.
+pub(crate) fn look(quality: &mut Quality, now: Moment, sessions: u32) {
+    if let Some(heard) = quality.heard(now, |_| sessions) {
+        quality.learn(&heard.medians(), now);
+    }
+}
 
 /// A target like any other.
 pub(crate) fn spec(called: &str, region: &str) -> TargetSpec {

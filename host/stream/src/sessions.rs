@@ -165,12 +165,7 @@ impl Sessions {
         })
     }
 
-    /// Forgets sessions that have ended.
-    pub fn forget_silent(&mut self, now: Moment) {
-        (0..PARTS).for_each(|part| self.forget_silent_in(part, now));
-    }
-
-    /// Forgets those that have ended of one of the [`PARTS`]. It looks at all that are in it: for once in a few seconds.
+    /// Forgets sessions that have ended, of one of the [`PARTS`]. It looks at all that are in it: for once in a few seconds.
     ///
     /// # Panics
     /// Without such a part.
@@ -269,7 +264,7 @@ mod tests {
     use proptest::prelude::{any, prop_assert_eq, proptest};
     use wayside_balance::moment::Moment;
 
-    use super::{Count, HOME_SESSIONS_MAX, SESSIONS_MAX, Seen, Sessions};
+    use super::{Count, HOME_SESSIONS_MAX, PARTS, SESSIONS_MAX, Seen, Sessions};
     use crate::{
         quality::{Playing, Speaker},
         select::set::TargetIndex,
@@ -288,6 +283,10 @@ mod tests {
 
     const fn at(seconds: u64) -> Moment {
         Moment::after_start(Duration::from_secs(seconds))
+    }
+
+    fn forget_silent(sessions: &mut Sessions, now: Moment) {
+        (0..PARTS).for_each(|part| sessions.forget_silent_in(part, now));
     }
 
     #[test]
@@ -309,9 +308,9 @@ mod tests {
                 kbit_s: 500
             }
         );
-        sessions.forget_silent(at(49));
+        forget_silent(&mut sessions, at(49));
         assert_eq!(sessions.len(), 1);
-        sessions.forget_silent(at(50));
+        forget_silent(&mut sessions, at(50));
         assert!(sessions.is_empty() && sessions.count(other) == Count::default());
     }
 
@@ -368,10 +367,10 @@ mod tests {
             (sessions.count(target(0)), sessions.count(target(1))),
             (count(1), count(3))
         );
-        sessions.forget_silent(at(30));
+        forget_silent(&mut sessions, at(30));
         assert_eq!(sessions.see(at_home(10), target(1), Some(5), at(39)), Seen::New);
         assert_eq!(sessions.count(target(1)), count(3), "the home has its share already");
-        sessions.forget_silent(at(40));
+        forget_silent(&mut sessions, at(40));
         assert_eq!(sessions.see(at_home(11), target(1), Some(5), at(40)), Seen::New);
         assert_eq!(
             (sessions.len(), sessions.count(target(1))),
@@ -405,7 +404,7 @@ mod tests {
                 model.insert(session, (place, kbit_s.map_or(before, u64::from), now_s));
                 sessions.see(alone(session), target(place), kbit_s.map(u32::from), at(now_s));
                 if pause_s > 10 {
-                    sessions.forget_silent(at(now_s));
+                    forget_silent(&mut sessions, at(now_s));
                     model.retain(|_, (_, _, seen_s)| now_s - *seen_s < 30);
                 }
                 for place in 0..4 {

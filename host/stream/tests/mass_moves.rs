@@ -20,7 +20,7 @@ use wayside_stream::{
         set::{TargetIndex, TargetSet},
         target::{Pool, TargetSpec},
     },
-    sessions::{Seen, Sessions},
+    sessions::{PARTS, Seen, Sessions},
 };
 
 /// How often a player asks, in seconds.
@@ -92,7 +92,8 @@ impl World {
                 moved[target.place()] += 1;
             }
         }
-        self.sessions.forget_silent(self.now());
+        let now = self.now();
+        (0..PARTS).for_each(|part| self.sessions.forget_silent_in(part, now));
         self.now_s += 1;
         moved
     }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cmcd::{self, Report},
-    samples::spec,
+    samples::{look, spec},
     select::{
         set::{TargetIndex, TargetSet},
         target::Pool,
@@ -65,8 +65,13 @@ impl Scene {
     }
 
     fn look(&mut self) {
+        self.look_at(0);
+    }
+
+    /// After an interval, at targets from each of which so many sessions play.
+    fn look_at(&mut self, sessions: u32) {
         self.now = self.now + Settings::default().interval;
-        self.quality.look(self.now, |_| 0);
+        look(&mut self.quality, self.now, sessions);
     }
 
     fn verdict(&self, place: usize) -> Verdict {
@@ -114,8 +119,7 @@ fn few_who_complain_do_not_stand_for_many_who_say_nothing() {
             let speaker = alone(1_000 + session);
             scene.quality.report(&[network], speaker, &on(0), &WELL, scene.now);
         }
-        scene.now = scene.now + Settings::default().interval;
-        scene.quality.look(scene.now, |_| sessions);
+        scene.look_at(sessions);
         let found = scene.verdict(0) != Verdict::Unknown;
         assert_eq!(found, is_known, "{voices} of {sessions}, {of_others} elsewhere");
     }
@@ -512,7 +516,7 @@ proptest! {
             }
             let before: Vec<f64> = (0..3).map(|place| scene.share(place)).collect();
             scene.now = scene.now + Duration::from_secs(pause_s);
-            scene.quality.look(scene.now, |_| 0);
+            look(&mut scene.quality, scene.now, 0);
             since_s += pause_s;
             for (place, before) in before.iter().enumerate() {
                 let share = scene.share(place);
