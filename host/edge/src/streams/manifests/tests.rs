@@ -206,6 +206,12 @@ async fn eventually(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+/// Where an asset's playlist is.
+fn url_of(asset: &Asset) -> Target {
+    let source = asset.source.as_ref().expect("a source");
+    source.join("master.m3u8").expect("a URL")
+}
+
 /// What players get, or what the log says.
 async fn get(manifests: &Manifests, asset: &Asset) -> Result<String, String> {
     let ready = ready(manifests, asset, Kind::Hls).await;
@@ -214,12 +220,7 @@ async fn get(manifests: &Manifests, asset: &Asset) -> Result<String, String> {
 
 /// Lets so much time pass.
 fn age(manifests: &Manifests, asset: &Asset, seconds: u64) {
-    let url = asset
-        .source
-        .as_ref()
-        .expect("a source")
-        .join("master.m3u8")
-        .expect("a URL");
+    let url = url_of(asset);
     let key = SlotKey {
         site: SiteId(7),
         kind: Kind::Hls,
@@ -376,12 +377,7 @@ async fn what_was_taken_down_does_not_come_back_from_the_disk() {
     let origin = Origin::start(file("", PLAYLIST)).await;
     let (manifests, asset) = (manifests_in(Some(&folder)), origin.asset());
     get(&manifests, &asset).await.expect("a playlist");
-    let url = asset
-        .source
-        .as_ref()
-        .expect("a source")
-        .join("master.m3u8")
-        .expect("a URL");
+    let url = url_of(&asset);
     let is_kept = || {
         let shelf = manifests.shared.shelf.as_ref().expect("a disk");
         shelf.read(SiteId(7), url.as_str()).is_some()
@@ -409,12 +405,7 @@ async fn the_disk_has_the_last_of_playlists_that_follow_soon_on_each_other() {
         age(&manifests, &asset, 600);
     }
     get(&manifests, &asset).await.expect("a playlist");
-    let url = asset
-        .source
-        .as_ref()
-        .expect("a source")
-        .join("master.m3u8")
-        .expect("a URL");
+    let url = url_of(&asset);
     let shelf = manifests.shared.shelf.as_ref().expect("a disk");
     let has = |text: &str| {
         let kept = shelf.read(SiteId(7), url.as_str());
