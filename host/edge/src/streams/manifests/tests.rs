@@ -593,16 +593,26 @@ async fn what_the_origin_has_confirmed_is_young_after_a_restart() {
         age(&before, &asset, age_s);
         get(&before, &asset).await.expect("confirmed");
     };
+    // Nobody waits for the disk, so that it is told a little later.
+    let is_told = async || {
+        let age = || kept()?.metadata().ok()?.modified().ok()?.elapsed().ok();
+        eventually("the disk is told", || {
+            age().is_some_and(|age| age < Duration::from_secs(3_600))
+        })
+        .await;
+    };
     eventually("it is kept", || kept().is_some()).await;
     grow_old();
     after_restart().await.expect_err("too old");
     confirm(60).await;
+    is_told().await;
     assert_eq!(after_restart().await.as_ref(), Ok(&good));
     // Not each time.
     grow_old();
     confirm(60).await;
     after_restart().await.expect_err("too old");
     confirm(6_000).await;
+    is_told().await;
     assert_eq!(after_restart().await.as_ref(), Ok(&good));
     // What was put away for want of room comes back.
     std::fs::remove_file(kept().expect("a file")).expect("removed");
