@@ -85,6 +85,35 @@ fn who_serves_is_who_the_policy_plans_and_the_plan_is_remembered() {
 }
 
 #[test]
+fn a_plans_weights_are_the_shares_of_those_whom_it_is_for() {
+    let dev = node();
+    push(&dev, "two-cdns");
+    let settings = ["first=cdn-a", "second=cdn-b", "country=DE", "percent=20", "behind=own"];
+    bind(&dev, "two-cdns", "closed", &settings);
+    // Each that begins is another session. Those from elsewhere are all on the first by another branch of the plan.
+    let begins = |country: &str| {
+        let answer = dev
+            .process
+            .get_with("/.wayside/play/film", &[("Wayside-Demo-Country", country)]);
+        let told: Value = serde_json::from_str(&answer.body).ok()?;
+        told["target"]["id"].as_str().map(str::to_owned)
+    };
+    eventually("the plan holds", || {
+        (0..20).all(|_| begins("FR").as_deref() == Some("cdn-a"))
+    });
+    let mut on_second = 0;
+    for _ in 0..200 {
+        assert_eq!(begins("FR").as_deref(), Some("cdn-a"));
+        match begins("DE").as_deref() {
+            Some("cdn-a") => {}
+            Some("cdn-b") => on_second += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((34..=46).contains(&on_second), "{on_second} of 200 for a fifth");
+}
+
+#[test]
 fn a_plan_for_targets_that_there_are_not_is_a_failure_of_the_policy() {
     let dev = node();
     dev.ok(&["target", "add", "a", "--url", "https://a.example/", "--region", "eu"]);

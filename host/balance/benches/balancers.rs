@@ -21,11 +21,11 @@ use wayside_balance::{
     least_connections::{self, Busy},
     moment::Moment,
     nearest::{self, Place},
-    peak_ewma,
     quantile::Quantile,
     random::Random,
     round_robin::RoundRobin,
     smooth_weighted::SmoothWeighted,
+    two_choices,
 };
 
 const COUNTS: [usize; 2] = [3, 100];
@@ -57,7 +57,7 @@ fn simple(criterion: &mut Criterion) {
         let latency = PeakEwma::new(Duration::from_millis(30), Duration::from_secs(10), Moment::default());
         let latencies = vec![latency; count];
         group.bench_function(BenchmarkId::new("peak-ewma", count), |bench| {
-            bench.iter(|| peak_ewma::pick(count, |target| latencies[target].cost(1, now), |_| true, &mut random));
+            bench.iter(|| two_choices::pick(count, |_| 1, |target| latencies[target].cost(1, now), &mut random));
         });
     }
 }
@@ -67,7 +67,14 @@ fn informed(criterion: &mut Criterion) {
     for count in COUNTS {
         let mut random = Random::new(1);
         let names: Vec<String> = (0..count).map(|index| format!("target-{index}")).collect();
-        let members: Vec<Member<'_>> = names.iter().map(|name| Member { name, weight: 1 }).collect();
+        let members: Vec<Member<'_>> = names
+            .iter()
+            .map(|name| Member {
+                name,
+                weight: 1,
+                points: 160,
+            })
+            .collect();
         let ring = Ring::new(&members, 1.25);
         let mut key = 0_u64;
         group.bench_function(BenchmarkId::new("consistent-hash", count), |bench| {
@@ -91,7 +98,10 @@ fn informed(criterion: &mut Criterion) {
             .collect();
         let adaptive = Adaptive::default();
         group.bench_function(BenchmarkId::new("adaptive", count), |bench| {
-            bench.iter(|| adaptive.pick(black_box(&signals), |_| true, &mut random));
+            bench.iter(|| {
+                let cost = |target: usize| -adaptive.score(&black_box(&signals)[target], Duration::from_millis(1));
+                two_choices::pick(count, |_| 1, cost, &mut random)
+            });
         });
     }
 }

@@ -1,8 +1,6 @@
-//! By a score of load, latency and bandwidth together.
+//! A score of load, latency and bandwidth together, for [`crate::two_choices`].
 
 use std::time::Duration;
-
-use crate::{peak_ewma, random::Random};
 
 /// What counts how much in a score. Only the proportions count.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,14 +43,14 @@ pub struct Signals {
     pub bandwidth: f64,
 }
 
-/// Takes targets by their scores.
+/// How targets are scored.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Adaptive {
     weights: Weights,
 }
 
 impl Adaptive {
-    /// A balancer that weighs so.
+    /// Scores that weigh so.
     ///
     /// # Errors
     /// [`NoWeights`] when one is below 0 or no number, or all are 0.
@@ -93,30 +91,13 @@ impl Adaptive {
         let sum = load * free(target.load) + latency * quickness + bandwidth * free(target.bandwidth);
         sum / (load + latency + bandwidth)
     }
-
-    /// The better of two available targets taken at random: signals are always a little old, and whoever looked best
-    /// then would get everything until the next. None when none is available.
-    pub fn pick(
-        &self,
-        targets: &[Signals],
-        is_available: impl Fn(usize) -> bool,
-        random: &mut Random,
-    ) -> Option<usize> {
-        let available = targets.iter().enumerate().filter(|(index, _)| is_available(*index));
-        let quickest = available.map(|(_, target)| target.latency).min()?;
-        let cost = |index: usize| -self.score(&targets[index], quickest);
-        peak_ewma::pick(targets.len(), cost, &is_available, random)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
-
     use super::{Adaptive, Signals, Weights};
-    use crate::random::Random;
 
     const fn signals(load: f64, latency_ms: u64, bandwidth: f64) -> Signals {
         Signals {
@@ -157,24 +138,6 @@ mod tests {
             })
             .expect_err("no weights");
             assert!(refused.to_string().starts_with("weights: found "), "{refused}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_target_worse_than_all_is_taken_only_alone(
-            targets in proptest::collection::vec((0.0..0.9_f64, 1_u64..500, 0.0..0.9_f64, any::<bool>()), 0..10),
-            seed in any::<u64>(),
-        ) {
-            let mut seen: Vec<Signals> = targets.iter().map(|(load, ms, used, _)| signals(*load, *ms, *used)).collect();
-            seen.push(signals(1.0, 1_000, 1.0));
-            let is_available = |target: usize| targets.get(target).is_none_or(|target| target.3);
-            let take = || Adaptive::default().pick(&seen, is_available, &mut Random::new(seed));
-            prop_assert_eq!(take(), take(), "the seed decides");
-            let taken = take().expect("the worst is available");
-            let is_alone = !targets.iter().any(|target| target.3);
-            prop_assert!(is_available(taken));
-            prop_assert_eq!(taken == targets.len(), is_alone);
         }
     }
 }

@@ -4,48 +4,55 @@
 //! Targets stand at many points of a ring; a key belongs to the first target from its own point on that is available
 //! and below its bound. The order of hashes is part of what nodes agree on: it must not change between versions.
 
-use crate::random::mix;
+use crate::{hash::fnv1a, random::mix};
 
-/// Points of the ring for each unit of weight.
-const POINTS_PER_WEIGHT: u32 = 160;
-/// Largest weight, so that a typing error does not fill the memory.
-const WEIGHT_MAX: u32 = 100;
+/// Most points of one target, so that a typing error does not fill the memory.
+const POINTS_MAX: u32 = 1 << 16;
+/// The bits of a point that say whose it is; the others say where it is.
+const TARGET_BITS: u32 = 16;
 
 /// A target on the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member<'a> {
     /// What it is known by on all nodes. Its place in the list does not count.
     pub name: &'a str,
-    /// How much it carries beside others, 100 at most; 0 stands for a target that is never taken.
+    /// How much it carries beside others: its bound goes by this.
     pub weight: u32,
+    /// At how many points it stands, 65,536 at most: its part of the keys goes by this, the more evenly the more there are
+    /// (160 leave parts that differ by a tenth or so). With 0 it is never taken. A target has the same points whatever else
+    /// is on the ring, and more of them beside those when it has more.
+    pub points: u32,
 }
 
-/// A ring of targets.
+/// A ring of targets: 8 bytes a point.
 #[derive(Debug, Clone)]
 pub struct Ring {
-    /// Where targets stand, in order.
-    points: Vec<(u64, u32)>,
+    /// Where targets stand, in order, each with the target in its lowest bits.
+    points: Vec<u64>,
+    /// Of each target; 0 for one that is never taken.
     weights: Vec<u32>,
     /// How far above its share a target may be loaded: 1.25 is a quarter above.
     bound: f64,
 }
 
 impl Ring {
-    /// A ring of these targets. `bound` is how much of its fair share a target may carry; below 1 it counts as 1.
+    /// A ring of these targets, of which there are fewer than 65,536. `bound` is how much of its fair share a target may
+    /// carry; below 1 it counts as 1.
     #[must_use]
     pub fn new(members: &[Member<'_>], bound: f64) -> Self {
-        let weights: Vec<u32> = members.iter().map(|member| member.weight.min(WEIGHT_MAX)).collect();
-        let mut points = Vec::new();
-        for (index, (member, weight)) in members.iter().zip(&weights).enumerate() {
+        let mut points = Vec::with_capacity(members.iter().map(|member| member.points as usize).sum());
+        for (index, member) in members.iter().enumerate() {
             let hash = hash(member.name.as_bytes());
-            let of_member =
-                (0..weight * POINTS_PER_WEIGHT).map(|point| (mix(hash ^ mix(u64::from(point))), index as u32));
-            points.extend(of_member);
+            let of_member = (0..member.points.min(POINTS_MAX)).map(|point| mix(hash ^ mix(u64::from(point))));
+            points.extend(of_member.map(|at| at >> TARGET_BITS << TARGET_BITS | index as u64));
         }
         points.sort_unstable();
         Self {
             points,
-            weights,
+            weights: members
+                .iter()
+                .map(|member| if member.points > 0 { member.weight } else { 0 })
+                .collect(),
             bound: bound.max(1.0),
         }
     }
@@ -61,11 +68,14 @@ impl Ring {
         if weight == 0 {
             return None;
         }
-        let start = self.points.partition_point(|(point, _)| *point < hash(key));
+        let at = hash(key);
+        let start = self.points.partition_point(|point| *point < at);
         let clockwise = self.points[start..].iter().chain(&self.points[..start]);
-        clockwise.map(|(_, target)| *target as usize).find(|target| {
-            able(*target) && u64::from(open(*target)) < self.most(self.weights[*target], weight, carried)
-        })
+        clockwise
+            .map(|point| (*point & ((1 << TARGET_BITS) - 1)) as usize)
+            .find(|target| {
+                able(*target) && u64::from(open(*target)) < self.most(self.weights[*target], weight, carried)
+            })
     }
 
     /// What its points take in memory, in bytes.
@@ -81,10 +91,8 @@ impl Ring {
     }
 }
 
-/// FNV-1a, mixed: the same on every machine and in every version, unlike the standard library's hashers.
 fn hash(bytes: &[u8]) -> u64 {
-    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
-    mix(bytes.iter().fold(0xCBF2_9CE4_8422_2325, fnv))
+    mix(fnv1a(bytes))
 }
 
 #[cfg(test)]
@@ -95,8 +103,13 @@ mod tests {
 
     const UNBOUNDED: f64 = f64::INFINITY;
 
+    fn member(name: &str, weight: u32) -> Member<'_> {
+        let points = 160 * weight;
+        Member { name, weight, points }
+    }
+
     fn ring(names: &[String], bound: f64) -> Ring {
-        let members: Vec<Member<'_>> = names.iter().map(|name| Member { name, weight: 1 }).collect();
+        let members: Vec<Member<'_>> = names.iter().map(|name| member(name, 1)).collect();
         Ring::new(&members, bound)
     }
 
@@ -125,10 +138,7 @@ mod tests {
 
     #[test]
     fn heavier_targets_hold_more_keys() {
-        let members = [1, 3, 0].map(|weight| Member {
-            name: ["a", "b", "c"][weight as usize % 3],
-            weight,
-        });
+        let members = [1, 3, 0].map(|weight| member(["a", "b", "c"][weight as usize % 3], weight));
         let ring = Ring::new(&members, UNBOUNDED);
         let mut had = [0; 3];
         for key in 0..8_000_u32 {

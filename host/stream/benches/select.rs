@@ -34,15 +34,13 @@ const BALANCERS: [(&str, Balancer); 7] = [
 fn pool(count: usize, random: &mut Random) -> (Pool, Live) {
     let name = |text: String| Name::parse("name", &text).expect("a name");
     let specs = (0..count).map(|index| TargetSpec {
-        name: name(format!("target-{index}")),
-        region: name(format!("region-{}", index % 4)),
         place: Place::new(random.share() * 180.0 - 90.0, random.share() * 360.0 - 180.0).ok(),
         weight: 1 + random.below(10) as u32,
         sessions_max: Some(1_000_000),
         kbit_s_max: Some(1_000_000),
         kbit_s_commit: Some(800_000),
         cost: random.below(5) as u32,
-        countries: None,
+        ..TargetSpec::new(name(format!("target-{index}")), name(format!("region-{}", index % 4)))
     });
     let pool = Pool::new(specs.collect()).expect("a pool");
     let mut live = Live::new(&pool, Adaptive::default(), Duration::from_secs(10), Moment::default());

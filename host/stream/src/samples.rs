@@ -1,5 +1,7 @@
 //! What the tests of several modules begin with.
 
+use std::time::Duration;
+
 use wayside_balance::moment::Moment;
 use wayside_decide::{name::Name, stream::base::BaseUrl};
 
@@ -12,10 +14,16 @@ pub(crate) fn look(quality: &mut Quality, now: Moment, sessions: u32) {
     }
 }
 
+/// How late an answer of [`spec`] is from which it serves badly.
+pub(crate) const LATE: Duration = Duration::from_secs(2);
+
 /// A target like any other.
 pub(crate) fn spec(called: &str, region: &str) -> TargetSpec {
     let name = |text| Name::parse("name", text).expect(text);
-    TargetSpec::new(name(called), name(region))
+    TargetSpec {
+        late_after: Some(LATE / 2),
+        ..TargetSpec::new(name(called), name(region))
+    }
 }
 
 /// A pathway of each of these names, and where its copy begins.

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use wayside_balance::{
     consistent_hash::{Member, Ring},
+    hash::fnv1a,
     least_connections::{self, Busy},
     moment::Moment,
     nearest::{self, Place},
-    peak_ewma,
     random::Random,
     round_robin::RoundRobin,
     smooth_weighted::SmoothWeighted,
+    two_choices,
 };
 
 use wayside_decide::stream::{asset::Balancer, target::Country};
@@ -27,6 +28,7 @@ use self::{
     group::{Group, Groups},
     live::Live,
     plan::Plan,
+    scores::{Scores, Sent},
     set::{TARGETS_MAX, TargetIndex, TargetSet},
     target::Pool,
 };
@@ -36,13 +38,16 @@ mod group;
 pub mod live;
 pub mod order;
 pub mod plan;
+mod scores;
 pub mod set;
 pub mod target;
 
 /// How far above its share of sessions a target may be loaded by hashing.
 const HASH_BOUND: f64 = 1.05;
-/// All weights on a ring together: 160 points of 16 bytes for each unit, 640 KiB at most.
-const RING_WEIGHT: u64 = 256;
+/// Points on a ring, at most: 160 KiB. So many that what a target that dies leaves is spread evenly over the others.
+const RING_POINTS: u64 = 20_480;
+/// The fewest points for a unit of weight, while there is room for them.
+const RING_POINTS_MIN: u64 = 160;
 /// Scores that differ by less are equal, and the cost decides. With coarser steps targets of one step would fill by
 /// chance: a step of 1/512 is 2 % of the sessions of a target that has as many as is usual.
 const SCORE_STEPS: f64 = 512.0;
@@ -95,6 +100,8 @@ pub struct Selector {
     plan: Plan,
     /// The targets of the plan's region, when it prefers one.
     preferred: Option<TargetSet>,
+    /// Of a plan with weights of its own.
+    sent: Option<Sent>,
     state: State,
 }
 
@@ -123,7 +130,12 @@ impl Selector {
             Balancer::Nearest => State::Nearest,
         };
         let preferred = plan.preferred_region.as_ref().map(|region| pool.of_region(region));
-        Self { plan, preferred, state }
+        Self {
+            sent: plan.has_own_weights.then(Sent::new),
+            plan,
+            preferred,
+            state,
+        }
     }
 
     /// The plan.
@@ -151,9 +163,28 @@ impl Selector {
         now: Moment,
         random: &mut Random,
     ) -> Option<Choice> {
+        let choice = self.choice(pool, live, visitor, now, random)?;
+        if let Some(sent) = self.sent.as_mut().filter(|_| choice.why != Why::Kept) {
+            sent.count(choice.target);
+        }
+        Some(choice)
+    }
+
+    fn choice(
+        &mut self,
+        pool: &Pool,
+        live: &Live,
+        visitor: &Visitor<'_>,
+        now: Moment,
+        random: &mut Random,
+    ) -> Option<Choice> {
         let groups = self.groups(pool, live, visitor);
-        let best = groups.best();
-        if let Some(current) = visitor.current.filter(|target| groups.keeps(*target, best.as_ref())) {
+        let (best, least_bad) = match groups.best() {
+            Some(best) => (Some(best), TargetSet::EMPTY),
+            None => (None, groups.least_bad(live, now)),
+        };
+        let is_kept = |target: &TargetIndex| groups.keeps(*target, best.as_ref()) || least_bad.has(*target);
+        if let Some(current) = visitor.current.filter(is_kept) {
             let home = best.and_then(|best| self.home(live, visitor, &best, current));
             return Some(match home {
                 Some(target) => Choice { target, why: Why::Home },
@@ -163,13 +194,11 @@ impl Selector {
                 },
             });
         }
-        let Some(best) = best else {
-            let target = groups.least_bad(live)?;
-            let why = Why::Panic;
-            return Some(Choice { target, why });
+        let (of, why) = match best {
+            Some(best) => (best.targets, Why::Picked),
+            None => (least_bad, Why::Panic),
         };
-        let target = self.balance(pool, live, visitor, &best, now, random)?;
-        let why = Why::Picked;
+        let target = self.balance(pool, live, visitor, of, now, random)?;
         Some(Choice { target, why })
     }
 
@@ -186,7 +215,7 @@ impl Selector {
         let home = ring
             .pick(visitor.session, |_| 0, is_of)
             .filter(|home| *home != current.place())?;
-        let has_room = by_hash(ring, live, visitor, best.targets) == Some(home);
+        let has_room = by_hash(ring, self.counts(live), visitor, best.targets) == Some(home);
         TargetIndex::new(home).filter(|_| has_room)
     }
 
@@ -207,51 +236,92 @@ impl Selector {
         }
     }
 
+    /// How good targets `of` a group are.
+    fn scores<'a>(&'a self, live: &'a Live, of: TargetSet) -> Scores<'a> {
+        Scores::new(live, self.sent.as_ref(), &self.plan.weights, of)
+    }
+
+    /// What weights are compared with: sessions, or what the plan sent of late where its weights are its own.
+    fn counts<'a>(&'a self, live: &'a Live) -> &'a [u32] {
+        self.sent.as_ref().map_or_else(|| live.all_sessions(), Sent::to_each)
+    }
+
     /// Picks from a group that is not empty.
     fn balance(
         &mut self,
         pool: &Pool,
         live: &Live,
         visitor: &Visitor<'_>,
-        group: &Group,
+        of: TargetSet,
         now: Moment,
         random: &mut Random,
     ) -> Option<TargetIndex> {
-        let of = group.targets;
         let is_of = |place: usize| of.has_place(place);
         let place = match &mut self.state {
-            State::Adaptive => by_score(pool, live, of, random),
             State::RoundRobin(turn) => turn.pick(pool.count(), is_of),
             State::SmoothWeighted(weighted) => weighted.pick(is_of),
-            State::LeastConnections => {
-                let busy = busy(live.all_sessions(), &self.plan.weights);
-                least_connections::pick(&busy[..pool.count()], is_of, random)
-            }
-            State::PeakEwma => peak_ewma::pick(pool.count(), |place| live.latency_cost(place, now), is_of, random),
-            State::ConsistentHash(ring) => by_hash(ring, live, visitor, of),
-            State::Nearest => {
-                let (places, with_place) = pool.places();
-                let of = of.and(with_place);
-                let from = visitor.place.filter(|_| !of.is_empty());
-                let nearest = from.and_then(|from| nearest::pick(&from, places, |place| of.has_place(place)));
-                nearest.or_else(|| by_score(pool, live, group.targets, random))
-            }
+            _ => self.weighed(pool, live, visitor, of, now, random),
         };
         place.and_then(TargetIndex::new)
+    }
+
+    /// Picks by a balancer that has no turns.
+    fn weighed(
+        &self,
+        pool: &Pool,
+        live: &Live,
+        visitor: &Visitor<'_>,
+        of: TargetSet,
+        now: Moment,
+        random: &mut Random,
+    ) -> Option<usize> {
+        let (counts, weights) = (self.counts(live), &*self.plan.weights);
+        match &self.state {
+            State::LeastConnections => {
+                let busy = busy(counts, weights);
+                least_connections::pick(&busy[..pool.count()], |place| of.has_place(place), random)
+            }
+            State::PeakEwma => {
+                let weight = weight_of(weights, of);
+                let open = |place: usize| counts.get(place).copied().unwrap_or_default();
+                let cost = |place: usize| live.latency_cost(place, open(place), now) / f64::from(weight(place).max(1));
+                two_choices::pick(pool.count(), &weight, cost, random)
+            }
+            State::ConsistentHash(ring) => by_hash(ring, counts, visitor, of),
+            State::Nearest => {
+                let (places, with_place) = pool.places();
+                let known = of.and(with_place);
+                let from = visitor.place.filter(|_| !known.is_empty());
+                let nearest = from.and_then(|from| nearest::pick(&from, places, |place| known.has_place(place)));
+                nearest.or_else(|| self.by_score(pool, live, of, random))
+            }
+            State::Adaptive | State::RoundRobin(_) | State::SmoothWeighted(_) => self.by_score(pool, live, of, random),
+        }
+    }
+
+    /// The better of two drawn by their weights; scores are rounded, and the cheaper of equals is taken.
+    fn by_score(&self, pool: &Pool, live: &Live, of: TargetSet, random: &mut Random) -> Option<usize> {
+        let scores = self.scores(live, of);
+        let cost = |place| pool.cost_share(place) - (scores.of(place) * SCORE_STEPS).floor();
+        two_choices::pick(pool.count(), weight_of(&self.plan.weights, of), cost, random)
+    }
+}
+
+/// The weights of those `of` a group; 0 for the others.
+fn weight_of(weights: &[u32], of: TargetSet) -> impl Fn(usize) -> u32 {
+    move |place| {
+        weights
+            .get(place)
+            .copied()
+            .filter(|_| of.has_place(place))
+            .unwrap_or_default()
     }
 }
 
 /// The target to which the session's place on the ring leads, within the bound.
-fn by_hash(ring: &Ring, live: &Live, visitor: &Visitor<'_>, of: TargetSet) -> Option<usize> {
-    let sessions = live.all_sessions();
-    let open = |place: usize| sessions.get(place).copied().unwrap_or_default();
+fn by_hash(ring: &Ring, counts: &[u32], visitor: &Visitor<'_>, of: TargetSet) -> Option<usize> {
+    let open = |place: usize| counts.get(place).copied().unwrap_or_default();
     ring.pick(visitor.session, open, |place| of.has_place(place))
-}
-
-/// The better of two at random; scores are rounded, and the cheaper of equals is taken.
-fn by_score(pool: &Pool, live: &Live, of: TargetSet, random: &mut Random) -> Option<usize> {
-    let cost = |place| pool.cost_share(place) - (live.score(place) * SCORE_STEPS).floor();
-    peak_ewma::pick(pool.count(), cost, |place| of.has_place(place), random)
 }
 
 fn busy(sessions: &[u32], weights: &[u32]) -> [Busy; TARGETS_MAX] {
@@ -272,14 +342,19 @@ fn ring(pool: &Pool, weights: &[u32]) -> Ring {
         .fold(0, |divisor, weight| common_divisor(divisor, *weight))
         .max(1);
     let all: u64 = weights.iter().map(|weight| u64::from(weight / divisor)).sum();
-    let scaled = |weight: u32| {
+    // By powers of two, so that one target more seldom changes how many points the others have.
+    let unit = RING_POINTS_MIN
+        << (RING_POINTS / (RING_POINTS_MIN * all.max(1)))
+            .checked_ilog2()
+            .unwrap_or_default();
+    let points = |weight: u32| {
         let weight = u64::from(weight / divisor);
-        let on_ring = if all <= RING_WEIGHT {
-            weight
+        let points = if all * unit <= RING_POINTS {
+            weight * unit
         } else {
-            (weight * RING_WEIGHT).div_ceil(all)
+            (weight * RING_POINTS).div_ceil(all)
         };
-        on_ring as u32
+        points as u32
     };
     let members: Vec<Member<'_>> = pool
         .targets()
@@ -287,7 +362,8 @@ fn ring(pool: &Pool, weights: &[u32]) -> Ring {
         .zip(weights)
         .map(|(target, weight)| Member {
             name: target.name.as_str(),
-            weight: scaled(*weight),
+            weight: *weight,
+            points: points(*weight),
         })
         .collect();
     Ring::new(&members, HASH_BOUND)
@@ -304,8 +380,7 @@ const fn common_divisor(one: u32, other: u32) -> u32 {
 /// A number for a session, the same on all nodes (FNV-1a): what its chances are drawn by.
 #[must_use]
 pub fn session_key(session: &[u8]) -> u64 {
-    let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
-    session.iter().fold(0xCBF2_9CE4_8422_2325, fnv)
+    fnv1a(session)
 }
 
 /// A latency in milliseconds, for people.

@@ -28,7 +28,9 @@ const TTL_S: u64 = 10;
 /// How often a target is probed, in seconds.
 const PROBE_S: u64 = 5;
 const SLOW_START: Duration = Duration::from_secs(20);
-const SESSIONS: u64 = 20_000;
+const SESSIONS: u64 = 100_000;
+/// So many moves a second are a mass of them, of which no target gets much more than its share.
+const MASS: u32 = 1_000;
 const DIES_S: u64 = 62;
 const RETURNS_S: u64 = 120;
 const ENDS_S: u64 = 260;
@@ -46,16 +48,10 @@ struct World {
 
 impl World {
     fn new(weights: &[u32], balancer: Balancer, seed: u64) -> Self {
+        let name = |text: &str| Name::parse("name", text).expect("a name");
         let spec = |(place, weight): (usize, &u32)| TargetSpec {
-            name: Name::parse("name", &format!("t{place}")).expect("a name"),
-            region: Name::parse("name", "r").expect("a name"),
-            place: None,
             weight: *weight,
-            sessions_max: None,
-            kbit_s_max: None,
-            kbit_s_commit: None,
-            cost: 0,
-            countries: None,
+            ..TargetSpec::new(name(&format!("t{place}")), name("r"))
         };
         let pool = Pool::new(weights.iter().enumerate().map(spec).collect()).expect("a pool");
         Self {
@@ -151,8 +147,7 @@ fn check(weights: &[u32], balancer: Balancer, seed: u64, comes_home: bool) {
     while world.now_s < DIES_S + TTL_S + 2 * PROBE_S {
         let moved = world.second();
         let all: u32 = moved.iter().sum();
-        // A ring sends what comes to whoever has room; only how much each has is bounded.
-        let is_mass = all >= 250 && !comes_home;
+        let is_mass = all >= MASS;
         for (moved, weight) in moved[1..].iter().zip(&weights[1..]).filter(|_| is_mass) {
             let share = f64::from(all) * f64::from(*weight) / f64::from(others);
             assert!(
@@ -203,6 +198,8 @@ fn sessions_of_a_dead_target_are_moved_in_time_and_overrun_nobody() {
     for seed in 0..3 {
         check(&[1, 1, 1, 1], Balancer::Adaptive, seed, false);
     }
+    check(&[3, 8, 1, 1], Balancer::Adaptive, 1, false);
+    check(&[2, 1, 3, 2], Balancer::PeakEwma, 1, false);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whom to ask: the order of regions, and the choice within one.
 
 use super::{Fleet, OriginIndex, Region, RegionIndex};
-use crate::{moment::Moment, panic::is_mostly_bad, peak_ewma, random::Random};
+use crate::{moment::Moment, panic::is_mostly_bad, random::Random, two_choices};
 
 /// How many origins of one region are tried before another region's turn.
 const TRIED_OF_REGION_MAX: usize = 2;
@@ -90,13 +90,16 @@ impl Fleet {
         let cost = |place: usize| self.cost(index(place), now);
         let is_able =
             |place: usize| self.origins[index(place)].is_well() && !tried.contains(&OriginIndex(index(place)));
-        peak_ewma::pick(members.len(), cost, is_able, random).map(|place| OriginIndex(index(place)))
+        two_choices::pick(members.len(), |place| u32::from(is_able(place)), cost, random)
+            .map(|place| OriginIndex(index(place)))
     }
 
     /// The cheapest of all that are not `tried`, well or not.
     fn anybody(&self, tried: &[OriginIndex], now: Moment) -> Option<OriginIndex> {
-        let is_untried = |index: usize| !tried.contains(&OriginIndex(index));
-        peak_ewma::cheapest(self.origins.len(), |index| self.cost(index, now), is_untried).map(OriginIndex)
+        (0..self.origins.len())
+            .map(OriginIndex)
+            .filter(|origin| !tried.contains(origin))
+            .min_by(|one, other| self.cost(one.0, now).total_cmp(&self.cost(other.0, now)))
     }
 
     fn cost(&self, index: usize, now: Moment) -> f64 {

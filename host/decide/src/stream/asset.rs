@@ -20,10 +20,9 @@ pub enum Balancer {
     SmoothWeighted,
     /// The fewest sessions for its weight.
     LeastConnections,
-    /// The lowest latency for its sessions, of two at random.
+    /// The lowest latency for its sessions and its weight, of two drawn by their weights.
     PeakEwma,
-    /// Always the same for a session, within a bound on the load: 5 % above a target's share. What comes when another dies
-    /// is spread by the ring, less evenly than by weights.
+    /// Always the same for a session, within a bound on the load: 5 % above a target's share.
     ConsistentHash,
     /// The nearest on the globe; by score when nobody knows where.
     Nearest,

@@ -267,13 +267,6 @@ impl TenantPool {
         let Some(index) = targets.pool.find(name.as_str()) else {
             return false;
         };
-        let late = targets
-            .get(index)
-            .and_then(|target| target.probe.as_ref()?.degraded_ms)
-            .map(|late_ms| Duration::from_millis(late_ms.into()));
-        if let (Some(late), Probe::Answered(took)) = (late, probe) {
-            inner.live.set_degraded(&targets.pool, index, took > late);
-        }
         inner.live.probe(&targets.pool, index, probe, now)
     }
 
@@ -370,6 +363,8 @@ impl TenantPool {
             _ => {}
         }
         inner.count_all();
+        let targets = Arc::clone(&inner.targets);
+        inner.live.tend(&targets.pool, now);
         self.note_asks_where(&inner);
     }
 }

@@ -41,10 +41,10 @@ pub enum Filter {
     },
 }
 
-/// What a score is made of, each part from 0 to 1.
+/// What a score is made of. What is used goes from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
-    /// How much of what it can carry is used.
+    /// How loaded it is: how full, or how crowded beside the others, a half being usual, or what its operator says.
     pub load: f64,
     /// How long it takes.
     pub latency: Duration,
@@ -122,6 +122,7 @@ impl Selector {
         let rank = groups.rank(target);
         let place = target.place();
         let signals = live.signals(place);
+        let scores = self.scores(live, groups.may);
         let weight = self.plan.weights.get(place).copied().unwrap_or_default();
         Explained {
             name: spec.name.clone(),
@@ -134,10 +135,10 @@ impl Selector {
             is_avoided: visitor.avoided.has(target),
             weight,
             score: Score {
-                load: signals.map_or(1.0, |(signals, _)| signals.load),
-                latency: signals.map_or(Duration::MAX, |(signals, _)| signals.latency),
-                bandwidth: signals.map_or(1.0, |(signals, _)| signals.bandwidth),
-                total: live.score(place),
+                load: scores.load(place),
+                latency: signals.map_or(Duration::MAX, |signals| signals.latency),
+                bandwidth: signals.map_or(1.0, |signals| signals.bandwidth),
+                total: scores.of(place),
             },
             cost: spec.cost,
         }

@@ -2,6 +2,8 @@
 //!
 //! In: sets of targets. Out: groups, best first. It must not know how one of a group is picked.
 
+use wayside_balance::moment::Moment;
+
 use super::{
     live::{Live, Sets},
     set::{TargetIndex, TargetSet},
@@ -96,21 +98,13 @@ impl Groups<'_> {
         serves && stays && in_better && (self.near.has(current) || !best.is_near)
     }
 
-    /// Who is the least bad when no group has anybody: full before draining before down, and of these the better score,
-    /// or of those that are down who failed less.
-    pub(super) fn least_bad(&self, live: &Live) -> Option<TargetIndex> {
+    /// Those that are the least bad when no group has anybody: full before draining before down, and of those that are down
+    /// who went down last. It may be this node that cannot reach them, so that all that went with the last one are as good.
+    pub(super) fn least_bad(&self, live: &Live, now: Moment) -> TargetSet {
         let up = self.may.without(self.sets.down);
-        for left in [up.without(self.sets.draining), up] {
-            let best = left.iter().max_by(|one, other| {
-                let score = |target: &TargetIndex| live.score(target.place());
-                // The first of equals: `max_by` would take the last.
-                score(one).total_cmp(&score(other)).then(other.cmp(one))
-            });
-            if best.is_some() {
-                return best;
-            }
-        }
-        self.may.iter().min_by_key(|target| live.badness(target.place()))
+        let sets = [up.without(self.sets.draining), up, live.down_last(self.may, now)];
+        let mut some = sets.into_iter().filter(|set| !set.is_empty());
+        some.next().unwrap_or_default()
     }
 
     /// Where a target stands among those allowed.

@@ -5,7 +5,7 @@
 //! target.
 //!
 //! A target is down after two probes in a row failed, or when its operator says so. It comes back in the steps of
-//! [`wayside_balance::failback`], each guarded by its probes.
+//! [`wayside_balance::failback`], each guarded by its probes; one that is not probed, by time alone.
 
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use wayside_balance::{
 use wayside_decide::stream::target::Service;
 
 use super::{
+    scores::crowd,
     session_key,
     set::{TargetIndex, TargetSet},
     target::{Pool, TargetSpec},
@@ -31,6 +32,10 @@ const FAILED_PROBES: u32 = 2;
 const LATENCY_EXPECTED: Duration = Duration::from_millis(100);
 /// How fast latencies are forgotten.
 const LATENCY_DECAY: Duration = Duration::from_secs(30);
+
+/// Targets that went down within this time, or within twice as long as the last, are down for one reason as far as anybody
+/// knows: their probes come at different times.
+const DOWN_TOGETHER: Duration = Duration::from_secs(10);
 
 /// How a target does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +99,9 @@ pub struct Live {
     slow_start: Duration,
     /// The rest is worked out from the states whenever one changes.
     sets: Sets,
+    /// The load of each is how full it is, or what its operator reports.
     signals: Vec<Signals>,
+    crowds: Vec<f64>,
     sessions: Vec<u32>,
     quickest: Duration,
     /// Sessions for a unit of weight, over all targets: what is usual.
@@ -125,6 +132,8 @@ struct State {
     service: Service,
     is_degraded: bool,
     failed_in_a_row: u32,
+    /// Since when it has not answered.
+    fails_since: Option<Moment>,
     share: Share,
     latency: PeakEwma,
     own_sessions: u32,
@@ -138,6 +147,7 @@ impl State {
             service: Service::In,
             is_degraded: false,
             failed_in_a_row: 0,
+            fails_since: None,
             share: Share::new(slow_start),
             latency: PeakEwma::new(LATENCY_EXPECTED, LATENCY_DECAY, now),
             own_sessions: 0,
@@ -148,6 +158,15 @@ impl State {
                 load: None,
             },
         }
+    }
+
+    /// Forgets what only probes have said that nobody sends any more, and only they could take back.
+    fn forget_verdicts(&mut self, spec: &TargetSpec) {
+        if !spec.is_probed {
+            self.failed_in_a_row = 0;
+            self.fails_since = None;
+        }
+        self.is_degraded &= spec.is_probed && spec.late_after.is_some();
     }
 
     const fn sessions(&self) -> u32 {
@@ -174,6 +193,7 @@ impl Live {
             slow_start,
             sets: Sets::default(),
             signals: vec![signals; pool.count()],
+            crowds: vec![0.0; pool.count()],
             sessions: vec![0; pool.count()],
             quickest: LATENCY_EXPECTED,
             usual_crowd: 0.0,
@@ -192,7 +212,11 @@ impl Live {
             let known = from.find(spec.name.as_str());
             if let Some(known) = known.and_then(|known| self.targets.get(known.place())) {
                 state.clone_from(known);
+                state.forget_verdicts(spec);
             }
+        }
+        for target in to.all().iter() {
+            moved.follow(to, target, now);
         }
         moved.refresh_all(to);
         moved
@@ -201,7 +225,7 @@ impl Live {
     /// Learns how a probe ended. True when the target's health changed.
     pub fn probe(&mut self, pool: &Pool, target: TargetIndex, probe: Probe, now: Moment) -> bool {
         let before = self.health(target);
-        let Some(state) = self.targets.get_mut(target.place()) else {
+        let (Some(state), Some(spec)) = (self.targets.get_mut(target.place()), pool.target(target)) else {
             return false;
         };
         state.share.count_asked();
@@ -209,30 +233,37 @@ impl Live {
         match probe {
             Probe::Answered(took) => {
                 state.failed_in_a_row = 0;
+                state.fails_since = None;
                 state.latency.observe(took, now);
+                state.is_degraded = spec.late_after.is_some_and(|late| took > late);
             }
-            Probe::Failed => state.failed_in_a_row = state.failed_in_a_row.saturating_add(1),
+            Probe::Failed => {
+                state.failed_in_a_row = state.failed_in_a_row.saturating_add(1);
+                state.fails_since.get_or_insert(now);
+            }
         }
         state.share.count_ended(epoch, matches!(probe, Probe::Answered(_)));
-        self.follow(target, now);
+        self.follow(pool, target, now);
         self.refresh(pool, target);
         self.quickest = self.find_quickest();
         before != self.health(target)
+    }
+
+    /// Lets time pass for targets that nobody probes: they come back by it alone. For now and then.
+    pub fn tend(&mut self, pool: &Pool, now: Moment) {
+        for target in self.sets.down.or(self.sets.returning).iter() {
+            if pool.target(target).is_some_and(|spec| !spec.is_probed) {
+                self.follow(pool, target, now);
+                self.refresh(pool, target);
+            }
+        }
     }
 
     /// Learns what the operator says of a target.
     pub fn set_service(&mut self, pool: &Pool, target: TargetIndex, service: Service, now: Moment) {
         if let Some(state) = self.targets.get_mut(target.place()) {
             state.service = service;
-            self.follow(target, now);
-            self.refresh(pool, target);
-        }
-    }
-
-    /// Learns whether a target serves badly, by what players report or its operator says.
-    pub fn set_degraded(&mut self, pool: &Pool, target: TargetIndex, is_degraded: bool) {
-        if let Some(state) = self.targets.get_mut(target.place()) {
-            state.is_degraded = is_degraded;
+            self.follow(pool, target, now);
             self.refresh(pool, target);
         }
     }
@@ -318,20 +349,32 @@ impl Live {
         &self.sessions
     }
 
-    pub(super) fn signals(&self, place: usize) -> Option<(&Signals, Duration)> {
-        self.signals.get(place).map(|signals| (signals, self.quickest))
+    pub(super) fn signals(&self, place: usize) -> Option<&Signals> {
+        self.signals.get(place)
     }
 
-    /// The score of the target at a place, from 0 to 1.
-    pub(super) fn score(&self, place: usize) -> f64 {
-        let signals = self.signals.get(place);
-        signals.map_or(0.0, |signals| self.adaptive.score(signals, self.quickest))
+    /// How full the target at a place is or is said to be, from 0 to 1.
+    pub(super) fn fullness(&self, place: usize) -> f64 {
+        self.signals.get(place).map_or(1.0, |signals| signals.load)
     }
 
-    /// The cost of one more session by latency.
-    pub(super) fn latency_cost(&self, place: usize, now: Moment) -> f64 {
+    /// How crowded the target at a place is by all its sessions: [`crowd`].
+    pub(super) fn crowd(&self, place: usize) -> f64 {
+        self.crowds.get(place).copied().unwrap_or_default()
+    }
+
+    /// The score of the target at a place with this load, from 0 to 1.
+    pub(super) fn score(&self, place: usize, load: f64) -> f64 {
+        self.signals.get(place).map_or(0.0, |signals| {
+            let signals = Signals { load, ..*signals };
+            self.adaptive.score(&signals, self.quickest)
+        })
+    }
+
+    /// The cost of one more session by latency, where there are `sessions`.
+    pub(super) fn latency_cost(&self, place: usize, sessions: u32, now: Moment) -> f64 {
         let state = self.targets.get(place);
-        state.map_or(f64::INFINITY, |state| state.latency.cost(state.sessions(), now))
+        state.map_or(f64::INFINITY, |state| state.latency.cost(sessions, now))
     }
 
     /// Those of `among` that are coming back and do not take the session yet. Its key decides, so that a session that was
@@ -349,20 +392,29 @@ impl Live {
         returning.iter().filter(waits).collect()
     }
 
-    /// How bad one is that is down: the fewer probes failed, the likelier it comes back.
-    pub(super) fn badness(&self, place: usize) -> (u32, Duration) {
-        let state = self.targets.get(place);
-        state.map_or((u32::MAX, Duration::MAX), |state| {
-            (state.failed_in_a_row, state.latency.last())
-        })
+    /// Those of `among` that went down together with the one that did last.
+    pub(super) fn down_last(&self, among: TargetSet, now: Moment) -> TargetSet {
+        let down_for = |target: TargetIndex| {
+            let since = self.targets.get(target.place()).and_then(|state| state.fails_since);
+            since.map_or(Duration::ZERO, |since| now.since(since))
+        };
+        let least = among.iter().map(down_for).min().unwrap_or_default();
+        let together = |target: &TargetIndex| down_for(*target) <= 2 * least + DOWN_TOGETHER;
+        among.iter().filter(together).collect()
     }
 
     /// Follows service and probes with the share.
-    fn follow(&mut self, target: TargetIndex, now: Moment) {
-        if let Some(state) = self.targets.get_mut(target.place()) {
-            let is_bad = state.failed_in_a_row >= FAILED_PROBES || state.service == Service::Out;
-            state.share.update(is_bad, now);
+    fn follow(&mut self, pool: &Pool, target: TargetIndex, now: Moment) {
+        let (Some(state), Some(spec)) = (self.targets.get_mut(target.place()), pool.target(target)) else {
+            return;
+        };
+        if !spec.is_probed {
+            // What nobody asks is taken to answer.
+            state.share.count_asked();
+            state.share.count_ended(state.share.epoch(), true);
         }
+        let is_bad = state.failed_in_a_row >= FAILED_PROBES || state.service == Service::Out;
+        state.share.update(is_bad, now);
     }
 
     /// Works out sets and signals of one target; of all when sessions became twice or half as many.
@@ -411,11 +463,14 @@ impl Live {
         sets.full
             .set(target, has_no_room || is_at(spec.kbit_s_max) || reported >= 1.0);
         sets.over_commit.set(target, is_at(spec.kbit_s_commit));
+        let used = |is: f64, most: f64| (is / most.max(1.0)).min(1.0);
+        let sessions_used = spec.sessions_max.map_or(0.0, |most| used(sessions.into(), most.into()));
         self.signals[place] = Signals {
-            load: load(spec, sessions, self.usual_crowd).max(reported),
+            load: sessions_used.max(reported.min(1.0)),
             latency: state.latency.last(),
-            bandwidth: spec.kbit_s_max.map_or(0.0, |most| kbit_s as f64 / most.max(1) as f64),
+            bandwidth: spec.kbit_s_max.map_or(0.0, |most| used(kbit_s as f64, most as f64)),
         };
+        self.crowds[place] = crowd(sessions, spec.weight, self.usual_crowd);
         self.sessions[place] = sessions;
     }
 
@@ -427,16 +482,5 @@ impl Live {
             .enumerate()
             .filter(|(place, _)| !self.sets.down.has_place(*place));
         up.map(|(_, signals)| signals.latency).min().unwrap_or(LATENCY_EXPECTED)
-    }
-}
-
-/// How loaded a target is, from 0 to 1. Without a capacity: a half when it has as many sessions for its weight as is usual.
-fn load(spec: &TargetSpec, sessions: u32, usual_crowd: f64) -> f64 {
-    match spec.sessions_max {
-        Some(most) => f64::from(sessions) / f64::from(most.max(1)),
-        None => {
-            let crowd = f64::from(sessions) / f64::from(spec.weight.max(1));
-            crowd / (crowd + usual_crowd)
-        }
     }
 }

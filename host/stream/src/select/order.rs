@@ -7,6 +7,7 @@ use wayside_balance::{moment::Moment, random::Random};
 use super::{
     SCORE_STEPS, Selector, Visitor,
     live::Live,
+    scores::Scores,
     set::{TARGETS_MAX, TargetIndex},
     target::Pool,
 };
@@ -73,10 +74,11 @@ impl Selector {
             return order;
         }
         let groups = self.groups(pool, live, visitor);
+        let scores = self.scores(live, groups.may);
         let mut keys = [u64::MAX; TARGETS_MAX];
         let mut count = 0;
         for target in groups.may.iter().filter(|target| *target != choice.target) {
-            keys[count] = key(groups.rank(target).packed(), pool, live, target);
+            keys[count] = key(groups.rank(target).packed(), pool, &scores, target);
             count += 1;
         }
         let keys = &mut keys[..count];
@@ -105,9 +107,9 @@ impl Selector {
 const PLACE_MASK: u64 = 0xff;
 
 /// Rank, then score, then cost, then place: one number, so that sorting compares nothing else.
-fn key(rank: u64, pool: &Pool, live: &Live, target: TargetIndex) -> u64 {
+fn key(rank: u64, pool: &Pool, scores: &Scores<'_>, target: TargetIndex) -> u64 {
     let place = target.place();
-    let steps = (live.score(place) * SCORE_STEPS).floor();
+    let steps = (scores.of(place) * SCORE_STEPS).floor();
     // Both from 0, and below 2¹⁶: a score is 1 at most, a cost's share below 1.
     let behind = (SCORE_STEPS - steps) as u64;
     let cost = (pool.cost_share(place) * 65_536.0) as u64;

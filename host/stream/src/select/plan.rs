@@ -25,6 +25,8 @@ pub struct Plan {
     pub(super) permitted: TargetSet,
     pub(super) denied: TargetSet,
     pub(super) preferred_region: Option<Name>,
+    /// Whether the weights are the policy's, not the targets' own.
+    pub(super) has_own_weights: bool,
 }
 
 impl Plan {
@@ -37,6 +39,7 @@ impl Plan {
             permitted: pool.all(),
             denied: TargetSet::EMPTY,
             preferred_region: None,
+            has_own_weights: false,
         };
         plan.permitted = plan.permitted.without(plan.weightless());
         plan
@@ -99,6 +102,7 @@ impl Plan {
     fn set_tiers(&mut self, tiers: &[Box<[Share]>], pool: &Pool) -> Result<(), Invalid> {
         self.tiers.clear();
         self.permitted = TargetSet::EMPTY;
+        self.has_own_weights = true;
         for (place, shares) in tiers.iter().enumerate() {
             let mut tier = TargetSet::EMPTY;
             for (share, weight) in shares.iter().zip(scaled(shares)) {

@@ -3,7 +3,7 @@
 //! In: descriptions. Out: a [`Pool`], in which targets are numbered and what a request asks of all of them is prepared.
 //! It must not know how targets do: that is [`super::live`].
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use wayside_balance::nearest::{self, Place};
 use wayside_decide::{limits::TARGET_WEIGHT_MAX, name::Name, stream::target::Country};
@@ -31,6 +31,10 @@ pub struct TargetSpec {
     pub cost: u32,
     /// The only countries that it may serve; none when it may serve all.
     pub countries: Option<Vec<Country>>,
+    /// Whether anybody asks it how it does. One that is not asked is taken to serve.
+    pub is_probed: bool,
+    /// From when on an answer to a probe is so late that it serves badly.
+    pub late_after: Option<Duration>,
 }
 
 impl TargetSpec {
@@ -47,6 +51,8 @@ impl TargetSpec {
             kbit_s_commit: None,
             cost: 0,
             countries: None,
+            is_probed: true,
+            late_after: None,
         }
     }
 }

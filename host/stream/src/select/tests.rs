@@ -24,7 +24,7 @@ use super::{
     set::{TargetIndex, TargetSet},
     target::{NoPool, Pool, TargetSpec},
 };
-use crate::samples::spec;
+use crate::samples::{LATE, spec};
 
 const STEP: Duration = Duration::from_secs(10);
 fn name(text: &str) -> Name {
@@ -243,8 +243,8 @@ fn tiers_are_taken_in_order_and_degraded_targets_after_all_tiers() {
     let plan = Plan::new(&stream_plan(plan), &scene.pool).expect("a plan");
     let mut selector = Selector::new(&scene.pool, plan, Balancer::RoundRobin);
     assert_eq!(scene.taken(&mut selector, &visitor(b"s")).0, "t0");
+    scene.probe("t0", Probe::Answered(LATE));
     let target = scene.at("t0");
-    scene.live.set_degraded(&scene.pool, target, true);
     assert_eq!(scene.live.health(target), Health::Degraded);
     assert_eq!(scene.taken(&mut selector, &visitor(b"s")).0, "t1");
     scene.serve("t1", Service::Out);
@@ -400,19 +400,43 @@ fn a_target_serves_only_the_countries_that_it_may() {
 }
 
 #[test]
-fn when_all_are_down_the_least_bad_is_taken_and_two_are_listed() {
-    let mut scene = Scene::weighted(&[1, 1, 1]);
-    for (called, failed) in [("t0", 5), ("t1", 2), ("t2", 9)] {
-        for _ in 0..failed {
-            scene.probe(called, Probe::Failed);
-        }
+fn when_all_are_down_those_that_went_last_share_what_comes_and_two_are_listed() {
+    let mut scene = Scene::weighted(&[1, 1, 1, 1]);
+    scene.fail("t0");
+    scene.now = scene.now + 10 * STEP;
+    // What goes within moments goes for one reason, which may be this node's.
+    for called in ["t1", "t2", "t3"] {
+        scene.fail(called);
+        scene.now = scene.now + Duration::from_secs(2);
     }
     let mut selector = scene.selector(Balancer::Adaptive);
-    assert_eq!(
-        scene.taken(&mut selector, &visitor(b"s")),
-        ("t1".to_owned(), Why::Panic)
+    let mut had = [0; 4];
+    for _ in 0..300 {
+        let choice = scene.pick(&mut selector, &visitor(b"s")).expect("a choice");
+        assert_eq!(choice.why, Why::Panic);
+        had[choice.target.place()] += 1;
+        scene.begin(choice.target, 1);
+    }
+    assert!(
+        had[0] == 0 && had[1..].iter().all(|had| (95..=105).contains(had)),
+        "{had:?}"
     );
-    assert_eq!(scene.order(&mut selector), [1, 0]);
+    let order = scene.order(&mut selector);
+    assert!(order.len() == 2 && order[0] > 0, "{order:?}");
+    // Nobody moves from one that looks dead to another, whichever was asked last.
+    for called in ["t1", "t2", "t3"] {
+        let playing = Visitor {
+            current: Some(scene.at(called)),
+            ..visitor(b"s")
+        };
+        scene.probe("t2", Probe::Failed);
+        assert_eq!(scene.taken(&mut selector, &playing), (called.to_owned(), Why::Kept));
+    }
+    let long_dead = Visitor {
+        current: Some(scene.at("t0")),
+        ..visitor(b"s")
+    };
+    assert_eq!(scene.pick(&mut selector, &long_dead).expect("a choice").why, Why::Panic);
     // One that is draining still answers.
     let mut draining = Scene::weighted(&[1, 1]);
     draining.fail("t0");
@@ -517,7 +541,7 @@ fn an_explanation_names_each_filter_and_the_parts_of_the_score() {
             "dead: health: down",
             "draining: health: draining",
             "full: capacity: full with 1 sessions, 0 kbit/s",
-            "good: score 0.885 (load 0.10, latency 100.0 ms, bandwidth 0.25), tier 0, weight 1, cost 3, near",
+            "good: score 0.614 (load 0.78, latency 100.0 ms, bandwidth 0.25), tier 0, weight 1, cost 3, near",
         ]
     );
     assert_eq!(

@@ -11,8 +11,10 @@ use wayside_stream::select::{
     target::Pool,
 };
 
-/// The largest part of the ring that one target has: a ring is made for each recorder that asks.
+/// The largest part of the ring that one target has, and the points of one part: few, for a ring is made for each recorder
+/// that asks.
 const PARTS_MAX: u32 = 10;
+const POINTS: u32 = 160;
 
 /// What a plan says of who takes a stream.
 pub(super) struct Order {
@@ -63,6 +65,7 @@ fn ring(pool: &Pool, parts: impl Fn(usize) -> u32) -> Ring {
     let members = pool.targets().iter().enumerate().map(|(place, target)| Member {
         name: target.name.as_str(),
         weight: parts(place),
+        points: parts(place) * POINTS,
     });
     Ring::new(&members.collect::<Vec<_>>(), f64::INFINITY)
 }

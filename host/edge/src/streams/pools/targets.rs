@@ -1,5 +1,7 @@
 //! A tenant's targets as of one directory, and who is near which of them.
 
+use std::time::Duration;
+
 use wayside_balance::nearest::Place as Globe;
 use wayside_decide::{
     name::Name,
@@ -109,6 +111,7 @@ fn spec(target: &StreamTarget) -> TargetSpec {
         let (latitude, longitude) = place.degrees();
         Globe::new(latitude, longitude).ok()
     });
+    let late_ms = target.probe.as_ref().and_then(|probe| probe.degraded_ms);
     TargetSpec {
         name: target.name.clone(),
         region: target.region.clone(),
@@ -119,5 +122,7 @@ fn spec(target: &StreamTarget) -> TargetSpec {
         kbit_s_commit: target.kbit_s_commit,
         cost: target.cost,
         countries: target.countries.as_ref().map(|countries| countries.to_vec()),
+        is_probed: target.probe.is_some(),
+        late_after: late_ms.map(|late_ms| Duration::from_millis(late_ms.into())),
     }
 }

@@ -4,12 +4,13 @@ use wayside_balance::adaptive::Adaptive;
 use wayside_decide::stream::{asset::Balancer, plan::PlanSpec, target::Service};
 
 use super::{QUICK, STEP, Scene, name, properties::ALL, share, spec, stream_plan, visitor};
+use crate::samples::LATE;
 use crate::select::{
     Choice, Selector, Visitor, Why,
     live::{Health, Live, Probe},
     plan::Plan,
     set::{TargetIndex, TargetSet},
-    target::Pool,
+    target::{Pool, TargetSpec},
 };
 
 #[test]
@@ -24,13 +25,15 @@ fn a_session_stays_until_its_target_is_worse_and_goes_back_when_a_nearer_one_ret
     let at_a = on(&scene, "a");
     assert_eq!(scene.taken(&mut selector, &at_a), ("a".to_owned(), Why::Kept));
     let target = scene.at("a");
-    scene.live.set_degraded(&scene.pool, target, true);
+    scene.probe("a", Probe::Answered(LATE));
+    assert_eq!(scene.live.health(target), Health::Degraded);
     assert_eq!(
         scene.taken(&mut selector, &at_a).1,
         Why::Kept,
         "who moves sessions away does so a few at a time"
     );
-    scene.live.set_degraded(&scene.pool, target, false);
+    scene.probe("a", QUICK);
+    assert_eq!(scene.live.health(target), Health::Healthy);
     scene.fail("a");
     assert_eq!(scene.taken(&mut selector, &at_a), ("b".to_owned(), Why::Picked));
     let at_b = on(&scene, "b");
@@ -123,6 +126,66 @@ fn two_failed_probes_take_a_target_out_and_it_comes_back_in_steps() {
     }
     shares.dedup();
     assert_eq!(shares, [10, 25, 50, 75, 100]);
+}
+
+#[test]
+fn a_target_that_nobody_probes_comes_back_by_time_alone() {
+    let unprobed = |called| TargetSpec {
+        is_probed: false,
+        ..spec(called, "r")
+    };
+    let mut scene = Scene::new(vec![unprobed("a"), unprobed("b")]);
+    let target = scene.at("a");
+    scene.serve("a", Service::Out);
+    scene.live.tend(&scene.pool, scene.now + STEP);
+    assert_eq!(scene.live.health(target), Health::Down, "its operator says so");
+    scene.serve("a", Service::In);
+    let mut shares = vec![scene.live.share_percent(target)];
+    for _ in 0..10 {
+        scene.now = scene.now + STEP / 2;
+        scene.live.tend(&scene.pool, scene.now);
+        shares.push(scene.live.share_percent(target));
+    }
+    shares.dedup();
+    assert_eq!(shares, [10, 25, 50, 75, 100]);
+}
+
+#[test]
+fn what_a_probe_said_goes_with_the_probe() {
+    let mut scene = Scene::new(vec![spec("dead", "r"), spec("late", "r"), spec("well", "r")]);
+    scene.fail("dead");
+    scene.probe("late", Probe::Answered(LATE));
+    let to = |change: fn(TargetSpec) -> TargetSpec| {
+        Pool::new(scene.pool.targets().iter().cloned().map(change).collect()).expect("a pool")
+    };
+    let healths = |live: &Live| {
+        scene
+            .pool
+            .all()
+            .iter()
+            .map(|target| live.health(target))
+            .collect::<Vec<_>>()
+    };
+    let alike = to(|spec| spec);
+    let moved = scene.live.moved(&scene.pool, &alike, scene.now);
+    assert_eq!(healths(&moved), [Health::Down, Health::Degraded, Health::Healthy]);
+    let without = to(|spec| TargetSpec {
+        is_probed: false,
+        ..spec
+    });
+    let mut moved = scene.live.moved(&scene.pool, &without, scene.now);
+    assert_eq!(healths(&moved), [Health::Healthy; 3], "nobody could ever take it back");
+    assert_eq!(moved.share_percent(scene.at("dead")), 10, "step by step all the same");
+    for step in 1..=4 {
+        moved.tend(&without, scene.now + STEP * step);
+    }
+    assert_eq!(moved.share_percent(scene.at("dead")), 100);
+    let never_late = to(|spec| TargetSpec {
+        late_after: None,
+        ..spec
+    });
+    let moved = scene.live.moved(&scene.pool, &never_late, scene.now);
+    assert_eq!(healths(&moved), [Health::Down, Health::Healthy, Health::Healthy]);
 }
 
 #[test]
