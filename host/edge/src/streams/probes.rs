@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use wayside_balance::random::Random;
 use wayside_decide::{name::Name, stream::target::Probe, target::Target};
 use wayside_stream::select::live::Probe as Ended;
@@ -13,8 +13,12 @@ use wayside_stream::select::live::Probe as Ended;
 use super::{Streams, pools};
 use crate::pipeline::Edge;
 
-/// By how much of its interval a probe comes earlier or later.
+/// By how much of its interval a probe may come earlier, so that those of many nodes do not come together. None comes later:
+/// an interval is what an operator counts on.
 const JITTER: f64 = 0.2;
+/// After what part of the interval the first probe that failed is repeated. A target that accepts and never answers is then known
+/// to be down after two intervals, as long as a probe waits for half of one at most.
+const REPEATED_AFTER: f64 = 0.25;
 
 /// Who is asked, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,8 +91,9 @@ async fn ask(edge: Arc<Edge>, (tenant, target): (Name, Name), Plan { url, probe 
     let limit = Duration::from_millis(probe.timeout_ms.into());
     // Nodes that start together, and targets that come together, are spread over the first interval.
     tokio::time::sleep(random.up_to(interval.min(Duration::from_secs(1)))).await;
-    let mut told_why = false;
+    let mut has_failed_before = false;
     loop {
+        let began = Instant::now();
         let asked = edge.streams.fetcher.probe(tenant.as_str(), &url, limit).await;
         let (ended, why) = match asked {
             Ok((status, took)) if status.as_u16() == probe.status => (Ended::Answered(took), String::new()),
@@ -107,11 +112,41 @@ async fn ask(edge: Arc<Edge>, (tenant, target): (Name, Name), Plan { url, probe 
             } else {
                 tracing::info!(%tenant, %target, "a target answers again");
             }
-        } else if has_failed && !told_why {
+        } else if has_failed && !has_failed_before {
             tracing::debug!(%tenant, %target, %url, why, "a probe failed");
         }
-        told_why = has_failed;
-        let share = 1.0 - JITTER + 2.0 * JITTER * random.share();
-        tokio::time::sleep(interval.mul_f64(share)).await;
+        let is_first_failure = has_failed && !has_failed_before;
+        has_failed_before = has_failed;
+        tokio::time::sleep_until(began + pause(interval, is_first_failure, random.share())).await;
+    }
+}
+
+/// How long after a probe began the next one does, when this one has not ended later; `chance` goes from 0 to 1.
+fn pause(interval: Duration, is_first_failure: bool, chance: f64) -> Duration {
+    let share = if is_first_failure { REPEATED_AFTER } else { 1.0 };
+    interval.mul_f64(share * (1.0 - JITTER * chance))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::pause;
+
+    #[test]
+    fn probes_come_a_little_earlier_than_they_may_and_soon_after_a_first_failure() {
+        let interval = Duration::from_secs(2);
+        for (is_first_failure, chance, expected_ms) in [
+            (false, 0.0, 2_000),
+            (false, 0.5, 1_800),
+            (false, 1.0, 1_600),
+            (true, 0.0, 500),
+            (true, 1.0, 400),
+        ] {
+            assert_eq!(
+                pause(interval, is_first_failure, chance),
+                Duration::from_millis(expected_ms)
+            );
+        }
     }
 }
