@@ -150,17 +150,19 @@ fn any_file_of_an_asset_is_on_a_target_and_nothing_else_is() {
         request(edge, "DELETE", "video.test", "/video/film/a.ts", &[]).status,
         405
     );
-    let asked = request(
-        edge,
-        "OPTIONS",
-        "video.test",
-        "/.wayside/steer/film",
-        &[("Origin", "https://a.test")],
-    );
-    assert_eq!(
-        (asked.status, asked.header("access-control-allow-origin").as_deref()),
-        (204, Some("*"))
-    );
+    let readable = |method, path, status| {
+        let answer = request(edge, method, "video.test", path, &[("Origin", "https://a.test")]);
+        let by_whom = answer.header("access-control-allow-origin");
+        assert_eq!(
+            (answer.status, by_whom.as_deref()),
+            (status, Some("*")),
+            "{method} {path}"
+        );
+    };
+    readable("OPTIONS", "/.wayside/steer/film", 204);
+    // A page of another site is told that there is no such asset, rather than nothing.
+    readable("OPTIONS", "/video/other/a.ts", 204);
+    readable("GET", "/video/other/a.ts", 404);
 }
 
 #[test]

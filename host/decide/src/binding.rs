@@ -97,7 +97,8 @@ impl Prefix {
     /// Reads `/`, which covers the whole site, or `/geo`, which covers `/geo` and `/geo/…`.
     ///
     /// # Errors
-    /// [`Invalid`] when it is no path, or ends in a slash and is longer than one.
+    /// [`Invalid`] when it is no path, ends in a slash and is longer than one, or has a segment `.` or `..`: browsers and
+    /// players leave these out before they ask (WHATWG URL, "path state"), so that nothing would ever be below it.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         if text.len() > 1 && text.ends_with('/') {
             return Err(Invalid::text(
@@ -106,10 +107,18 @@ impl Prefix {
                 "a path without a slash at the end, such as `/geo`",
             ));
         }
-        LinkPath::parse(text).map(Self).map_err(|error| Invalid {
+        let path = LinkPath::parse(text).map_err(|error| Invalid {
             what: "prefix",
             ..error
-        })
+        })?;
+        if path.as_str().split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(Invalid::text(
+                "prefix",
+                text,
+                "a path without the segments `.` and `..`",
+            ));
+        }
+        Ok(Self(path))
     }
 
     /// The path.
@@ -173,6 +182,20 @@ mod tests {
             "Address",
         ] {
             assert!(VisitorKey::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_nobody_asks_below_is_none() {
+        for text in ["/..", "/../x", "/a/./b", "/%2e%2e", "/a/%2E"] {
+            let refused = Prefix::parse(text).expect_err(text).to_string();
+            assert!(
+                refused.ends_with("expected a path without the segments `.` and `..`"),
+                "{refused}"
+            );
+        }
+        for text in ["/", "/.well-known", "/a..b", "/..."] {
+            Prefix::parse(text).expect(text);
         }
     }
 

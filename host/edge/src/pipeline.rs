@@ -123,12 +123,22 @@ pub(crate) async fn answer(
     // The directory of this instant, lent: counting its readers would be one cache line that all cores write.
     let directory = edge.directory.load();
     let site = find_site(&directory, &visit)?;
-    if let Some(asked) = way::read(&site.site, &visit.key)
+    let asked = way::read(&site.site, &visit.key);
+    if let Some(asked) = asked
         && let Some(answer) = stream::answer(edge, shard, &visit, site, asked).await?
     {
         return check_loop(&visit, answer);
     }
-    match head.method {
+    match other(edge, shard, &visit, site).await {
+        // Players on pages of other sites are to read that there is no such asset.
+        Err(Refusal::NotFound) if asked.is_some() => Err(Refusal::NotFound.of_stream()),
+        answer => answer,
+    }
+}
+
+/// What a request gets that is about no asset.
+async fn other(edge: &Arc<Edge>, shard: &Shard, visit: &Visit<'_>, site: &Arc<LiveSite>) -> Result<Answer, Refusal> {
+    match visit.head.method {
         "GET" | "HEAD" => {}
         "OPTIONS" => return Ok(Answer::Options),
         _ => return Err(Refusal::MethodNotAllowed { allow: METHODS }),
@@ -137,10 +147,10 @@ pub(crate) async fn answer(
         return Err(Refusal::NotFound);
     }
     let answer = match site.binding_for(&visit.key) {
-        Some(live) => policy::decide(edge, shard, &visit, site, live).await?,
-        None => follow(edge, &visit, site, &look_up(edge, shard, &visit, site).await?)?,
+        Some(live) => policy::decide(edge, shard, visit, site, live).await?,
+        None => follow(edge, visit, site, &look_up(edge, shard, visit, site).await?)?,
     };
-    check_loop(&visit, answer)
+    check_loop(visit, answer)
 }
 
 fn find_site<'d>(directory: &'d Directory, visit: &Visit<'_>) -> Result<&'d Arc<LiveSite>, Refusal> {

@@ -69,6 +69,8 @@ pub(super) async fn answer(
     };
     let asset = match found? {
         Some(asset) => asset,
+        // A page of another site is to hear that there is nothing.
+        None if is_preflight => return Ok(Some(Answer::StreamOptions { allow })),
         None if matches!(asked.way, Way::File(_)) => return Ok(None),
         None => return Err(Refusal::NotFound.of_stream()),
     };
