@@ -27,7 +27,7 @@ use self::{
     assets::{LiveAsset, OriginAssets},
     fetch::Fetcher,
     ingest::Recordings,
-    manifests::{Kind, Manifests},
+    manifests::{Manifests, kind::Kind},
     pools::{Pools, TenantPool},
     request::{About, Wanted},
     secrets::{Signers, Variable},

@@ -27,7 +27,7 @@ use wayside_upstream::{
 };
 
 use super::{
-    manifests::Kind,
+    manifests::kind::Kind,
     pools::targets::Targets,
     request::Request,
     tokens::{Pass, SigningError, TokenSource},

@@ -5,7 +5,11 @@ use wayside_stream::select::set::{TargetIndex, TargetSet};
 
 use super::{
     assets::{Copies, Copy},
-    manifests::{Kind, NoManifest, Place, Session, Wanted},
+    manifests::{
+        NoManifest, Wanted,
+        kind::Kind,
+        ready::{Place, Session},
+    },
     request::{Request, unsigned},
     steer, way,
 };

@@ -5,68 +5,42 @@
 //! last good one is served, also after a restart ([`shelf`]). It must not know who watches or how a target is chosen.
 
 use std::{
-    hash::Hash,
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use quick_cache::{
-    DefaultHashBuilder, OptionsBuilder, Weighter,
-    sync::{Cache, DefaultLifecycle},
-};
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
-    time::timeout,
-};
+use quick_cache::sync::Cache;
+use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking, time::timeout};
 use wayside_balance::level::{AtomicLevel, Level};
 use wayside_decide::{
     name::Name,
     site::SiteId,
-    stream::{
-        asset::{Asset, AssetState, Existing},
-        base::BaseUrl,
-        signing::{Scheme, SigningSpec},
-    },
-    target::Target,
+    stream::asset::{Asset, AssetState, Existing},
 };
-use wayside_stream::{dash, hls::multivariant, pathway::Pathway, rendition::Rendition, splice};
+use wayside_stream::{rendition::Rendition, splice};
 
 use self::{
     content::Content,
+    heavy::{HEAVY_KIB_MAX, Heavy, LIGHT_BYTES_MAX},
+    held::{ReadyKey, SlotKey, Weights, cache},
+    kind::Kind,
+    ready::{Place, QUICK_BYTES_MAX, Ready, Session, prepare},
     seats::Seats,
     shelf::Shelf,
     slot::{Slot, Step},
 };
-use super::{fetch::Fetcher, tokens::Pass};
+use super::fetch::Fetcher;
 
 mod content;
+mod heavy;
+mod held;
+pub(crate) mod kind;
+pub(crate) mod ready;
 mod seats;
 mod shelf;
 mod slot;
-
-/// Up to which size, for all its pathways together, a manifest is given pathways by the thread that asks.
-const QUICK_BYTES_MAX: usize = 64 * 1024;
-
-/// Up to which weight a manifest is written however many others are, in bytes.
-const LIGHT_BYTES_MAX: usize = 256 * 1024;
-/// What heavier ones may take together until their players have read them, in KiB.
-const HEAVY_KIB_MAX: usize = 64 * 1024;
-
-/// What a manifest usually takes.
-const USUAL_BYTES: u64 = 8 * 1024;
-
-/// Which of an asset's manifests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    /// HLS: a multivariant playlist.
-    Hls,
-    /// DASH: an MPD.
-    Dash,
-}
 
 /// A manifest of an asset.
 #[derive(Debug, Clone, Copy)]
@@ -75,17 +49,6 @@ pub(crate) struct Wanted<'a> {
     pub(crate) site: SiteId,
     pub(crate) asset: &'a Asset,
     pub(crate) kind: Kind,
-}
-
-/// A copy of the asset as manifests name it.
-#[derive(Debug, Clone)]
-pub(crate) struct Place {
-    /// The target.
-    pub(crate) id: Name,
-    /// Where its copy begins.
-    pub(crate) base: BaseUrl,
-    /// What its URLs are signed by.
-    pub(crate) pass: Pass,
 }
 
 /// Why there is no manifest.
@@ -113,31 +76,6 @@ pub(crate) enum NoManifest {
     Unread(u32),
 }
 
-/// A manifest with pathways, but for who steers a session.
-#[derive(Debug)]
-pub(crate) struct Ready {
-    spliced: Spliced,
-    /// What the best of its renditions takes, in kbit/s; none when it lists none.
-    pub(crate) top_kbit_s: Option<u64>,
-}
-
-#[derive(Debug)]
-enum Spliced {
-    Hls(multivariant::Prepared),
-    Dash(dash::Prepared),
-}
-
-/// What a manifest of a session says beside its pathways.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Session<'a> {
-    /// Where the player asks for steering manifests.
-    pub(crate) server: &'a Target,
-    /// Where it got this manifest.
-    pub(crate) own: &'a Target,
-    /// The pathway on which it begins.
-    pub(crate) first: &'a Name,
-}
-
 /// How manifests are kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -149,21 +87,6 @@ pub(crate) struct Settings {
     pub(crate) stale_max: Duration,
     /// How long a request waits.
     pub(crate) wait_max: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct SlotKey {
-    site: SiteId,
-    kind: Kind,
-    url: Box<str>,
-}
-
-/// Whole keys are compared: another content, another token or another URL is another manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct ReadyKey {
-    content: u64,
-    replaces: bool,
-    places: Box<[(Name, BaseUrl, u64)]>,
 }
 
 /// All manifests of a node.
@@ -185,74 +108,6 @@ struct Shared {
     runtime: Handle,
     seats: Seats,
     contents: AtomicU64,
-}
-
-#[derive(Debug, Clone)]
-struct Weights;
-
-impl Weighter<SlotKey, (Arc<Slot>, usize)> for Weights {
-    fn weight(&self, key: &SlotKey, (_, weight): &(Arc<Slot>, usize)) -> u64 {
-        (size_of::<Slot>() + key.url.len() + weight) as u64
-    }
-}
-
-impl Weighter<ReadyKey, Arc<Ready>> for Weights {
-    fn weight(&self, key: &ReadyKey, ready: &Arc<Ready>) -> u64 {
-        let places = key.places.iter();
-        let places: usize = places
-            .map(|(id, base, _)| id.as_str().len() + base.as_str().len() + 40)
-            .sum();
-        (places + ready.weight()) as u64
-    }
-}
-
-impl Kind {
-    /// Both.
-    pub(crate) const ALL: [Self; 2] = [Self::Hls, Self::Dash];
-
-    /// Which manifest of an asset a file below it is; none when it is another file.
-    pub(crate) fn of(asset: &Asset, file: &str) -> Option<Self> {
-        let is_named = |kind: &Self| kind.path(asset).is_some_and(|path| path == file);
-        Self::ALL.into_iter().find(is_named)
-    }
-
-    /// Its type on the wire.
-    pub(crate) const fn media_type(self) -> &'static str {
-        match self {
-            Self::Hls => "application/vnd.apple.mpegurl",
-            Self::Dash => "application/dash+xml",
-        }
-    }
-
-    /// Whether a manifest can have pathways to a target that signs so. The error is why not.
-    pub(crate) fn carries(self, signing: Option<&SigningSpec>) -> Result<(), String> {
-        let Some(scheme) = signing.map(|signing| &signing.scheme) else {
-            return Ok(());
-        };
-        let word = scheme.as_str();
-        if scheme.is_for_one_url() {
-            return Err(format!(
-                "found a target signed by {word}, whose tokens hold for one URL each, expected one whose token holds for a \
-                 folder: media playlists would have to be rewritten"
-            ));
-        }
-        match (self, scheme) {
-            (Self::Hls, _) | (Self::Dash, Scheme::Hmac { is_in_path: true }) => Ok(()),
-            (Self::Dash, _) => Err(format!(
-                "found a target signed by {word} with a token in the query, expected one in the path: DASH resolves segments \
-                 without the query"
-            )),
-        }
-    }
-
-    /// Where it is below the asset's source.
-    pub(super) fn path(self, asset: &Asset) -> Option<&str> {
-        let path = match self {
-            Self::Hls => asset.hls.as_ref(),
-            Self::Dash => asset.dash.as_ref(),
-        };
-        path.map(|path| path.as_str())
-    }
 }
 
 impl Manifests {
@@ -407,84 +262,6 @@ impl Manifests {
             NoManifest::Missing(url) if wanted.asset.state == AssetState::Transcoding => NoManifest::NotYet(url),
             error => error,
         })
-    }
-}
-
-/// A heavy manifest on its way to a player.
-struct Heavy {
-    bytes: Vec<u8>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for Heavy {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Ready {
-    /// What it takes in memory, in bytes: at least what is written of it, but for what is the session's own.
-    fn weight(&self) -> usize {
-        match &self.spliced {
-            Spliced::Hls(prepared) => prepared.weight(),
-            Spliced::Dash(prepared) => prepared.weight(),
-        }
-    }
-
-    /// The manifest of one session.
-    ///
-    /// # Errors
-    /// [`splice::Error`] when the session begins on a pathway that is not in it.
-    fn steered(&self, session: &Session<'_>) -> Result<Vec<u8>, splice::Error> {
-        let Session { server, own, first } = *session;
-        match &self.spliced {
-            Spliced::Hls(prepared) => prepared.steered(server, first),
-            Spliced::Dash(prepared) => {
-                let steering = dash::Steering { server, mpd: own };
-                prepared.steered(&steering, first)
-            }
-        }
-    }
-}
-
-fn prepare(content: &Content, places: &[Place], existing: Existing) -> Result<Ready, splice::Error> {
-    let pathways = places.iter().filter_map(|place| {
-        Some(Pathway {
-            id: &place.id,
-            base: &place.base,
-            proof: place.pass.proof()?,
-        })
-    });
-    let pathways: Vec<Pathway<'_>> = pathways.collect();
-    let (body, source) = (&content.body, &content.source);
-    let spliced = match content.kind {
-        Kind::Hls => Spliced::Hls(multivariant::prepare(body, source, &pathways, existing)?),
-        Kind::Dash => Spliced::Dash(dash::prepare(body, source, &pathways, existing)?),
-    };
-    let renditions = content.renditions.iter();
-    let top = renditions.map(|rendition| rendition.bandwidth).max();
-    Ok(Ready {
-        spliced,
-        top_kbit_s: top.map(|bits| bits / 1_000).filter(|kbit_s| *kbit_s > 0),
-    })
-}
-
-/// A cache of so many bytes. In one piece: of several each would be too small for the largest manifest.
-fn cache<K: Eq + Hash, V: Clone>(bytes_max: u64) -> Cache<K, V, Weights>
-where
-    Weights: Weighter<K, V>,
-{
-    let items = usize::try_from(bytes_max / USUAL_BYTES).unwrap_or(usize::MAX).max(1);
-    let mut options = OptionsBuilder::new();
-    options
-        .estimated_items_capacity(items)
-        .weight_capacity(bytes_max)
-        .shards(1);
-    let hasher = DefaultHashBuilder::default();
-    match options.build() {
-        Ok(options) => Cache::with_options(options, Weights, hasher, DefaultLifecycle::default()),
-        // Only what is not set is refused.
-        Err(_) => Cache::with_weighter(items, bytes_max, Weights),
     }
 }
 

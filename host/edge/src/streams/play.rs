@@ -11,7 +11,7 @@ use wayside_stream::{rendition::Rendition, select::set::TargetIndex};
 use super::{
     assets::Copy,
     begin::RETRY_AFTER_S,
-    manifests::{Kind, Wanted},
+    manifests::{Wanted, kind::Kind},
     pools::choice::Chosen,
     request::{Request, unsigned},
     steer,

@@ -24,7 +24,7 @@ use wayside_stream::{
 
 use super::{
     assets::{Copies, Copy, LiveAsset},
-    manifests::Kind,
+    manifests::kind::Kind,
     pools::{
         TenantPool,
         choice::{Ask, Nobody},

@@ -13,7 +13,7 @@ use wayside_stream::{
 
 use super::{
     assets::{Copies, Copy},
-    manifests::Kind,
+    manifests::kind::Kind,
     pools::choice::Chosen,
     request::Request,
 };

@@ -18,7 +18,7 @@ use wayside_stream::{
     splice,
 };
 
-use super::Kind;
+use super::kind::Kind;
 use crate::streams::fetch::Validators;
 
 /// A manifest as it came.

@@ -217,8 +217,8 @@ mod tests {
     use crate::streams::{
         fetch::Validators,
         manifests::{
-            Kind,
             content::{self, Content},
+            kind::Kind,
         },
     };
 

@@ -12,8 +12,10 @@ use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 use wayside_decide::{name::Name, site::SiteId, stream::base::BaseUrl, target::Target};
 
 use super::{
-    Kind, NoManifest, Shared, SlotKey,
+    NoManifest, Shared,
     content::{self, Content},
+    held::SlotKey,
+    kind::Kind,
     seats::Seat,
 };
 use crate::streams::fetch::{FetchError, Fetched, Validators};

@@ -27,7 +27,13 @@ use wayside_decide::{
 };
 use wayside_upstream::http::Roots;
 
-use super::{Kind, Manifests, NoManifest, Place, Ready, Session, Settings, SlotKey, Wanted, seats};
+use super::{
+    Manifests, NoManifest, Settings, Wanted,
+    held::SlotKey,
+    kind::Kind,
+    ready::{Place, Ready, Session},
+    seats,
+};
 use crate::streams::{
     fetch::Fetcher,
     secrets::{Signers, Variable},
