@@ -66,6 +66,18 @@ impl Error {
     }
 }
 
+/// The text of a playlist.
+///
+/// # Errors
+/// [`Error::Line`] when it is no UTF-8.
+pub(crate) fn text(playlist: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(playlist).map_err(|broken| {
+        let before = playlist.get(..broken.valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        Error::line(line, "bytes that are no UTF-8", "UTF-8")
+    })
+}
+
 /// Changes to a text.
 #[derive(Debug)]
 pub(crate) struct Edits<'a> {
@@ -198,7 +210,7 @@ impl Template {
 
 #[cfg(test)]
 mod tests {
-    use super::{Edits, Error, PLAYLIST_BYTES_MAX};
+    use super::{Edits, Error, PLAYLIST_BYTES_MAX, text};
 
     #[test]
     fn what_is_not_changed_stays_as_it_was() {
@@ -218,6 +230,13 @@ mod tests {
         let template = edits.template();
         assert_eq!(template.fill(&["<".to_owned(), "2".to_owned()]), b"one 2 three!<");
         assert_eq!(template.fill(&["<".to_owned()]), b"one  three!<");
+    }
+
+    #[test]
+    fn what_is_no_text_is_named_with_its_line() {
+        assert_eq!(text("a\né".as_bytes()), Ok("a\né"));
+        let refused = text(b"a\n\nb\xff").expect_err("no text").to_string();
+        assert_eq!(refused, "line 3: found bytes that are no UTF-8, expected UTF-8");
     }
 
     #[test]

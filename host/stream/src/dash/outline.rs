@@ -7,7 +7,7 @@ use std::{borrow::Cow, ops::Range};
 use quick_xml::{Reader, escape::unescape, events::Event};
 use wayside_decide::invalid::quote;
 
-use crate::splice::Error;
+use crate::splice::{self, Error};
 
 /// The byte order mark.
 const BOM: char = '\u{feff}';
@@ -90,11 +90,7 @@ impl<'a> Outline<'a> {
 /// # Errors
 /// [`Error::Line`] when it is no well-formed XML, has a document type, or is no MPD with a period.
 pub(super) fn read(mpd: &[u8]) -> Result<Outline<'_>, Error> {
-    let text = std::str::from_utf8(mpd).map_err(|broken| {
-        let before = mpd.get(..broken.valid_up_to()).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Error::line(line, "bytes that are no UTF-8", "UTF-8")
-    })?;
+    let text = splice::text(mpd)?;
     let mut walk = Walk {
         text,
         open: Vec::new(),

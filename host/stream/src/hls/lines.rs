@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use wayside_decide::invalid::quote;
 
-use crate::splice::Error;
+use crate::splice::{self, Error};
 
 /// What a playlist begins with.
 const HEADER: &str = "#EXTM3U";
@@ -68,11 +68,7 @@ impl<'a> Line<'a> {
 /// # Errors
 /// [`Error::Line`] when it is no UTF-8, or begins with something else.
 pub(super) fn playlist(bytes: &[u8]) -> Result<(Line<'_>, impl Iterator<Item = Line<'_>>), Error> {
-    let text = std::str::from_utf8(bytes).map_err(|broken| {
-        let before = bytes.get(..broken.valid_up_to()).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Error::line(line, "bytes that are no UTF-8", "UTF-8")
-    })?;
+    let text = splice::text(bytes)?;
     let mut lines = lines(text);
     match lines.next() {
         Some(line) if line.text.trim_end() == HEADER => Ok((line, lines)),
