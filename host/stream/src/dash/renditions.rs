@@ -6,7 +6,7 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 
-use crate::rendition::{RENDITIONS_MAX, Rendition};
+use crate::rendition::{RENDITIONS_MAX, Rendition, told};
 
 /// Elements and text that are looked at, at most: an MPD may list a million segments.
 const EVENTS_MAX: usize = 200_000;
@@ -56,10 +56,10 @@ impl Described {
             };
             let rendition = &mut self.rendition;
             match attribute.key.0 {
-                "id" if !is_set => rendition.name = Some(value.into()),
+                "id" if !is_set => rendition.name = told(&value),
                 "bandwidth" if !is_set => rendition.bandwidth = value.parse().unwrap_or_default(),
-                "codecs" => rendition.codecs = Some(value.into()),
-                "frameRate" => rendition.frame_rate = Some(value.into()),
+                "codecs" => rendition.codecs = told(&value),
+                "frameRate" => rendition.frame_rate = told(&value),
                 "width" => width = value.parse().ok(),
                 "height" => height = value.parse().ok(),
                 "mimeType" | "contentType" => self.is_video = value.starts_with("video"),
@@ -79,7 +79,7 @@ mod tests {
     use proptest::prelude::{any, prop_assert, proptest};
 
     use super::read;
-    use crate::rendition::{RENDITIONS_MAX, Rendition};
+    use crate::rendition::{RENDITIONS_MAX, Rendition, TEXT_BYTES_MAX};
 
     #[test]
     fn representations_inherit_from_their_set() {
@@ -106,6 +106,20 @@ mod tests {
         assert_eq!(read(mpd.as_bytes()), expected);
         let audio = r#"<MPD><Period><AdaptationSet contentType="audio"><Representation bandwidth="9"/></AdaptationSet></Period></MPD>"#;
         assert_eq!(read(audio.as_bytes()).len(), 1);
+    }
+
+    #[test]
+    fn what_is_overlong_is_left_out() {
+        for (bytes, is_told) in [(TEXT_BYTES_MAX, true), (TEXT_BYTES_MAX + 1, false)] {
+            let text = "x".repeat(bytes);
+            let mpd = format!(
+                r#"<MPD><Period><AdaptationSet codecs="{text}"><Representation id="{text}" frameRate="{text}" bandwidth="9"/>"#
+            );
+            let read = read(mpd.as_bytes());
+            let [rendition] = &read[..] else { panic!("{read:?}") };
+            let texts = [&rendition.name, &rendition.codecs, &rendition.frame_rate];
+            assert!(texts.iter().all(|text| text.is_some() == is_told), "{bytes} bytes");
+        }
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use super::{
     lines::{self, Kind},
 };
 use crate::{
-    rendition::{RENDITIONS_MAX, Rendition},
+    rendition::{RENDITIONS_MAX, Rendition, told},
     splice::Error,
 };
 
@@ -24,7 +24,7 @@ pub fn read(playlist: &[u8]) -> Result<Vec<Rendition>, Error> {
 
 fn rendition(attributes: &[Attribute<'_>]) -> Option<Rendition> {
     let find = |name: &str| attributes.iter().find(|attribute| attribute.name == name);
-    let text = |name: &str| find(name)?.text().map(Box::from);
+    let text = |name: &str| find(name)?.text().and_then(told);
     let resolution = |attribute: &Attribute<'_>| {
         let (width, height) = attribute.value.split_once('x')?;
         Some((width.parse().ok()?, height.parse().ok()?))
@@ -33,7 +33,7 @@ fn rendition(attributes: &[Attribute<'_>]) -> Option<Rendition> {
         name: text("NAME").or_else(|| text("STABLE-VARIANT-ID")),
         bandwidth: find("BANDWIDTH")?.value.parse().ok()?,
         resolution: find("RESOLUTION").and_then(resolution),
-        frame_rate: find("FRAME-RATE").map(|attribute| attribute.value.into()),
+        frame_rate: find("FRAME-RATE").and_then(|attribute| told(attribute.value)),
         codecs: text("CODECS"),
     })
 }
@@ -43,7 +43,7 @@ mod tests {
     use proptest::prelude::{any, prop_assert, proptest};
 
     use super::read;
-    use crate::rendition::{RENDITIONS_MAX, Rendition};
+    use crate::rendition::{RENDITIONS_MAX, Rendition, TEXT_BYTES_MAX};
 
     #[test]
     fn variants_are_read_and_odd_ones_left_out() {
@@ -66,6 +66,22 @@ mod tests {
             },
         ];
         assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn what_is_overlong_is_left_out() {
+        for (bytes, is_told) in [(TEXT_BYTES_MAX, true), (TEXT_BYTES_MAX + 1, false)] {
+            let (text, number) = ("x".repeat(bytes), "9".repeat(bytes));
+            let playlist = format!(
+                "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,NAME=\"{text}\",CODECS=\"{text}\",FRAME-RATE={number}\na\n"
+            );
+            let read = read(playlist.as_bytes()).expect("a playlist");
+            let [rendition] = &read[..] else { panic!("{read:?}") };
+            let texts = [&rendition.name, &rendition.codecs, &rendition.frame_rate];
+            assert!(texts.iter().all(|text| text.is_some() == is_told), "{bytes} bytes");
+            let texts = if is_told { 3 * bytes } else { 0 };
+            assert_eq!(rendition.weight(), size_of::<Rendition>() + texts);
+        }
     }
 
     proptest! {

@@ -34,6 +34,17 @@ pub(super) struct Content {
     pub(super) renditions: Arc<[Rendition]>,
 }
 
+impl Content {
+    /// What it takes in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let Validators { etag, last_modified } = &self.validators;
+        let validators = [etag, last_modified].into_iter().flatten().map(|text| text.len());
+        let renditions = self.renditions.iter().map(Rendition::weight);
+        let texts = self.url.len() + validators.sum::<usize>();
+        size_of::<Self>() + self.body.len() + texts + renditions.sum::<usize>()
+    }
+}
+
 /// A manifest of an asset whose files are below `folder`. What is wrong with it, as a message.
 pub(super) fn read(
     id: u64,

@@ -95,10 +95,7 @@ impl Slot {
     /// What it takes in memory beside itself, in bytes.
     pub(super) fn weight(&self) -> usize {
         let state = self.lock();
-        state
-            .content
-            .as_ref()
-            .map_or(0, |content| size_of::<Content>() + content.body.len())
+        state.content.as_ref().map_or(0, |content| content.weight())
     }
 
     /// The last one that may be served.

@@ -25,6 +25,7 @@ use wayside_decide::{
     },
     target::Target,
 };
+use wayside_stream::rendition::Rendition;
 use wayside_upstream::http::Roots;
 
 use super::{
@@ -302,6 +303,31 @@ async fn nobody_waits_for_what_a_manifest_lists() {
     eventually("a playlist", || listed(&asset).is_some()).await;
     let renditions = listed(&asset).expect("seen");
     assert_eq!((renditions.len(), renditions[0].resolution), (1, Some((1280, 720))));
+}
+
+#[tokio::test]
+async fn what_a_manifest_lists_is_short_however_long_the_manifest_and_counts_for_what_it_takes() {
+    let variant = |name: &str| format!("#EXT-X-STREAM-INF:BANDWIDTH=9,NAME=\"{name}\",CODECS=\"{name}\"\na\n");
+    let weigh = async |playlist: String| {
+        let origin = Origin::start(file("", &playlist)).await;
+        let (manifests, asset, tenant) = (manifests(), origin.asset(), name("t"));
+        get(&manifests, &asset).await.expect("a playlist");
+        let listed = manifests.renditions(&Wanted {
+            tenant: &tenant,
+            site: SiteId(7),
+            asset: &asset,
+            kind: Kind::Hls,
+        });
+        let told: usize = listed.expect("seen").iter().map(Rendition::weight).sum();
+        let beside = manifests.shared.slots.weight() - playlist.len() as u64;
+        (told as u64, beside)
+    };
+    let (told, _) = weigh(format!("#EXTM3U\n{}", variant(&"x".repeat(3_000_000)))).await;
+    assert!(told < 1_000, "{told} bytes");
+    let (few, beside_few) = weigh(format!("#EXTM3U\n{}", variant("x"))).await;
+    let (many, beside_many) = weigh(format!("#EXTM3U\n{}", variant(&"x".repeat(100)).repeat(60))).await;
+    assert!(many > few + 12_000, "{many} bytes");
+    assert_eq!(beside_many - beside_few, many - few);
 }
 
 #[tokio::test]
