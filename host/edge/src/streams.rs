@@ -58,6 +58,7 @@ pub mod secrets;
 pub(crate) mod send;
 pub(crate) mod share;
 pub(crate) mod shown;
+mod signed;
 pub(crate) mod steer;
 pub(crate) mod tokens;
 pub(crate) mod way;

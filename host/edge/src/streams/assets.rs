@@ -29,7 +29,7 @@ use wayside_upstream::{
 use super::{
     manifests::kind::Kind,
     pools::targets::Targets,
-    request::Request,
+    signed::Signs,
     tokens::{Pass, SigningError, TokenSource},
 };
 use crate::{causes::told, facts::AssetFacts, metrics::Metrics};
@@ -187,12 +187,6 @@ impl Copies {
         known.map(|(index, _)| index).collect()
     }
 
-    /// Those on other targets than these.
-    pub(crate) fn but(&self, names: &[Name]) -> TargetSet {
-        let others = self.iter().filter(|(_, copy)| !names.contains(&copy.name));
-        others.map(|(index, _)| index).collect()
-    }
-
     /// The copy of a target.
     pub(crate) fn get(&self, index: TargetIndex) -> Option<&Copy> {
         self.list.get(index.place())?.as_ref()
@@ -227,28 +221,44 @@ impl Copy {
     }
 
     /// What to put on its URLs. Waits where a token has to be made.
-    pub(crate) async fn pass(&self, request: &Request<'_>) -> Result<Pass, SigningError> {
-        match self.source(request) {
+    pub(super) async fn pass(&self, signs: Signs<'_>) -> Result<Pass, SigningError> {
+        match self.source(signs) {
             None => Ok(Pass::Open),
-            Some(source) => source.pass(request.visit.now.unix_s).await,
+            Some(source) => source.pass(signs.now_s).await,
         }
     }
 
     /// What to put on its URLs, when that is there.
-    pub(crate) fn ready(&self, request: &Request<'_>) -> Option<Pass> {
-        match self.source(request) {
+    pub(super) fn ready(&self, signs: Signs<'_>) -> Option<Pass> {
+        match self.source(signs) {
             None => Some(Pass::Open),
-            Some(source) => source.ready(request.visit.now.unix_s)?.ok(),
+            Some(source) => source.ready(signs.now_s)?.ok(),
         }
     }
 
-    fn source(&self, request: &Request<'_>) -> Option<&Arc<TokenSource>> {
+    fn source(&self, signs: Signs<'_>) -> Option<&Arc<TokenSource>> {
+        let Signs {
+            tokens,
+            tenant,
+            is_secure,
+            ..
+        } = signs;
         let spec = self.signing.as_ref()?;
-        let is_secure = request.visit.is_secure;
-        Some(self.tokens[usize::from(is_secure)].get_or_init(|| {
-            let tokens = &request.edge.streams.tokens;
-            tokens.source(&request.site.site.tenant, spec, self.base(is_secure))
-        }))
+        let source = || tokens.source(tenant, spec, self.base(is_secure));
+        Some(self.tokens[usize::from(is_secure)].get_or_init(source))
+    }
+
+    /// A copy that begins here however the player came.
+    #[cfg(test)]
+    pub(super) fn on(name: Name, base: BaseUrl, signing: Option<SigningSpec>) -> Self {
+        Self {
+            name,
+            secure: base.clone(),
+            plain: base,
+            since_ms: 0,
+            signing,
+            tokens: Default::default(),
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use super::{
         kind::Kind,
         ready::{Place, Session},
     },
-    request::{Request, unsigned},
+    request::Request,
+    signed::Signable,
     steer, way,
 };
 use crate::{pipeline::Answer, refusal::Refusal};
@@ -29,7 +30,7 @@ pub(super) async fn manifest(request: &Request<'_>, kind: Kind) -> Result<Answer
     let ask = request.ask(session.as_bytes(), None, &among);
     let chosen = request.pool.choose(&ask, LISTED_MAX);
     let chosen = chosen.map_err(|nobody| request.nobody_for(nobody, &copies, kind))?;
-    let (places, problem) = places(request, &chosen.copies, among(&chosen.copies)).await;
+    let (places, problem) = places(request, &chosen.copies, among(&chosen.copies)).await?;
     let is_there = |(_, copy): &(TargetIndex, &Copy)| places.iter().any(|place| place.id == copy.name);
     let (index, first) = chosen.copies().find(is_there).ok_or_else(|| {
         let nobody = "no target that may serve the visitor is a pathway of the manifest";
@@ -82,22 +83,23 @@ fn among(copies: &Copies, kind: Kind, since_ms: u64) -> TargetSet {
 
 /// These copies as the manifest names them, in the order of the targets, which is the same for all sessions. One that the
 /// node cannot sign for is left out, and the last reason comes back.
-async fn places(request: &Request<'_>, copies: &Copies, among: TargetSet) -> (Vec<Place>, Option<Refusal>) {
-    let (mut places, mut problem) = (Vec::new(), None);
-    for (_, copy) in copies.among(among) {
-        match copy.pass(request).await {
-            Ok(pass) => places.push(Place {
-                id: copy.name.clone(),
-                base: copy.base(request.visit.is_secure).clone(),
-                pass,
-            }),
-            Err(error) => {
-                tracing::debug!(asset = %request.asset.asset.id, target = %copy.name, %error, "left out of a manifest");
-                problem = Some(unsigned(copy, &error));
-            }
-        }
+async fn places(
+    request: &Request<'_>,
+    copies: &Copies,
+    among: TargetSet,
+) -> Result<(Vec<Place>, Option<Refusal>), Refusal> {
+    let place = |copy: &Copy, pass| {
+        Ok(Place {
+            id: copy.name.clone(),
+            base: copy.base(request.visit.is_secure).clone(),
+            pass,
+        })
+    };
+    let (mut places, mut signable) = (Vec::new(), Signable::of(request.signs(), copies.among(among)));
+    while let Some((.., place)) = signable.next(place).await? {
+        places.push(place);
     }
-    (places, problem)
+    Ok((places, signable.problem()))
 }
 
 fn refuse(error: NoManifest) -> Refusal {

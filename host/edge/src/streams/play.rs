@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use wayside_decide::stream::asset::AssetState;
-use wayside_stream::{rendition::Rendition, select::set::TargetIndex};
+use wayside_decide::{stream::asset::AssetState, target::Target as Url};
+use wayside_stream::rendition::Rendition;
 
 use super::{
     assets::Copy,
     begin::RETRY_AFTER_S,
     manifests::{Wanted, kind::Kind},
-    pools::choice::Chosen,
-    request::{Request, unsigned},
+    request::Request,
+    signed::{Signable, file_url},
     steer,
     tokens::Pass,
 };
@@ -94,24 +94,38 @@ struct Manifests {
 /// Where to begin.
 pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     let asset = &request.asset.asset;
-    let seen = [Kind::Hls, Kind::Dash].map(|kind| renditions(request, kind));
+    let [hls, dash] = Kind::ALL.map(|kind| renditions(request, kind));
     let is_transcoding = asset.state == AssetState::Transcoding;
-    if is_transcoding && seen.iter().all(Option::is_none) {
+    if is_transcoding && hls.is_none() && dash.is_none() {
         return Err(Refusal::NotYet {
             retry_after_s: RETRY_AFTER_S,
         });
     }
-    let [has_hls, has_dash] = [&seen[0], &seen[1]].map(|seen| seen.is_some() || !is_transcoding);
-    let levels = seen.into_iter().flatten().next().unwrap_or_default();
+    let [hls_path, dash_path] = [(Kind::Hls, &hls), (Kind::Dash, &dash)].map(|(kind, seen)| {
+        let is_there = seen.is_some() || !is_transcoding;
+        kind.path(asset).filter(|_| is_there)
+    });
+    let levels = hls.or(dash).unwrap_or_default();
     let copies = request.asset.copies(&request.pool.targets());
     let (session, _) = request.session_of(&copies, copies.of)?;
     let ask = request.ask(session.as_bytes(), None, &|copies| copies.of);
     let chosen = request.pool.choose(&ask, LISTED_MAX);
     let chosen = chosen.map_err(|nobody| request.nobody(nobody))?;
-    let passes = passes(request, &chosen).await?;
-    let (index, ..) = passes.first().ok_or(Refusal::NotFound)?;
-    let first = chosen.targets.get(*index).ok_or(Refusal::NotFound)?;
-    request.pool.see(&chosen.targets, ask.speaker, *index);
+    let urls = |copy: &Copy, pass: Pass| {
+        let url = |path: &str| file_url(copy, &pass, request.visit.is_secure, path, None);
+        Ok((hls_path.map(url).transpose()?, dash_path.map(url).transpose()?))
+    };
+    let mut signable = Signable::of(request.signs(), chosen.copies());
+    let Some((index, _, (hls, dash))) = signable.next(urls).await? else {
+        return Err(signable.problem().unwrap_or(Refusal::NotFound));
+    };
+    let [mut hls, mut dash] = [hls, dash].map(Vec::from_iter);
+    while let Some((.., urls)) = signable.next(urls).await? {
+        hls.extend(urls.0);
+        dash.extend(urls.1);
+    }
+    let first = chosen.targets.get(index).ok_or(Refusal::NotFound)?;
+    request.pool.see(&chosen.targets, ask.speaker, index);
     let steering = steer::url(request, Some(&session))?;
     let reports = request.own_url(&["/.wayside/cmcd/", asset.id.as_str(), "?session=", &session])?;
     let play = Play {
@@ -122,8 +136,8 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
             id: first.name.as_str(),
             region: first.region.as_str(),
         },
-        hls: manifests(request, &passes, &session, Kind::Hls, has_hls)?,
-        dash: manifests(request, &passes, &session, Kind::Dash, has_dash)?,
+        hls: manifests(request, Kind::Hls, &session, hls)?,
+        dash: manifests(request, Kind::Dash, &session, dash)?,
         levels: levels.iter().map(Level::of).collect(),
         steering: steering.as_str(),
         reports: reports.as_str(),
@@ -146,51 +160,14 @@ fn renditions(request: &Request<'_>, kind: Kind) -> Option<Arc<[Rendition]>> {
     })
 }
 
-/// The chosen targets in order, each with what its URLs are signed by. One without its key is no reason to tell of no
-/// other.
-async fn passes<'c>(request: &Request<'_>, chosen: &'c Chosen) -> Result<Vec<Signed<'c>>, Refusal> {
-    let (mut passes, mut problem) = (Vec::new(), None);
-    for (index, copy) in chosen.copies() {
-        match copy.pass(request).await {
-            Ok(pass) => passes.push((index, copy, pass)),
-            Err(error) => problem = Some(unsigned(copy, &error)),
-        }
-    }
-    match problem.filter(|_| passes.is_empty()) {
-        Some(problem) => Err(problem),
-        None => Ok(passes),
-    }
-}
-
-/// A target, its copy, and what that is signed by.
-type Signed<'c> = (TargetIndex, &'c Copy, Pass);
-
-fn manifests(
-    request: &Request<'_>,
-    passes: &[Signed<'_>],
-    session: &str,
-    kind: Kind,
-    is_there: bool,
-) -> Result<Option<Manifests>, Refusal> {
-    let Some(path) = kind.path(&request.asset.asset).filter(|_| is_there) else {
-        return Ok(None);
-    };
-    let urls = passes.iter().map(|(_, copy, pass)| url(request, copy, pass, path));
-    let mut urls = urls.collect::<Result<Vec<_>, _>>()?.into_iter();
+/// Where a manifest is, by its URLs on the targets in order; none when it is on none.
+fn manifests(request: &Request<'_>, kind: Kind, session: &str, urls: Vec<Url>) -> Result<Option<Manifests>, Refusal> {
+    let mut urls = urls.into_iter().map(|url| url.to_string());
+    let Some(url) = urls.next() else { return Ok(None) };
     let steered = kind.own_url(request, session)?;
-    Ok(urls.next().map(|url| Manifests {
+    Ok(Some(Manifests {
         url,
         fallbacks: urls.collect(),
         steered: steered.map(|url| url.to_string()),
     }))
-}
-
-fn url(request: &Request<'_>, copy: &Copy, pass: &Pass, path: &str) -> Result<String, Refusal> {
-    let base = copy.base(request.visit.is_secure);
-    if let Some(url) = pass.below(base, path) {
-        return Ok(url.to_string());
-    }
-    let url = pass.sign(base.join(path).map_err(Refusal::LocationRefused)?);
-    let url = url.map_err(|error| unsigned(copy, &error.into()))?;
-    Ok(url.to_string())
 }

@@ -23,14 +23,14 @@ use wayside_stream::{
 };
 
 use super::{
-    assets::{Copies, Copy, LiveAsset},
+    assets::{Copies, LiveAsset},
     manifests::kind::Kind,
     pools::{
         TenantPool,
         choice::{Ask, Nobody},
         targets::{Networks, Who},
     },
-    tokens::SigningError,
+    signed::Signs,
 };
 use crate::{
     directory::{LiveBinding, LiveSite},
@@ -81,11 +81,6 @@ pub(crate) struct Request<'r> {
 
 /// An address as the key of those that have no session: of IPv6 the first 64 bits, as the rest changes.
 type AddressBytes = ([u8; 8], usize);
-
-/// What the visitor is told where a target's URLs cannot be signed.
-pub(super) fn unsigned(copy: &Copy, error: &SigningError) -> Refusal {
-    Refusal::StreamUnavailable(format!("sign a URL of target {}: {error}", copy.name))
-}
 
 /// The session that a query names.
 pub(super) fn session_named(query: &str) -> Option<&str> {
@@ -187,6 +182,16 @@ impl Request<'_> {
     pub(crate) fn networks(&self) -> Networks {
         let networks = || locate(self.edge, self.visit).networks();
         *self.networks.get_or_init(networks)
+    }
+
+    /// What URLs on targets are signed by.
+    pub(super) fn signs(&self) -> Signs<'_> {
+        Signs {
+            tokens: &self.edge.streams.tokens,
+            tenant: &self.site.site.tenant,
+            is_secure: self.visit.is_secure,
+            now_s: self.visit.now.unix_s,
+        }
     }
 
     /// What the session is known by: its identifier, or the address of those that have none.

@@ -2,79 +2,46 @@
 
 use std::borrow::Cow;
 
-use wayside_decide::{name::Name, status::RedirectStatus, target::Target};
+use wayside_decide::status::RedirectStatus;
 
 use super::{
     assets::{Copies, Copy},
-    request::{Request, unsigned},
+    request::Request,
+    signed::{Signable, file_url},
+    tokens::Pass,
 };
 use crate::{caching::Caching, pipeline::Answer, refusal::Refusal};
 
 /// The parameter of the query that names the session: for nodes, and no business of a target's.
 const SESSION: &str = "session=";
+/// Targets among which one is looked for when the node cannot sign for the first.
+const LISTED_MAX: usize = 64;
 
 /// To the target that the session gets, for the file at this path below the asset. One for which the node cannot sign is
 /// passed over.
 pub(super) async fn to_target(request: &Request<'_>, file: &str) -> Result<Answer, Refusal> {
-    let mut passed: Vec<Name> = Vec::new();
-    let mut problem = None;
-    loop {
-        let among = |copies: &Copies| match passed.is_empty() {
-            true => copies.of,
-            false => copies.but(&passed),
-        };
-        let ask = request.ask(request.session_bytes(), None, &among);
-        let speaker = ask.speaker;
-        let chosen = match (request.pool.choose(&ask, 1), problem.take()) {
-            (Ok(chosen), before) => {
-                problem = before;
-                chosen
-            }
-            // What kept the node from signing says more than that nobody is left.
-            (Err(_), Some(problem)) => return Err(problem),
-            (Err(nobody), None) => return Err(request.nobody(nobody)),
-        };
-        let (index, copy) = chosen.first().ok_or(Refusal::NotFound)?;
-        match on(request, copy, file).await {
-            Ok(target) => {
-                request.pool.see(&chosen.targets, speaker, index);
-                return Ok(Answer::StreamRedirect {
-                    status: RedirectStatus::Found,
-                    target,
-                    caching: Caching::NOT_KEPT,
-                });
-            }
-            Err(refusal @ Refusal::StreamUnavailable(_)) => {
-                problem = problem.or(Some(refusal));
-                passed.push(copy.name.clone());
-            }
-            Err(refusal) => return Err(refusal),
-        }
-    }
-}
-
-/// The file's URL on a target.
-async fn on(request: &Request<'_>, copy: &Copy, file: &str) -> Result<Target, Refusal> {
-    let base = copy.base(request.visit.is_secure);
-    let pass = copy.pass(request).await;
     let session = request.session.map(|(text, _)| text);
     let query = query_for_target(request.visit.head.query, session);
-    if let (None, Ok(pass)) = (&query, &pass)
-        && let Some(signed) = pass.below(base, file)
-    {
-        return Ok(signed);
-    }
-    // A path that leads out of the asset's folder is none of its files.
-    let below = base.join(file).map_err(|_| Refusal::NotFound)?;
-    let pass = pass.map_err(|error| unsigned(copy, &error))?;
-    if let Some(query) = query {
-        let with_query = below.with_query(&query).map_err(Refusal::LocationRefused)?;
-        // A query that names what a token names cannot be signed: then the file is what was meant.
-        if let Ok(signed) = pass.sign(with_query) {
-            return Ok(signed);
+    let url = |copy: &Copy, pass: Pass| file_url(copy, &pass, request.visit.is_secure, file, query.as_deref());
+    let among = |copies: &Copies| copies.of;
+    let ask = request.ask(request.session_bytes(), None, &among);
+    let mut problem = None;
+    // The others are put in order only where the first is not enough.
+    for most in [1, LISTED_MAX] {
+        let chosen = request.pool.choose(&ask, most);
+        let chosen = chosen.map_err(|nobody| request.nobody(nobody))?;
+        let mut signable = Signable::of(request.signs(), chosen.copies());
+        if let Some((index, _, target)) = signable.next(url).await? {
+            request.pool.see(&chosen.targets, ask.speaker, index);
+            return Ok(Answer::StreamRedirect {
+                status: RedirectStatus::Found,
+                target,
+                caching: Caching::NOT_KEPT,
+            });
         }
+        problem = signable.problem();
     }
-    pass.sign(below).map_err(|error| unsigned(copy, &error.into()))
+    Err(problem.unwrap_or(Refusal::NotFound))
 }
 
 /// The request's query without the session, when that was one of ours.

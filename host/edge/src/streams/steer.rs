@@ -16,6 +16,7 @@ use super::{
     manifests::kind::Kind,
     pools::choice::Chosen,
     request::Request,
+    signed::Signable,
 };
 use crate::{pipeline::Answer, refusal::Refusal};
 
@@ -37,7 +38,7 @@ pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
         forgets_ports: asked.protocol == Some(Protocol::Dash),
         since_ms: request.session.map_or(u64::MAX, |(_, session)| session.since_ms),
     };
-    player.get_tokens_ready().await;
+    player.get_tokens_ready().await?;
     // The last that was used is what it plays from.
     let playing = asked.used.iter().rev().find_map(|used| used.pathway.as_ref());
     let said = said(request, &asked);
@@ -106,15 +107,13 @@ impl Player<'_> {
     }
 
     /// Has the tokens of later pathways made: nobody waits for them where targets are chosen.
-    async fn get_tokens_ready(&self) {
+    async fn get_tokens_ready(&self) -> Result<(), Refusal> {
         let request = self.request;
         let copies = request.asset.copies(&request.pool.targets());
         let (_, later) = self.pathways(&copies);
-        for (_, copy) in copies.among(later) {
-            if let Err(error) = copy.pass(request).await {
-                tracing::warn!(target = %copy.name, %error, "leave a target out of a steering manifest");
-            }
-        }
+        let mut signable = Signable::of(request.signs(), copies.among(later));
+        while signable.next(|_, _| Ok(())).await?.is_some() {}
+        Ok(())
     }
 
     fn told(&self, copies: &Copies) -> Told {
@@ -134,7 +133,7 @@ impl Player<'_> {
         if self.forgets_ports && copy.base(is_secure).has_port() {
             return None;
         }
-        let pass = copy.ready(self.request)?;
+        let pass = copy.ready(self.request.signs())?;
         let clone = pathway(copy, is_secure, pass.proof()?);
         // What a token in the query stands on is no matter: the clone's is put beside or over it. One in the path stays.
         let bases = copies.among(known).filter(|(_, base)| !base.is_signed_in_path());

@@ -64,11 +64,6 @@ pub(crate) enum Nobody {
 }
 
 impl Chosen {
-    /// The target that was chosen, and its copy.
-    pub(crate) fn first(&self) -> Option<(TargetIndex, &Copy)> {
-        self.copies().next()
-    }
-
     /// The targets in order, each with its copy.
     pub(crate) fn copies(&self) -> impl Iterator<Item = (TargetIndex, &Copy)> {
         let order = self.order.iter();
