@@ -10,7 +10,7 @@ use super::{
         kind::Kind,
         ready::{Place, Session},
     },
-    request::Request,
+    request::{Request, SESSION},
     signed::Signable,
     steer, way,
 };
@@ -72,7 +72,7 @@ impl Kind {
             return Ok(None);
         };
         let folder = way::path_of(site, request.asset.asset.id.as_str());
-        request.own_url(&[&folder, "/", path, "?session=", session]).map(Some)
+        request.own_url(&[&folder, "/", path, "?", SESSION, session]).map(Some)
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     assets::Copy,
     begin::RETRY_AFTER_S,
     manifests::{Wanted, kind::Kind},
-    request::Request,
+    request::{Request, SESSION},
     signed::{Signable, file_url},
     steer,
     tokens::Pass,
@@ -127,7 +127,7 @@ pub(super) async fn answer(request: &Request<'_>) -> Result<Answer, Refusal> {
     let first = chosen.targets.get(index).ok_or(Refusal::NotFound)?;
     request.pool.see(&chosen.targets, ask.speaker, index);
     let steering = steer::url(request, Some(&session))?;
-    let reports = request.own_url(&["/.wayside/cmcd/", asset.id.as_str(), "?session=", &session])?;
+    let reports = request.own_url(&["/.wayside/cmcd/", asset.id.as_str(), "?", SESSION, &session])?;
     let play = Play {
         asset: asset.id.as_str(),
         session: &session,

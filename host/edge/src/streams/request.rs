@@ -40,6 +40,8 @@ use crate::{
     visit::Visit,
 };
 
+/// How a query names a session: what its identifier follows.
+pub(super) const SESSION: &str = "session=";
 /// How long a session's identifier is believed, in minutes: as long as anybody watches in one go.
 const SESSION_AGE_MIN_MAX: u64 = 24 * 60;
 
@@ -84,7 +86,7 @@ type AddressBytes = ([u8; 8], usize);
 
 /// The session that a query names.
 pub(super) fn session_named(query: &str) -> Option<&str> {
-    query.split('&').find_map(|pair| pair.strip_prefix("session="))
+    query.split('&').find_map(|pair| pair.strip_prefix(SESSION))
 }
 
 /// What an identifier of a session says, when it is one of ours.

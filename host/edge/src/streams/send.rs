@@ -6,14 +6,12 @@ use wayside_decide::status::RedirectStatus;
 
 use super::{
     assets::{Copies, Copy},
-    request::Request,
+    request::{Request, SESSION},
     signed::{Signable, file_url},
     tokens::Pass,
 };
 use crate::{caching::Caching, pipeline::Answer, refusal::Refusal};
 
-/// The parameter of the query that names the session: for nodes, and no business of a target's.
-const SESSION: &str = "session=";
 /// Targets among which one is looked for when the node cannot sign for the first.
 const LISTED_MAX: usize = 64;
 
@@ -46,17 +44,39 @@ pub(super) async fn to_target(request: &Request<'_>, file: &str) -> Result<Answe
 
 /// The request's query without the session, when that was one of ours.
 fn query_for_target<'q>(query: Option<&'q str>, session: Option<&str>) -> Option<Cow<'q, str>> {
-    let query = query.filter(|query| !query.is_empty())?;
-    let Some(session) = session else {
-        return Some(Cow::Borrowed(query));
-    };
-    let is_ours = |pair: &str| pair.strip_prefix(SESSION) == Some(session);
-    let kept: Vec<&str> = query.split('&').filter(|pair| !is_ours(pair)).collect();
-    (!kept.is_empty()).then(|| Cow::Owned(kept.join("&")))
+    let mut rest = query.filter(|query| !query.is_empty())?;
+    let is_ours = |pair: &str| session.is_some() && pair.strip_prefix(SESSION) == session;
+    // It stands at an end of nearly all that have it.
+    loop {
+        let (first, behind) = rest.split_once('&').unwrap_or((rest, ""));
+        let (before, last) = rest.rsplit_once('&').unwrap_or(("", rest));
+        rest = match (is_ours(first), is_ours(last)) {
+            (true, _) => behind,
+            (false, true) => before,
+            (false, false) => break,
+        };
+        if rest.is_empty() {
+            return None;
+        }
+    }
+    if !rest.split('&').any(is_ours) {
+        return Some(Cow::Borrowed(rest));
+    }
+    let kept = rest.split('&').filter(|pair| !is_ours(pair));
+    let mut text = String::with_capacity(rest.len());
+    for pair in kept {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.push_str(pair);
+    }
+    Some(Cow::Owned(text))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::query_for_target;
 
     #[test]
@@ -65,11 +85,20 @@ mod tests {
             (None, None),
             (Some(""), None),
             (Some("session=b"), None),
+            (Some("session=b&session=b"), None),
+            (Some("session=b&a=1"), Some("a=1")),
+            (Some("a=1&c&session=b"), Some("a=1&c")),
+            (Some("session=b&a=1&session=b"), Some("a=1")),
             (Some("a=1&session=b&c"), Some("a=1&c")),
+            (Some("a=1&session=b&&session=b&c"), Some("a=1&&c")),
             (Some("sessions=b"), Some("sessions=b")),
             (Some("session=c"), Some("session=c")),
         ] {
-            assert_eq!(query_for_target(query, Some("b")).as_deref(), expected, "{query:?}");
+            let kept = query_for_target(query, Some("b"));
+            assert_eq!(kept.as_deref(), expected, "{query:?}");
+            let is_copied = matches!(kept, Some(Cow::Owned(_)));
+            let is_in_the_middle = query.is_some_and(|query| query.contains("&session=b&c") || query.contains("&&"));
+            assert_eq!(is_copied, is_in_the_middle, "{query:?}");
         }
         assert_eq!(query_for_target(Some("session=b"), None).as_deref(), Some("session=b"));
     }

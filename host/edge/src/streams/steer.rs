@@ -15,7 +15,7 @@ use super::{
     assets::{Copies, Copy},
     manifests::kind::Kind,
     pools::choice::Chosen,
-    request::Request,
+    request::{Request, SESSION},
     signed::Signable,
 };
 use crate::{pipeline::Answer, refusal::Refusal};
@@ -170,7 +170,7 @@ fn pathway<'p>(copy: &'p Copy, is_secure: bool, proof: Proof<'p>) -> Pathway<'p>
 pub(super) fn url(request: &Request<'_>, session: Option<&str>) -> Result<Target, Refusal> {
     let id = request.asset.asset.id.as_str();
     match session {
-        Some(session) => request.own_url(&["/.wayside/steer/", id, "?session=", session]),
+        Some(session) => request.own_url(&["/.wayside/steer/", id, "?", SESSION, session]),
         None => request.own_url(&["/.wayside/steer/", id]),
     }
 }
