@@ -45,13 +45,13 @@ pub(crate) struct TenantZones {
 #[derive(Clone)]
 struct Held {
     digest: Digest,
-    /// None when the file is no such file: then it is not asked for again.
+    /// Those of the file of this digest. When that cannot be read, those before it, if any: it is not asked for again.
     zones: Option<Arc<Zones>>,
 }
 
 impl TenantZones {
     /// The group that an address belongs to by the tenant's zones.
-    pub(crate) fn group_of(&self, tenant: &Name, address: IpAddr) -> Option<Name> {
+    pub(crate) fn group_of(&self, tenant: &Name, address: IpAddr) -> Option<Arc<Name>> {
         let held = self.held.load();
         held.get(tenant)?.zones.as_ref()?.group_of(address).cloned()
     }

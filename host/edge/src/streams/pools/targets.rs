@@ -1,6 +1,6 @@
 //! A tenant's targets as of one directory, and who is near which of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use wayside_balance::nearest::Place as Globe;
 use wayside_decide::{
@@ -36,7 +36,7 @@ pub(crate) struct Who {
     pub(crate) asn: Option<u32>,
     pub(crate) place: Option<Globe>,
     /// The region of the coverage zone that the visitor is in.
-    pub(crate) zone: Option<Name>,
+    pub(crate) zone: Option<Arc<Name>>,
 }
 
 impl Targets {
