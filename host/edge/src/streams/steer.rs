@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wayside_decide::{name::Name, target::Target};
 use wayside_stream::{
     pathway::{Pathway, Proof},
-    select::set::{TargetIndex, TargetSet},
+    select::set::TargetSet,
     steering::{
         manifest::{MIME_DASH, MIME_HLS, Manifest, PathwayClone},
         request::{self, Asked, Protocol},
@@ -42,7 +42,7 @@ pub(super) async fn manifest(request: &Request<'_>) -> Result<Answer, Refusal> {
     // The last that was used is what it plays from.
     let playing = asked.used.iter().rev().find_map(|used| used.pathway.as_ref());
     let said = said(request, &asked);
-    let among = |copies: &Copies| player.told(copies).all();
+    let among = |copies: &Copies| player.told(copies);
     let ask = request.ask(request.session_bytes(), playing, &among);
     let chosen = request.pool.steer(&ask, said, LISTED_MAX).map_err(|nobody| {
         let copies = request.asset.copies(&request.pool.targets());
@@ -77,22 +77,6 @@ struct Player<'r> {
     since_ms: u64,
 }
 
-/// What a player can be told of.
-struct Told {
-    /// Pathways of its playlist.
-    known: TargetSet,
-    /// Those that became one after it began, as changes to one that it knows. One that differs from all of those in more
-    /// than its host's name is left out.
-    clones: Vec<(TargetIndex, PathwayClone)>,
-}
-
-impl Told {
-    fn all(&self) -> TargetSet {
-        let clones: TargetSet = self.clones.iter().map(|(index, _)| *index).collect();
-        self.known.or(clones)
-    }
-}
-
 impl Player<'_> {
     /// What it knows, and what is later. Where nothing is left of what it began with, names are all that it can be told:
     /// it may know some of them.
@@ -116,19 +100,26 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn told(&self, copies: &Copies) -> Told {
+    /// All that it can be told of: pathways of its playlist, and those that became one after it began and are changes to
+    /// one that it knows. One that differs from all of those in more than its host's name is left out.
+    fn told(&self, copies: &Copies) -> TargetSet {
         let (known, later) = self.pathways(copies);
+        let is_change = |base: &Pathway<'_>, clone: &Pathway<'_>| PathwayClone::can_be(base, clone).then_some(());
         let clones = copies.among(later).filter_map(|(index, copy)| {
-            let clone = self.clone_of(copies, known, copy)?;
-            Some((index, clone))
+            self.change(copies, known, copy, is_change)?;
+            Some(index)
         });
-        Told {
-            clones: clones.collect(),
-            known,
-        }
+        known.or(clones.collect())
     }
 
-    fn clone_of(&self, copies: &Copies, known: TargetSet, copy: &Copy) -> Option<PathwayClone> {
+    /// What `make` makes of a later copy and of one that the player knows, for the first of those that it can be made for.
+    fn change<T>(
+        &self,
+        copies: &Copies,
+        known: TargetSet,
+        copy: &Copy,
+        make: impl Fn(&Pathway<'_>, &Pathway<'_>) -> Option<T>,
+    ) -> Option<T> {
         let is_secure = self.request.visit.is_secure;
         if self.forgets_ports && copy.base(is_secure).has_port() {
             return None;
@@ -138,16 +129,21 @@ impl Player<'_> {
         // What a token in the query stands on is no matter: the clone's is put beside or over it. One in the path stays.
         let bases = copies.among(known).filter(|(_, base)| !base.is_signed_in_path());
         let mut bases = bases.map(|(_, base)| pathway(base, is_secure, Proof::Open));
-        bases.find_map(|base| PathwayClone::new(&base, &clone).ok())
+        bases.find_map(|base| make(&base, &clone))
     }
 
     fn manifest(&self, chosen: &Chosen) -> Result<String, Refusal> {
-        let told = self.told(&chosen.copies);
+        let copies = &chosen.copies;
+        let (known, later) = self.pathways(copies);
         let priority: Vec<&Name> = chosen.copies().map(|(_, copy)| &copy.name).collect();
-        let is_listed = |index: TargetIndex| chosen.order.iter().any(|one| one == index);
-        let clones = told.clones.into_iter().filter(|(index, _)| is_listed(*index));
-        let clones: Vec<PathwayClone> = clones.map(|(_, clone)| clone).collect();
-        let is_known = |id: &Name| chosen.copies.among(told.known).any(|(_, copy)| copy.name == *id);
+        // With their tokens, and so for those only that the player is told of.
+        let clone = |base: &Pathway<'_>, clone: &Pathway<'_>| PathwayClone::new(base, clone).ok();
+        let listed = later.and(chosen.order.iter().collect());
+        let clones = copies.among(listed);
+        let clones: Vec<PathwayClone> = clones
+            .filter_map(|(_, copy)| self.change(copies, known, copy, clone))
+            .collect();
+        let is_known = |id: &Name| copies.among(known).any(|(_, copy)| copy.name == *id);
         let session = self.request.session.map(|(text, _)| text);
         let reload = url(self.request, session)?;
         let ttl_s = self.request.asset.asset.ttl_s;

@@ -113,20 +113,11 @@ impl PathwayClone {
     /// # Errors
     /// [`NoClone`] when more than the host's name and a token in the query differ.
     pub fn new(base: &Pathway<'_>, clone: &Pathway<'_>) -> Result<Self, NoClone> {
-        let refuse = || NoClone::Proof {
-            id: clone.id.clone(),
-            base: base.id.clone(),
-        };
-        let is_in_path = |proof: &Proof<'_>| matches!(proof, Proof::Token(token) if token.is_in_path());
-        if is_in_path(&base.proof) || is_in_path(&clone.proof) {
-            return Err(refuse());
-        }
-        let parameters = match clone.proof {
-            Proof::Open => Vec::new(),
-            Proof::Token(token) => parameters(token),
-        };
-        fn but_host(url: &BaseUrl) -> (&str, &str, &str) {
-            (url.scheme(), port(url), url.path())
+        if has_token_in_path(base) || has_token_in_path(clone) {
+            return Err(NoClone::Proof {
+                id: clone.id.clone(),
+                base: base.id.clone(),
+            });
         }
         if but_host(base.base) != but_host(clone.base) {
             return Err(NoClone::Differs {
@@ -136,6 +127,10 @@ impl PathwayClone {
                 expected: base.base.to_string(),
             });
         }
+        let parameters = match clone.proof {
+            Proof::Open => Vec::new(),
+            Proof::Token(token) => parameters(token),
+        };
         Ok(Self {
             base: base.id.clone(),
             id: clone.id.clone(),
@@ -144,11 +139,26 @@ impl PathwayClone {
         })
     }
 
+    /// Whether `clone` can be a change to `base`. Cheap: nothing is copied.
+    #[must_use]
+    pub fn can_be(base: &Pathway<'_>, clone: &Pathway<'_>) -> bool {
+        !has_token_in_path(base) && !has_token_in_path(clone) && but_host(base.base) == but_host(clone.base)
+    }
+
     /// About how long it is in JSON.
     fn weight(&self) -> usize {
         let pairs = self.parameters.iter().map(|(name, value)| name.len() + value.len() + 6);
         128 + self.host.len() + pairs.sum::<usize>()
     }
+}
+
+const fn has_token_in_path(pathway: &Pathway<'_>) -> bool {
+    matches!(pathway.proof, Proof::Token(token) if token.is_in_path())
+}
+
+/// What a clone has in common with what it is a clone of: scheme, port and path.
+fn but_host(url: &BaseUrl) -> (&str, &str, &str) {
+    (url.scheme(), port(url), url.path())
 }
 
 fn parameters(token: &Token) -> Vec<(Box<str>, Box<str>)> {
@@ -366,14 +376,14 @@ mod tests {
             base: &base_url,
             proof: Proof::Open,
         };
-        PathwayClone::new(
-            &base,
-            &Pathway {
-                id: &id,
-                base: &url,
-                proof,
-            },
-        )
+        let clone = Pathway {
+            id: &id,
+            base: &url,
+            proof,
+        };
+        let made = PathwayClone::new(&base, &clone);
+        assert_eq!(PathwayClone::can_be(&base, &clone), made.is_ok(), "{made:?}");
+        made
     }
 
     fn simple(base: &str, id: &str) -> PathwayClone {
