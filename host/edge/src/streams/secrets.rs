@@ -187,7 +187,12 @@ impl LiveSigner {
         }
         let signer = Arc::clone(self);
         let read = spawn_blocking(move || signer.reload()).await;
-        read.unwrap_or_else(|_| Err(self.error("reading it panicked")))
+        let outcome = read.unwrap_or_else(|_| Err(self.error("reading it panicked")));
+        if let Err(error) = &outcome {
+            // Here and where it changes, and not for each player: its target is passed over meanwhile.
+            tracing::error!(%error, "a key cannot be used");
+        }
+        outcome
     }
 
     /// Reads the key again when it has changed.

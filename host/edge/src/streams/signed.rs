@@ -61,7 +61,7 @@ impl<'r, 'c, I: Iterator<Item = (TargetIndex, &'c Copy)>> Signable<'r, I> {
                 Ok(made) => return Ok(Some((index, copy, made))),
                 Err(NoUrl::Refused(refusal)) => return Err(refusal),
                 Err(NoUrl::Unsigned(error)) => {
-                    // A line for each request would be too many: who watches over keys has said so.
+                    // A line for each request would be too many: that a key cannot be used was said when it was read.
                     tracing::debug!(tenant = %self.signs.tenant, target = %copy.name, %error, "passed over a target");
                     self.problem = Some(unsigned(copy, &error));
                 }

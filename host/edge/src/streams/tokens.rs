@@ -56,8 +56,11 @@ pub(crate) enum SigningError {
 /// A token and for how long it is given out.
 #[derive(Debug)]
 pub(crate) struct Minted {
+    /// What stands on URLs.
     token: Token,
+    /// When it is given out, and for how much longer it holds.
     window: Window,
+    /// By which signer it was made: another key is another one.
     signer: u64,
     /// No other has it.
     id: u64,
@@ -127,6 +130,8 @@ pub(crate) struct TokenSource {
     next: ArcSwapOption<Minted>,
     minting: Mutex<()>,
     is_renewing: AtomicBool,
+    /// The signer and the window for which a token could not be made ahead.
+    failed: ArcSwapOption<(u64, u64)>,
     shared: Arc<Shared>,
 }
 
@@ -175,6 +180,7 @@ impl Tokens {
             next: ArcSwapOption::empty(),
             minting: Mutex::default(),
             is_renewing: AtomicBool::new(false),
+            failed: ArcSwapOption::empty(),
             shared: Arc::clone(&self.shared),
         });
         // Of two that come at the same time one stays.
@@ -242,18 +248,25 @@ impl TokenSource {
         Ok(Pass::Each(signer, window))
     }
 
-    /// Has the token of the next window made, unless it is there or on its way.
+    /// Has the token of the next window made, unless it is there or on its way, or that has failed: it would again.
     fn renew(self: &Arc<Self>, signer: &Arc<Signer>, next_s: u64) {
         let is_there = |next: &Arc<Minted>| next.signer == signer.id && next.window.issued_s == next_s;
-        if self.next.load().as_ref().is_some_and(is_there) || self.is_renewing.swap(true, Ordering::Relaxed) {
+        let has_failed = |failed: &Arc<(u64, u64)>| **failed == (signer.id, next_s);
+        if self.next.load().as_ref().is_some_and(is_there)
+            || self.failed.load().as_ref().is_some_and(has_failed)
+            || self.is_renewing.swap(true, Ordering::Relaxed)
+        {
             return;
         }
         let (source, signer) = (Arc::clone(self), Arc::clone(signer));
         self.shared.runtime.spawn(async move {
             match source.mint(&signer, next_s).await {
                 Ok(minted) => source.next.store(Some(minted)),
-                // Who comes when the window has ended is told.
-                Err(error) => tracing::warn!(%error, folder = %source.folder, "make a token ahead"),
+                Err(error) => {
+                    // Once: who comes when the window has ended is told.
+                    tracing::warn!(%error, folder = %source.folder, "make a token ahead");
+                    source.failed.store(Some(Arc::new((signer.id, next_s))));
+                }
             }
             source.is_renewing.store(false, Ordering::Relaxed);
         });

@@ -101,6 +101,32 @@ async fn the_next_token_is_made_behind_towards_the_end_of_a_window() {
 }
 
 #[tokio::test]
+async fn a_token_that_cannot_be_made_ahead_is_tried_once_for_its_window() {
+    let (tokens, others) = (tokens(KEY), tokens("c2VjcmV0"));
+    let source = source(&tokens, Scheme::Akamai, "https://a.example/film/");
+    // It signs each URL, and so no folder.
+    let refuses = others
+        .source(&name("t"), &spec(Scheme::Fastly), &source.folder)
+        .signer
+        .read()
+        .await;
+    let refuses = refuses.expect("a key");
+    let try_for = async |next_s| {
+        source.renew(&refuses, next_s);
+        let is_tried = source.is_renewing.load(super::Ordering::Relaxed);
+        let until = tokio::time::Instant::now() + Duration::from_secs(10);
+        while source.is_renewing.load(super::Ordering::Relaxed) && tokio::time::Instant::now() < until {
+            tokio::task::yield_now().await;
+        }
+        is_tried
+    };
+    assert!(try_for(NOW_S).await);
+    assert!(!try_for(NOW_S).await, "it would fail again");
+    assert!(try_for(NOW_S + 600).await, "another window");
+    assert!(source.next.load().is_none());
+}
+
+#[tokio::test]
 async fn a_key_that_changes_changes_the_tokens() {
     let folder = tempfile::tempdir().expect("folder");
     fs::create_dir(folder.path().join("t")).expect("folder");
