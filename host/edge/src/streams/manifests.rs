@@ -23,8 +23,9 @@ use wayside_stream::{rendition::Rendition, splice};
 
 use self::{
     content::Content,
+    disk::Disk,
     heavy::{HEAVY_KIB_MAX, Heavy, LIGHT_BYTES_MAX},
-    held::{ReadyKey, SlotKey, Weights, cache},
+    held::{ReadyKey, SlotKey, SlotRef, Weights, cache},
     kind::Kind,
     ready::{Place, QUICK_BYTES_MAX, Ready, Session, prepare},
     seats::Seats,
@@ -34,6 +35,7 @@ use self::{
 use super::fetch::Fetcher;
 
 mod content;
+mod disk;
 mod heavy;
 mod held;
 pub(crate) mod kind;
@@ -104,7 +106,7 @@ struct Shared {
     /// Each with what it took when it was put there: a weight must not change under the cache.
     slots: Cache<SlotKey, (Arc<Slot>, usize), Weights>,
     fetcher: Arc<Fetcher>,
-    shelf: Option<Shelf>,
+    disk: Option<Disk>,
     runtime: Handle,
     seats: Seats,
     contents: AtomicU64,
@@ -120,10 +122,10 @@ impl Manifests {
             level,
             shared: Arc::new(Shared {
                 slots: cache(half),
-                shelf: settings
+                disk: settings
                     .disk
                     .clone()
-                    .map(|(folder, bytes_max)| Shelf::new(folder, bytes_max)),
+                    .map(|(folder, bytes_max)| Disk::new(Shelf::new(folder, bytes_max))),
                 settings,
                 fetcher,
                 runtime: Handle::current(),
@@ -218,18 +220,19 @@ impl Manifests {
         let (Some(folder), Some(path)) = (&asset.source, kind.path(asset)) else {
             return Err(NoManifest::Missing(id()));
         };
-        let url = folder
-            .join(path)
-            .map_err(|invalid| NoManifest::Broken(invalid.to_string().into()))?;
-        let key = SlotKey {
+        let known = SlotRef {
             site,
             kind,
-            url: url.as_str().into(),
+            folder,
+            path,
         };
-        let new = || {
-            let slot = Slot::new(site, kind, tenant.clone(), url.clone(), folder.clone());
-            Ok((Arc::new(slot), 0))
-        };
+        if let Some((slot, _)) = self.shared.slots.get(&known) {
+            return Ok(slot);
+        }
+        let url = folder.join(path);
+        let url = url.map_err(|invalid| NoManifest::Broken(invalid.to_string().into()))?;
+        let key = known.to_key();
+        let new = || Ok((Arc::new(Slot::new(key.clone(), tenant.clone(), url)), 0));
         self.shared.slots.get_or_insert_with(&key, new).map(|(slot, _)| slot)
     }
 

@@ -3,7 +3,7 @@
 use std::{hash::Hash, sync::Arc};
 
 use quick_cache::{
-    DefaultHashBuilder, OptionsBuilder, Weighter,
+    DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter,
     sync::{Cache, DefaultLifecycle},
 };
 use wayside_decide::{name::Name, site::SiteId, stream::base::BaseUrl};
@@ -17,7 +17,42 @@ const USUAL_BYTES: u64 = 8 * 1024;
 pub(super) struct SlotKey {
     pub(super) site: SiteId,
     pub(super) kind: Kind,
-    pub(super) url: Box<str>,
+    /// The asset's, by which what the manifest names is looked at.
+    pub(super) folder: BaseUrl,
+    pub(super) path: Box<str>,
+}
+
+/// The same, borrowed: a look-up makes no URL and allocates nothing.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(super) struct SlotRef<'k> {
+    pub(super) site: SiteId,
+    pub(super) kind: Kind,
+    pub(super) folder: &'k BaseUrl,
+    pub(super) path: &'k str,
+}
+
+impl Equivalent<SlotKey> for SlotRef<'_> {
+    fn equivalent(&self, key: &SlotKey) -> bool {
+        (self.site, self.kind, self.path) == (key.site, key.kind, &*key.path) && *self.folder == key.folder
+    }
+}
+
+impl SlotRef<'_> {
+    pub(super) fn to_key(self) -> SlotKey {
+        SlotKey {
+            site: self.site,
+            kind: self.kind,
+            folder: self.folder.clone(),
+            path: self.path.into(),
+        }
+    }
+}
+
+impl SlotKey {
+    /// What its texts take, in bytes.
+    fn weight(&self) -> usize {
+        self.folder.as_str().len() + self.path.len()
+    }
 }
 
 /// Whole keys are compared: another content, another token or another URL is another manifest.
@@ -33,7 +68,8 @@ pub(super) struct Weights;
 
 impl Weighter<SlotKey, (Arc<Slot>, usize)> for Weights {
     fn weight(&self, key: &SlotKey, (_, weight): &(Arc<Slot>, usize)) -> u64 {
-        (size_of::<Slot>() + key.url.len() + weight) as u64
+        // The slot has the same key, and its URL.
+        (size_of::<(SlotKey, Slot)>() + 3 * key.weight() + weight) as u64
     }
 }
 

@@ -51,6 +51,20 @@ struct Kept {
     is_awaited: bool,
 }
 
+/// What became of a manifest that was to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    /// The content of this number is there.
+    There(u64),
+    /// Another was kept just before: this one may be in so long.
+    Later(Duration),
+    /// There is none, or it is too large, or somebody comes for it already.
+    Not,
+}
+
+/// A manifest as it was kept: its bytes, what tells them from the next, and how long ago its origin said that it is so.
+pub(super) type Shelved = (Bytes, Validators, Duration);
+
 /// What a manifest is.
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
@@ -80,19 +94,22 @@ impl Shelf {
         site: SiteId,
         url: &str,
         current: impl FnOnce() -> Option<Arc<Content>>,
-    ) -> io::Result<Option<Duration>> {
+    ) -> io::Result<Keeping> {
         let path = self.path(site, url);
         let mut state = self.lock();
         let now = Instant::now();
         state.kept.retain(|_, kept| now < kept.at + self.interval);
         let Some(content) = current().filter(|content| content.body.len() as u64 <= self.bytes_max) else {
-            return Ok(None);
+            return Ok(Keeping::Not);
         };
         if let Some(kept) = state.kept.get_mut(&path) {
-            if kept.id == content.id || std::mem::replace(&mut kept.is_awaited, true) {
-                return Ok(None);
+            if kept.id == content.id {
+                return Ok(Keeping::There(content.id));
             }
-            return Ok(Some(kept.at + self.interval - now));
+            return Ok(match std::mem::replace(&mut kept.is_awaited, true) {
+                true => Keeping::Not,
+                false => Keeping::Later(kept.at + self.interval - now),
+            });
         }
         let header = Header {
             site: site.0,
@@ -118,7 +135,7 @@ impl Shelf {
             None => self.list()?.iter().map(|(_, _, bytes)| bytes).sum(),
         };
         state.bytes = Some(if bytes > self.bytes_max { self.tidy()? } else { bytes });
-        Ok(None)
+        Ok(Keeping::There(content.id))
     }
 
     /// Notes that the origin has confirmed the manifest of a URL; false when there is none.
@@ -146,7 +163,7 @@ impl Shelf {
     }
 
     /// The manifest of a URL and how long ago its origin said that it is so; none when there is none that is whole.
-    pub(super) fn read(&self, site: SiteId, url: &str) -> Option<(Bytes, Validators, Duration)> {
+    pub(super) fn read(&self, site: SiteId, url: &str) -> Option<Shelved> {
         let mut file = File::open(self.path(site, url)).ok()?;
         let confirmed = file.metadata().and_then(|metadata| metadata.modified()).ok()?;
         let mut bytes = Vec::new();
@@ -195,6 +212,12 @@ impl Shelf {
         files.collect()
     }
 
+    /// Nothing is kept, confirmed or removed while somebody has this.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> impl Sized {
+        self.lock()
+    }
+
     /// One at a time, so that what is counted is what is there.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -213,7 +236,7 @@ mod tests {
     use bytes::Bytes;
     use wayside_decide::{site::SiteId, stream::base::BaseUrl, target::Target};
 
-    use super::Shelf;
+    use super::{Keeping, Shelf};
     use crate::streams::{
         fetch::Validators,
         manifests::{
@@ -231,7 +254,7 @@ mod tests {
         Arc::new(read.expect("a playlist"))
     }
 
-    fn keep(shelf: &Shelf, content: &Arc<Content>) -> Option<Duration> {
+    fn keep(shelf: &Shelf, content: &Arc<Content>) -> Keeping {
         let kept = shelf.keep(SiteId(1), &content.url, || Some(Arc::clone(content)));
         kept.expect("kept")
     }
@@ -267,18 +290,29 @@ mod tests {
         let mut shelf = Shelf::new(disk.path().join("manifests"), 50_000);
         let url = "http://a.example/1.m3u8";
         let size = |shelf: &Shelf| shelf.read(SiteId(1), url).map(|(body, ..)| body.len() / 1_000);
-        assert_eq!(keep(&shelf, &content(1, url, 1_000)), None);
-        assert_eq!(keep(&shelf, &content(1, url, 1_000)), None, "that one was kept");
-        let wait = keep(&shelf, &content(2, url, 2_000)).expect("a wait");
-        assert!(wait <= shelf.interval, "{wait:?}");
-        assert_eq!(keep(&shelf, &content(3, url, 3_000)), None, "somebody comes already");
+        assert_eq!(keep(&shelf, &content(1, url, 1_000)), Keeping::There(1));
+        assert_eq!(
+            keep(&shelf, &content(1, url, 1_000)),
+            Keeping::There(1),
+            "that one was kept"
+        );
+        let wait = keep(&shelf, &content(2, url, 2_000));
+        assert!(
+            matches!(wait, Keeping::Later(wait) if wait <= shelf.interval),
+            "{wait:?}"
+        );
+        assert_eq!(
+            keep(&shelf, &content(3, url, 3_000)),
+            Keeping::Not,
+            "somebody comes already"
+        );
         assert_eq!(size(&shelf), Some(1));
         shelf.interval = Duration::ZERO;
-        assert_eq!(keep(&shelf, &content(3, url, 3_000)), None);
+        assert_eq!(keep(&shelf, &content(3, url, 3_000)), Keeping::There(3));
         assert_eq!(size(&shelf), Some(3));
         shelf.remove(SiteId(1), url).expect("removed");
         shelf.remove(SiteId(1), url).expect("nothing there");
         let kept = shelf.keep(SiteId(1), url, || None).expect("nothing to keep");
-        assert_eq!((kept, size(&shelf)), (None, None));
+        assert_eq!((kept, size(&shelf)), (Keeping::Not, None));
     }
 }

@@ -1,22 +1,24 @@
 //! One manifest through time: fresh, a little old, old, gone.
 //!
 //! In: instants and what fetches end with. Out: what is served meanwhile. One fetch at a time is under way, however many
-//! ask; it goes on when they have gone.
+//! ask; it goes on when they have gone. Nobody waits for the disk but for the last manifest, while the origin is away.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
-use wayside_decide::{name::Name, site::SiteId, stream::base::BaseUrl, target::Target};
+use bytes::Bytes;
+use tokio::{sync::watch, task::spawn_blocking};
+use wayside_decide::{name::Name, site::SiteId, target::Target};
 
 use super::{
     NoManifest, Shared,
     content::{self, Content},
+    disk::Word,
     held::SlotKey,
-    kind::Kind,
     seats::Seat,
+    shelf::Shelved,
 };
 use crate::streams::fetch::{FetchError, Fetched, Validators};
 
@@ -43,11 +45,9 @@ pub(super) enum Step {
 
 /// A manifest at its URL.
 pub(super) struct Slot {
-    site: SiteId,
-    kind: Kind,
+    key: SlotKey,
     tenant: Name,
     pub(super) url: Target,
-    folder: BaseUrl,
     state: Mutex<State>,
 }
 
@@ -63,6 +63,10 @@ struct State {
     retry_at: Instant,
     /// From when on what is on disk may be told again that the origin has confirmed it.
     confirm_at: Instant,
+    /// Which content the disk has, as far as that is known.
+    on_disk: Option<u64>,
+    /// Whether what the disk may have was taken down: that is not served again.
+    is_taken_down: bool,
     /// Tries that failed since the last that did not.
     failures: u32,
     error: Option<NoManifest>,
@@ -70,14 +74,12 @@ struct State {
 }
 
 impl Slot {
-    pub(super) fn new(site: SiteId, kind: Kind, tenant: Name, url: Target, folder: BaseUrl) -> Self {
+    pub(super) fn new(key: SlotKey, tenant: Name, url: Target) -> Self {
         let now = Instant::now();
         Self {
-            site,
-            kind,
+            key,
             tenant,
             url,
-            folder,
             state: Mutex::new(State {
                 content: None,
                 fresh_until: now,
@@ -85,6 +87,8 @@ impl Slot {
                 stale_until: now,
                 retry_at: now,
                 confirm_at: now,
+                on_disk: None,
+                is_taken_down: false,
                 failures: 0,
                 error: None,
                 flight: None,
@@ -156,16 +160,33 @@ impl Slot {
         Some(landing)
     }
 
-    fn content(&self) -> Option<Arc<Content>> {
+    pub(super) fn content(&self) -> Option<Arc<Content>> {
         self.lock().content.clone()
     }
 
-    fn key(&self) -> SlotKey {
-        SlotKey {
-            site: self.site,
-            kind: self.kind,
-            url: self.url.as_str().into(),
-        }
+    pub(super) const fn site(&self) -> SiteId {
+        self.key.site
+    }
+
+    pub(super) const fn tenant(&self) -> &Name {
+        &self.tenant
+    }
+
+    /// Whether the disk has what is held.
+    pub(super) fn is_on_disk(&self) -> bool {
+        let state = self.lock();
+        let held = state.content.as_ref().map(|content| content.id);
+        held.is_some() && held == state.on_disk
+    }
+
+    /// The disk has the content of this number now.
+    pub(super) fn note_on_disk(&self, id: u64) {
+        self.lock().on_disk = Some(id);
+    }
+
+    fn read(&self, id: u64, body: Bytes, validators: Validators) -> Result<Arc<Content>, String> {
+        let SlotKey { kind, folder, .. } = &self.key;
+        content::read(id, *kind, (&self.url, folder), body, validators).map(Arc::new)
     }
 
     /// As if it had been so much earlier that everything was fetched.
@@ -231,7 +252,7 @@ impl Flight {
                 }
                 Err(error) => self.failed(NoManifest::Broken(error)).await,
             },
-            Err(FetchError::Status(404 | 410)) => Err(self.missing().await),
+            Err(FetchError::Status(404 | 410)) => Err(self.missing()),
             Err(error) => {
                 self.failed(NoManifest::Away(format!("{}: {error}", slot.url).into()))
                     .await
@@ -239,13 +260,12 @@ impl Flight {
         }
     }
 
-    async fn read(&self, body: bytes::Bytes, validators: Validators) -> Result<Arc<Content>, Arc<str>> {
+    async fn read(&self, body: Bytes, validators: Validators) -> Result<Arc<Content>, Arc<str>> {
         let slot = Arc::clone(&self.slot);
         let id = self.shared.contents.fetch_add(1, Ordering::Relaxed);
         let reading = spawn_blocking(move || {
-            let read = content::read(id, slot.kind, (&slot.url, &slot.folder), body, validators);
-            read.map(Arc::new)
-                .map_err(|problem| format!("{}: {problem}", slot.url).into())
+            let read = slot.read(id, body, validators);
+            read.map_err(|problem| format!("{}: {problem}", slot.url).into())
         });
         reading.await.unwrap_or_else(|_| Err("reading it panicked".into()))
     }
@@ -259,6 +279,7 @@ impl Flight {
         state.retry_at = now;
         state.failures = 0;
         state.error = None;
+        state.is_taken_down = false;
         state.content = Some(Arc::clone(&content));
         content
     }
@@ -267,26 +288,22 @@ impl Flight {
     fn weigh(&self) {
         let slot = &self.slot;
         let weighed = (Arc::clone(slot), slot.weight());
-        self.shared.slots.insert(slot.key(), weighed);
+        self.shared.slots.insert(slot.key.clone(), weighed);
     }
 
     /// What was taken down is not to come back from the disk either.
-    async fn missing(&self) -> NoManifest {
+    fn missing(&self) -> NoManifest {
         let error = NoManifest::Missing(self.slot.url.as_str().into());
         {
             let mut state = self.slot.lock();
             state.content = None;
+            state.is_taken_down = true;
             state.failures = 0;
             state.retry_at = Instant::now() + MISSING;
             state.error = Some(error.clone());
         }
-        let (shared, slot) = (Arc::clone(&self.shared), Arc::clone(&self.slot));
-        let removing = spawn_blocking(move || {
-            let shelf = shared.shelf.as_ref()?;
-            shelf.remove(slot.site, slot.url.as_str()).err()
-        });
-        if let Ok(Some(error)) = removing.await {
-            tracing::error!(%error, "remove a manifest from the disk");
+        if let Some(disk) = &self.shared.disk {
+            disk.remove(&self.slot);
         }
         error
     }
@@ -294,7 +311,7 @@ impl Flight {
     /// What is served when there is nothing newer: the last one, else what was kept on disk.
     async fn failed(&self, error: NoManifest) -> Result<Arc<Content>, NoManifest> {
         let slot = &self.slot;
-        tracing::warn!(tenant = %slot.tenant, site = %slot.site, %error, "kept the manifest that was there, if any");
+        tracing::warn!(tenant = %slot.tenant, site = %slot.site(), %error, "kept the manifest that was there, if any");
         let last = match slot.last() {
             Some(last) => Some((last, None)),
             None => self.shelved().await.map(|(content, left)| (content, Some(left))),
@@ -307,6 +324,7 @@ impl Flight {
         let (content, left) = last.ok_or(error)?;
         if let Some(left) = left {
             state.stale_until = now + left;
+            state.on_disk = Some(content.id);
             state.content = Some(Arc::clone(&content));
         }
         Ok(content)
@@ -314,76 +332,35 @@ impl Flight {
 
     /// Keeps the manifest on disk, for the next start; one that follows soon on another when its turn comes.
     fn keep(&self) {
-        if self.shared.shelf.is_some() {
-            let kept = keep(Arc::clone(&self.shared), Arc::clone(&self.slot));
-            self.shared.runtime.spawn(kept);
+        if let Some(disk) = &self.shared.disk
+            && !disk.tell(&self.slot, Word::New)
+        {
+            // With the next confirmation, then.
+            self.slot.lock().confirm_at = Instant::now();
         }
     }
 
-    /// Has what is on disk be as good as new, now and then; what was put away for want of room is kept again. Nobody waits
-    /// for the disk.
+    /// Has what is on disk be as good as new, now and then.
     fn confirm(&self) {
-        {
-            let (mut state, now) = (self.slot.lock(), Instant::now());
-            if now < state.confirm_at {
-                return;
-            }
-            state.confirm_at = now + self.shared.settings.stale_max / CONFIRMATIONS;
+        let Some(disk) = &self.shared.disk else { return };
+        let now = Instant::now();
+        if now >= self.slot.lock().confirm_at && disk.tell(&self.slot, Word::Confirmed) {
+            self.slot.lock().confirm_at = now + self.shared.settings.stale_max / CONFIRMATIONS;
         }
-        let (shared, slot) = (Arc::clone(&self.shared), Arc::clone(&self.slot));
-        self.shared.runtime.spawn(async move {
-            let of = (Arc::clone(&shared), Arc::clone(&slot));
-            let confirming = spawn_blocking(move || {
-                let (shared, slot) = of;
-                let shelf = shared.shelf.as_ref()?;
-                Some(shelf.confirm(slot.site, slot.url.as_str()))
-            });
-            match confirming.await {
-                Ok(Some(Ok(false))) => keep(shared, slot).await,
-                Ok(Some(Err(error))) => tracing::error!(%error, "confirm a manifest on disk"),
-                _ => {}
-            }
-        });
     }
 
     /// What was kept on disk, and for how long it may still be served.
     async fn shelved(&self) -> Option<(Arc<Content>, Duration)> {
-        let (shared, slot) = (Arc::clone(&self.shared), Arc::clone(&self.slot));
-        let reading = spawn_blocking(move || {
-            let (body, validators, age) = shared.shelf.as_ref()?.read(slot.site, slot.url.as_str())?;
-            let left = shared.settings.stale_max.checked_sub(age)?;
-            let id = shared.contents.fetch_add(1, Ordering::Relaxed);
-            let read = content::read(id, slot.kind, (&slot.url, &slot.folder), body, validators).ok()?;
-            Some((Arc::new(read), left))
-        });
-        reading.await.ok().flatten()
+        let disk = self.shared.disk.as_ref()?;
+        if self.slot.lock().is_taken_down {
+            return None;
+        }
+        let id = self.shared.contents.fetch_add(1, Ordering::Relaxed);
+        let stale_max = self.shared.settings.stale_max;
+        let read = move |slot: &Slot, (body, validators, age): Shelved| {
+            let left = stale_max.checked_sub(age)?;
+            Some((slot.read(id, body, validators).ok()?, left))
+        };
+        disk.read(&self.slot, read).await
     }
-}
-
-/// Puts what a slot holds on disk, again after a while when the disk has no time or no room for it.
-async fn keep(shared: Arc<Shared>, slot: Arc<Slot>) {
-    let key = slot.key();
-    let mut slot = Some(slot);
-    while let Some(kept) = slot.take()
-        && let Some(wait) = shelve(&shared, kept).await
-    {
-        sleep(wait).await;
-        // What the cache has let go meanwhile is not held for this.
-        slot = shared.slots.get(&key).map(|(slot, _)| slot);
-    }
-}
-
-/// Keeps what a slot has on disk. How long to wait until that may be tried again, when it was done just before.
-async fn shelve(shared: &Arc<Shared>, slot: Arc<Slot>) -> Option<Duration> {
-    let shared = Arc::clone(shared);
-    let keeping = spawn_blocking(move || {
-        let shelf = shared.shelf.as_ref()?;
-        // Read when nothing else can be kept or removed: what was taken down meanwhile is not there any more.
-        let kept = shelf.keep(slot.site, slot.url.as_str(), || slot.content());
-        kept.unwrap_or_else(|error| {
-            tracing::error!(%error, "keep a manifest on disk");
-            None
-        })
-    });
-    keeping.await.ok().flatten()
 }

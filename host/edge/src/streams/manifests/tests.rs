@@ -30,7 +30,7 @@ use wayside_upstream::http::Roots;
 
 use super::{
     Manifests, NoManifest, Settings, Wanted,
-    held::SlotKey,
+    held::SlotRef,
     kind::Kind,
     ready::{Place, Ready, Session},
     seats,
@@ -153,6 +153,12 @@ fn manifests_in(disk: Option<&Path>) -> Manifests {
     Manifests::new(settings, Arc::new(fetcher), Arc::default())
 }
 
+/// How soon the disk takes another of the same manifest.
+fn set_interval(manifests: &mut Manifests, interval: Duration) {
+    let shared = Arc::get_mut(&mut manifests.shared).expect("nothing is under way");
+    shared.disk.as_mut().expect("a disk").set_interval(interval);
+}
+
 fn manifests() -> Manifests {
     manifests_in(None)
 }
@@ -227,11 +233,11 @@ async fn get(manifests: &Manifests, asset: &Asset) -> Result<String, String> {
 
 /// Lets so much time pass.
 fn age(manifests: &Manifests, asset: &Asset, seconds: u64) {
-    let url = url_of(asset);
-    let key = SlotKey {
+    let key = SlotRef {
         site: SiteId(7),
         kind: Kind::Hls,
-        url: url.as_str().into(),
+        folder: asset.source.as_ref().expect("a source"),
+        path: "master.m3u8",
     };
     manifests
         .shared
@@ -277,6 +283,22 @@ async fn all_but_the_pathways_is_byte_for_byte_what_the_origin_sent() {
         https://s.example/steer?session=x&amp;y=1</ContentSteering>\r\n";
     assert!(mpd.contains(added), "{mpd}");
     assert_eq!(mpd.replace(added, ""), MPD);
+}
+
+#[tokio::test]
+async fn one_manifest_of_two_assets_is_looked_at_by_the_folder_of_each() {
+    let origin = Origin::start(file("", PLAYLIST)).await;
+    let (manifests, film) = (manifests(), origin.asset());
+    let mut all = film.clone();
+    all.source = Some(BaseUrl::parse(origin.folder.as_str().trim_end_matches("film/")).expect("a folder"));
+    all.hls = Some(RelativePath::parse("hls", "film/master.m3u8").expect("a path"));
+    for (asset, expected) in [
+        (&film, "\nhttps://a.example/film/v1/"),
+        (&all, "\nhttps://a.example/film/film/v1/"),
+    ] {
+        let playlist = get(&manifests, asset).await.expect("a playlist");
+        assert!(playlist.contains(expected), "{playlist}");
+    }
 }
 
 #[tokio::test]
@@ -411,17 +433,64 @@ async fn what_was_taken_down_does_not_come_back_from_the_disk() {
     get(&manifests, &asset).await.expect("a playlist");
     let url = url_of(&asset);
     let is_kept = || {
-        let shelf = manifests.shared.shelf.as_ref().expect("a disk");
-        shelf.read(SiteId(7), url.as_str()).is_some()
+        let disk = manifests.shared.disk.as_ref().expect("a disk");
+        disk.shelf().read(SiteId(7), url.as_str()).is_some()
     };
     eventually("it is kept", is_kept).await;
     origin.say(status(404));
     age(&manifests, &asset, 600);
+    // However long the disk takes: nobody waits for it.
+    let held = manifests.shared.disk.as_ref().expect("a disk").shelf().hold();
     assert_eq!(ready_error(ready(&manifests, &asset, Kind::Hls).await), "missing");
-    assert!(!is_kept());
     origin.say(status(500));
     age(&manifests, &asset, 600);
     assert_eq!(ready_error(ready(&manifests, &asset, Kind::Hls).await), "away");
+    assert!(is_kept(), "not removed yet");
+    drop(held);
+    eventually("it is removed", || !is_kept()).await;
+    // What comes after it is kept again.
+    origin.say(file("", PLAYLIST));
+    age(&manifests, &asset, 600);
+    until(&manifests, &asset, Result::is_ok).await;
+    eventually("it is kept again", is_kept).await;
+}
+
+#[test]
+fn a_disk_that_is_slow_leaves_threads_for_everything_else() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().expect("folder");
+        let origin = Origin::start(file("ETag: \"v1\"\r\n", PLAYLIST)).await;
+        let manifests = manifests_in(Some(&folder.path().join("manifests")));
+        let disk = manifests.shared.disk.as_ref().expect("a disk");
+        let assets: Vec<Asset> = (0..20)
+            .map(|number| {
+                let mut asset = origin.asset();
+                asset.hls = Some(RelativePath::parse("hls", &format!("{number}.m3u8")).expect("a path"));
+                asset
+            })
+            .collect();
+        let is_kept = |asset: &Asset| {
+            let (source, path) = (asset.source.as_ref(), asset.hls.as_ref());
+            let url = source.zip(path).map(|(source, path)| source.join(path.as_str()));
+            let url = url.expect("a playlist").expect("a URL");
+            disk.shelf().read(SiteId(7), url.as_str()).is_some()
+        };
+        let held = disk.shelf().hold();
+        let all = tokio::time::timeout(Duration::from_secs(20), async {
+            for asset in &assets {
+                get(&manifests, asset).await.expect("a playlist");
+            }
+        });
+        all.await.expect("nobody waits for the disk");
+        assert!(!assets.iter().any(is_kept));
+        drop(held);
+        eventually("all are kept", || assets.iter().all(is_kept)).await;
+    });
 }
 
 #[tokio::test]
@@ -429,8 +498,7 @@ async fn the_disk_has_the_last_of_playlists_that_follow_soon_on_each_other() {
     let disk = tempfile::tempdir().expect("folder");
     let origin = Origin::start(file("", PLAYLIST)).await;
     let (mut manifests, asset) = (manifests_in(Some(disk.path())), origin.asset());
-    let shelf = Arc::get_mut(&mut manifests.shared).and_then(|shared| shared.shelf.as_mut());
-    shelf.expect("a disk").interval = Duration::from_secs(2);
+    set_interval(&mut manifests, Duration::from_secs(2));
     for version in ["v2/", "v3/"] {
         get(&manifests, &asset).await.expect("a playlist");
         origin.say(file("", &PLAYLIST.replace("v1/", version)));
@@ -438,7 +506,7 @@ async fn the_disk_has_the_last_of_playlists_that_follow_soon_on_each_other() {
     }
     get(&manifests, &asset).await.expect("a playlist");
     let url = url_of(&asset);
-    let shelf = manifests.shared.shelf.as_ref().expect("a disk");
+    let shelf = manifests.shared.disk.as_ref().expect("a disk").shelf();
     let has = |text: &str| {
         let kept = shelf.read(SiteId(7), url.as_str());
         kept.is_some_and(|(body, ..)| String::from_utf8_lossy(&body).contains(text))
@@ -604,8 +672,7 @@ async fn what_the_origin_has_confirmed_is_young_after_a_restart() {
     let disk = tempfile::tempdir().expect("folder");
     let origin = Origin::start(file("ETag: \"v1\"\r\n", PLAYLIST)).await;
     let (mut before, asset) = (manifests_in(Some(disk.path())), origin.asset());
-    let shelf = Arc::get_mut(&mut before.shared).and_then(|shared| shared.shelf.as_mut());
-    shelf.expect("a disk").interval = Duration::ZERO;
+    set_interval(&mut before, Duration::ZERO);
     let good = get(&before, &asset).await.expect("a playlist");
     let kept = || {
         let files = std::fs::read_dir(disk.path()).expect("files").flatten();
