@@ -140,15 +140,6 @@ impl Manifests {
     /// # Errors
     /// [`NoManifest`], with a message for the log.
     pub(crate) async fn ready(&self, wanted: &Wanted<'_>, places: Vec<Place>) -> Result<Arc<Ready>, NoManifest> {
-        if let Some(place) = places.iter().find(|place| place.pass.proof().is_none()) {
-            let found = format!(
-                "target {}: found tokens for one URL each, expected one for the folder",
-                place.id
-            );
-            return Err(NoManifest::Broken(
-                format!("{found}: media playlists would have to be rewritten").into(),
-            ));
-        }
         let content = self.content(wanted).await?;
         let existing = wanted.asset.existing;
         let key = ReadyKey {

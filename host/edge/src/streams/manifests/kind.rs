@@ -38,6 +38,7 @@ impl Kind {
             return Ok(());
         };
         let word = scheme.as_str();
+        // What has no proof for a folder is in no manifest (`Pass::proof`).
         if scheme.is_for_one_url() {
             return Err(format!(
                 "found a target signed by {word}, whose tokens hold for one URL each, expected one whose token holds for a \

@@ -77,7 +77,7 @@ impl Ready {
     }
 }
 
-/// Splices these copies in.
+/// Splices these copies in: those that can stand in a manifest, as [`Kind::carries`] says of their targets.
 ///
 /// # Errors
 /// [`splice::Error`] when that cannot be done.

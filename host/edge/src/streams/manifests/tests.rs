@@ -753,16 +753,17 @@ async fn other_tokens_and_other_urls_make_another_playlist_and_tokens_for_one_ur
         .source(&tenant, &spec(Scheme::Fastly), &base)
         .pass(1_800_000_000)
         .await;
-    let refused = match each {
-        Ok(pass) => manifests
-            .ready(&wanted, places(pass))
-            .await
-            .expect_err("one URL each")
-            .to_string(),
-        Err(error) => panic!("{error}"),
-    };
+    let refused = manifests.ready(&wanted, places(each.expect("a key"))).await;
+    let refused = refused.expect_err("one URL each").to_string();
     assert!(
-        refused.starts_with("target a: found tokens for one URL each, expected one for the folder"),
+        refused.contains("pathways: found none, expected one or more"),
+        "{refused}"
+    );
+    let refused = Kind::Hls
+        .carries(Some(&spec(Scheme::Fastly)))
+        .expect_err("one URL each");
+    assert!(
+        refused.contains("expected one whose token holds for a folder"),
         "{refused}"
     );
     for (kind, scheme, is_carried) in [
