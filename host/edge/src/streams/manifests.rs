@@ -25,7 +25,7 @@ use self::{
     content::Content,
     disk::Disk,
     heavy::{HEAVY_KIB_MAX, Heavy, LIGHT_BYTES_MAX},
-    held::{ReadyKey, SlotKey, SlotRef, Weights, cache},
+    held::{Prepared, ReadyKey, SlotKey, SlotRef, Weights, cache},
     kind::Kind,
     ready::{Place, QUICK_BYTES_MAX, Ready, Session, prepare},
     seats::Seats,
@@ -94,7 +94,8 @@ pub(crate) struct Settings {
 /// All manifests of a node.
 pub(crate) struct Manifests {
     shared: Arc<Shared>,
-    ready: Cache<ReadyKey, Arc<Ready>, Weights>,
+    /// What was prepared, and what is wrong with what cannot be.
+    ready: Cache<ReadyKey, Prepared, Weights>,
     /// KiB of heavy manifests that may be written now.
     heavy: Arc<Semaphore>,
     level: Arc<AtomicLevel>,
@@ -161,10 +162,12 @@ impl Manifests {
                     .map_err(|_| NoManifest::Broken("preparing it panicked".into()))?,
                 false => prepare(),
             };
-            let broken = |error: splice::Error| NoManifest::Broken(format!("{url}: {error}").into());
-            prepared.map(Arc::new).map_err(broken)
+            // It would fail again for each who asks: that is remembered, too.
+            let broken = |error: splice::Error| format!("{url}: {error}").into();
+            Ok(prepared.map(Arc::new).map_err(broken))
         };
-        self.ready.get_or_insert_async(&key, preparing).await
+        let prepared = self.ready.get_or_insert_async(&key, preparing).await?;
+        prepared.map_err(NoManifest::Broken)
     }
 
     /// The manifest of one session, to be written. A heavy one holds a part of what there may be of them until it was, or

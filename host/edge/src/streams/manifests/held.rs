@@ -63,6 +63,9 @@ pub(super) struct ReadyKey {
     pub(super) places: Box<[(Name, BaseUrl, u64)]>,
 }
 
+/// A manifest with pathways, or what is wrong with it.
+pub(super) type Prepared = Result<Arc<Ready>, Arc<str>>;
+
 #[derive(Debug, Clone)]
 pub(super) struct Weights;
 
@@ -73,13 +76,17 @@ impl Weighter<SlotKey, (Arc<Slot>, usize)> for Weights {
     }
 }
 
-impl Weighter<ReadyKey, Arc<Ready>> for Weights {
-    fn weight(&self, key: &ReadyKey, ready: &Arc<Ready>) -> u64 {
+impl Weighter<ReadyKey, Prepared> for Weights {
+    fn weight(&self, key: &ReadyKey, prepared: &Prepared) -> u64 {
         let places = key.places.iter();
         let places: usize = places
             .map(|(id, base, _)| id.as_str().len() + base.as_str().len() + 40)
             .sum();
-        (places + ready.weight()) as u64
+        let prepared = match prepared {
+            Ok(ready) => ready.weight(),
+            Err(problem) => problem.len(),
+        };
+        (places + prepared) as u64
     }
 }
 

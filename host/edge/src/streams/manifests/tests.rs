@@ -425,6 +425,31 @@ async fn a_large_manifest_is_kept_and_written_to_so_many_who_do_not_read_it() {
 }
 
 #[tokio::test]
+async fn what_is_too_large_with_all_its_pathways_is_found_out_once() {
+    // With one it is not: a variant is copied for each.
+    let variant = format!(
+        "#EXT-X-STREAM-INF:BANDWIDTH=1,NAME=\"{}\"\nv1/main.m3u8\n",
+        "x".repeat(9_000_000)
+    );
+    let origin = Origin::start(file("", &format!("#EXTM3U\n{variant}"))).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    let refused = async || match ready(&manifests, &asset, Kind::Hls).await {
+        Err(NoManifest::Broken(problem)) => problem,
+        other => panic!("{other:?}"),
+    };
+    let (first, second) = (refused().await, refused().await);
+    assert!(
+        first.contains("spliced playlist: found more than 16777216 bytes"),
+        "{first}"
+    );
+    assert!(Arc::ptr_eq(&first, &second), "it was worked out again");
+    // Another playlist is looked at anew.
+    origin.say(file("", PLAYLIST));
+    age(&manifests, &asset, 600);
+    until(&manifests, &asset, Result::is_ok).await;
+}
+
+#[tokio::test]
 async fn what_was_taken_down_does_not_come_back_from_the_disk() {
     let disk = tempfile::tempdir().expect("folder");
     let folder = disk.path().join("manifests");
