@@ -36,7 +36,7 @@ pub(super) async fn manifest(request: &Request<'_>, kind: Kind) -> Result<Answer
         let nobody = "no target that may serve the visitor is a pathway of the manifest";
         problem.unwrap_or_else(|| Refusal::StreamUnavailable(nobody.to_owned()))
     })?;
-    let (speaker, first) = (ask.speaker, &first.name);
+    let speaker = ask.speaker;
     let wanted = Wanted {
         tenant: &request.site.site.tenant,
         site: request.site.site.id,
@@ -51,11 +51,11 @@ pub(super) async fn manifest(request: &Request<'_>, kind: Kind) -> Result<Answer
     let server = steer::url(request, Some(&session))?;
     let own = kind.own_url(request, &session)?.ok_or(Refusal::NotFound)?;
     let session = Session {
-        server: &server,
-        own: &own,
-        first,
+        server,
+        own,
+        first: first.name.clone(),
     };
-    let body = manifests.write(&ready, &session).map_err(refuse)?;
+    let body = manifests.write(&ready, session).await.map_err(refuse)?;
     request.pool.see(&chosen.targets, speaker, index);
     Ok(Answer::Content {
         media_type: kind.media_type(),

@@ -175,21 +175,24 @@ impl Manifests {
     ///
     /// # Errors
     /// [`NoManifest::Unread`], and [`NoManifest::Broken`] when the session begins on a pathway that is not in it.
-    pub(crate) fn write(&self, ready: &Ready, session: &Session<'_>) -> Result<Bytes, NoManifest> {
-        let steered = || {
-            let steered = ready.steered(session);
-            steered.map_err(|error| NoManifest::Broken(error.to_string().into()))
-        };
+    pub(crate) async fn write(&self, ready: &Arc<Ready>, session: Session) -> Result<Bytes, NoManifest> {
+        let broken = |error: splice::Error| NoManifest::Broken(error.to_string().into());
         let bytes = ready.weight();
         if bytes <= LIGHT_BYTES_MAX {
-            return steered().map(Bytes::from);
+            return ready.steered(&session).map(Bytes::from).map_err(broken);
         }
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.heavy).try_acquire_many_owned(kib);
-        Ok(Bytes::from_owner(Heavy {
-            _permit: permit.map_err(|_| NoManifest::Unread(kib))?,
-            bytes: steered()?,
-        }))
+        let permit = permit.map_err(|_| NoManifest::Unread(kib))?;
+        let ready = Arc::clone(ready);
+        // It is copied as a whole, which would keep everybody waiting whom this thread serves.
+        let writing = spawn_blocking(move || {
+            let bytes = ready.steered(&session)?;
+            Ok(Bytes::from_owner(Heavy { bytes, _permit: permit }))
+        });
+        let written = writing.await;
+        let written = written.map_err(|_| NoManifest::Broken("writing it panicked".into()))?;
+        written.map_err(broken)
     }
 
     /// The renditions that a manifest lists, when the node has it. It is asked for behind where that is due.

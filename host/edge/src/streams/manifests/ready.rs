@@ -42,14 +42,14 @@ enum Spliced {
 }
 
 /// What a manifest of a session says beside its pathways.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Session<'a> {
+#[derive(Debug)]
+pub(crate) struct Session {
     /// Where the player asks for steering manifests.
-    pub(crate) server: &'a Target,
+    pub(crate) server: Target,
     /// Where it got this manifest.
-    pub(crate) own: &'a Target,
+    pub(crate) own: Target,
     /// The pathway on which it begins.
-    pub(crate) first: &'a Name,
+    pub(crate) first: Name,
 }
 
 impl Ready {
@@ -65,8 +65,8 @@ impl Ready {
     ///
     /// # Errors
     /// [`splice::Error`] when the session begins on a pathway that is not in it.
-    pub(super) fn steered(&self, session: &Session<'_>) -> Result<Vec<u8>, splice::Error> {
-        let Session { server, own, first } = *session;
+    pub(super) fn steered(&self, session: &Session) -> Result<Vec<u8>, splice::Error> {
+        let Session { server, own, first } = session;
         match &self.spliced {
             Spliced::Hls(prepared) => prepared.steered(server, first),
             Spliced::Dash(prepared) => {

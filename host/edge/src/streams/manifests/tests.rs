@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -183,24 +183,19 @@ async fn ready(manifests: &Manifests, asset: &Asset, kind: Kind) -> Result<Arc<R
     manifests.ready(&wanted, places(Pass::Open)).await
 }
 
-fn text(ready: &Ready) -> String {
-    let bytes = write(&manifests(), ready).expect("steered");
+async fn text(ready: &Arc<Ready>) -> String {
+    let bytes = write(&manifests(), ready).await.expect("steered");
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
-fn write(manifests: &Manifests, ready: &Ready) -> Result<Bytes, NoManifest> {
+async fn write(manifests: &Manifests, ready: &Arc<Ready>) -> Result<Bytes, NoManifest> {
     let url = |text: &str| Target::parse(text).expect(text);
-    let (server, own, first) = (
-        url("https://s.example/steer?session=x&y=1"),
-        url("https://s.example/film.mpd"),
-        name("b"),
-    );
     let session = Session {
-        server: &server,
-        own: &own,
-        first: &first,
+        server: url("https://s.example/steer?session=x&y=1"),
+        own: url("https://s.example/film.mpd"),
+        first: name("b"),
     };
-    manifests.write(ready, &session)
+    manifests.write(ready, session).await
 }
 
 /// A playlist of a little more than so many bytes.
@@ -227,8 +222,10 @@ fn url_of(asset: &Asset) -> Target {
 
 /// What players get, or what the log says.
 async fn get(manifests: &Manifests, asset: &Asset) -> Result<String, String> {
-    let ready = ready(manifests, asset, Kind::Hls).await;
-    ready.map(|ready| text(&ready)).map_err(|error| error.to_string())
+    match ready(manifests, asset, Kind::Hls).await {
+        Ok(ready) => Ok(text(&ready).await),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Lets so much time pass.
@@ -276,7 +273,7 @@ async fn all_but_the_pathways_is_byte_for_byte_what_the_origin_sent() {
     origin.say(file("", MPD));
     let playlist = ready(&manifests, &asset, Kind::Hls).await.expect("a playlist");
     assert_eq!(playlist.top_kbit_s, Some(1_280));
-    let mpd = text(&ready(&manifests, &asset, Kind::Dash).await.expect("an MPD"));
+    let mpd = text(&ready(&manifests, &asset, Kind::Dash).await.expect("an MPD")).await;
     let added = "<BaseURL serviceLocation=\"a\">https://a.example/film/</BaseURL>\r\n\
         <BaseURL serviceLocation=\"b\">https://b.example/film/</BaseURL>\r\n\
         <ContentSteering defaultServiceLocation=\"b\" queryBeforeStart=\"false\" clientRequirement=\"true\">\
@@ -402,7 +399,7 @@ async fn a_large_manifest_is_kept_and_written_to_so_many_who_do_not_read_it() {
     assert_eq!(manifests.ready.len(), 1);
     let mut unread = Vec::new();
     let refused = loop {
-        match write(&manifests, &found) {
+        match write(&manifests, &found).await {
             Ok(bytes) => unread.push(bytes),
             Err(error) => break error.to_string(),
         }
@@ -419,9 +416,41 @@ async fn a_large_manifest_is_kept_and_written_to_so_many_who_do_not_read_it() {
     small.hls = Some(RelativePath::parse("hls", "small.m3u8").expect("a path"));
     get(&manifests, &small).await.expect("a playlist");
     let part = unread.remove(0).slice(..100);
-    write(&manifests, &found).expect_err("a part of one is read still");
+    write(&manifests, &found)
+        .await
+        .expect_err("a part of one is read still");
     drop(part);
-    write(&manifests, &found).expect("room");
+    write(&manifests, &found).await.expect("room");
+}
+
+#[test]
+fn a_large_manifest_is_written_by_another_thread_than_that_which_serves() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let (manifests, origin) = (manifests(), Origin::start(file("", PLAYLIST)).await);
+        let small = ready(&manifests, &origin.asset(), Kind::Hls).await.expect("a playlist");
+        origin.say(file("", &large(1_000_000)));
+        let mut asset = origin.asset();
+        asset.hls = Some(RelativePath::parse("hls", "large.m3u8").expect("a path"));
+        let large = ready(&manifests, &asset, Kind::Hls).await.expect("a playlist");
+        // All other threads are busy until this is dropped.
+        let (busy, idle) = std::sync::mpsc::channel::<()>();
+        let waiting = tokio::task::spawn_blocking(move || idle.recv());
+        assert!(
+            write(&manifests, &small)
+                .now_or_never()
+                .is_some_and(|written| written.is_ok())
+        );
+        let mut writing = Box::pin(write(&manifests, &large));
+        assert!(writing.as_mut().now_or_never().is_none(), "nobody else wrote it");
+        drop(busy);
+        assert!(writing.await.is_ok_and(|bytes| bytes.len() > 1_000_000));
+        waiting.await.expect("idle").expect_err("dropped");
+    });
 }
 
 #[tokio::test]
@@ -770,7 +799,7 @@ async fn other_tokens_and_other_urls_make_another_playlist_and_tokens_for_one_ur
     for now_s in [1_800_000_000, 1_800_000_000, 1_800_000_060, 1_800_000_120] {
         let pass = signed.pass(now_s).await.expect("a token");
         let ready = manifests.ready(&wanted, places(pass)).await.expect("a playlist");
-        texts.insert(text(&ready));
+        texts.insert(text(&ready).await);
     }
     assert_eq!((texts.len(), manifests.ready.len()), (3, 3), "one for each window");
     assert_eq!(origin.asked().len(), 1);
