@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use ipnet::IpNet;
 use reqwest::{
@@ -23,12 +23,14 @@ use wayside_upstream::http::{self as clients, Roots};
 
 use self::{
     reach::{Reach, TENANT},
+    room::{Part, Room},
     turns::{Most, Turns},
 };
 use crate::causes::told;
 
 mod freshness;
 mod reach;
+mod room;
 mod turns;
 
 /// How long a connection may take to be there.
@@ -46,6 +48,11 @@ const PROBE_BODY_MAX: Duration = Duration::from_millis(100);
 /// Fetches at the same time for one tenant, and of those from one host and port.
 const OF_TENANT: usize = 16;
 const OF_HOST: usize = 8;
+/// What files on their way may take together beyond what small ones do, in bytes: of small ones there are as many as
+/// fetches.
+const BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// What is made ready for the first bytes of a file.
+const FIRST_BYTES: usize = 8 * 1024;
 /// Longest validator that is kept, in bytes.
 const VALIDATOR_BYTES_MAX: usize = 512;
 
@@ -75,6 +82,9 @@ pub(crate) enum FetchError {
         /// How long it may be.
         most: usize,
     },
+    /// Files on their way take too much memory, of this tenant or of all.
+    #[error("found no room for {0} bytes on their way, expected it: too much comes at the same time")]
+    Room(usize),
     /// It took too long.
     #[error("found no whole answer after {0:?}, expected one by then")]
     Time(Duration),
@@ -103,6 +113,8 @@ pub(crate) enum Fetched {
         validators: Validators,
         /// For how long it is fresh.
         fresh: Duration,
+        /// What it takes of what all files may that are on their way. To be kept until it counts elsewhere.
+        part: Part,
     },
     /// The file is what the validators say.
     Unchanged {
@@ -120,6 +132,7 @@ pub(crate) struct Fetcher {
     /// Made when it is first needed: the system's authorities take a while to read.
     secure: OnceCell<Client>,
     turns: Turns,
+    room: Room,
     total_max: Duration,
 }
 
@@ -141,6 +154,7 @@ impl Fetcher {
                 of_tenant: OF_TENANT,
                 of_all: fetches_max,
             }),
+            room: Room::new(BODIES_BYTES_MAX),
             total_max: TOTAL_MAX,
         })
     }
@@ -153,7 +167,7 @@ impl Fetcher {
         let fetching = async {
             let _turn = self.turns.take(tenant, url.authority()).await;
             let response = self.get(tenant, url, known).await?;
-            read(response, known).await
+            read(response, known, self.room.part(tenant)).await
         };
         let limit = self.total_max;
         timeout(limit, fetching).await.map_err(|_| FetchError::Time(limit))?
@@ -231,7 +245,7 @@ fn client(scheme: &str, roots: &Roots, reach: &Reach) -> Result<Client, FetchErr
     builder.build().map_err(|error| FetchError::Broken(told(&error)))
 }
 
-async fn read(mut response: Response, known: &Validators) -> Result<Fetched, FetchError> {
+async fn read(mut response: Response, known: &Validators, mut part: Part) -> Result<Fetched, FetchError> {
     let fresh = freshness::of(response.headers());
     let status = response.status();
     if status == StatusCode::NOT_MODIFIED && *known != Validators::default() {
@@ -261,21 +275,33 @@ async fn read(mut response: Response, known: &Validators) -> Result<Fetched, Fet
         etag: validator(ETAG.as_str()),
         last_modified: validator(LAST_MODIFIED.as_str()),
     };
-    let mut body = BytesMut::new();
+    let mut body = Vec::new();
     while let Some(chunk) = response
         .chunk()
         .await
         .map_err(|error| FetchError::Broken(told(&error.without_url())))?
     {
-        if body.len() + chunk.len() > most {
+        let bytes = body.len() + chunk.len();
+        if bytes > most {
             return Err(FetchError::Size { most });
+        }
+        if bytes > body.capacity() {
+            // Doubled here and not where it grows, so that what is made ready is what was counted.
+            let ready = bytes.next_power_of_two().clamp(FIRST_BYTES, most);
+            if !part.grow_to(ready) {
+                return Err(FetchError::Room(ready));
+            }
+            body.reserve_exact(ready - body.len());
         }
         body.extend_from_slice(&chunk);
     }
+    // It may be kept for long, and counts for its length then.
+    body.shrink_to_fit();
     Ok(Fetched::Whole {
-        body: body.freeze(),
+        body: Bytes::from(body),
         validators,
         fresh,
+        part,
     })
 }
 

@@ -16,7 +16,10 @@ use wayside_decide::target::Target;
 use wayside_stream::splice::PLAYLIST_BYTES_MAX;
 use wayside_upstream::http::Roots;
 
-use super::{FetchError, Fetched, Fetcher, Validators};
+use super::{
+    FetchError, Fetched, Fetcher, Validators,
+    room::{Room, SMALL_BYTES},
+};
 
 fn local() -> Fetcher {
     let loopback = vec!["127.0.0.0/8".parse().expect("a network")];
@@ -62,6 +65,7 @@ async fn a_file_comes_with_what_to_ask_for_it_again() {
         body,
         validators,
         fresh,
+        ..
     } = fetch(&url).await.expect("a file")
     else {
         panic!("unchanged from nothing");
@@ -221,4 +225,39 @@ async fn coded_and_cut_bodies_and_other_statuses_are_named() {
         let text = fetch(&url).await.expect_err("another status").to_string();
         assert_eq!(text, format!("found status {status}, expected 200"));
     }
+}
+
+#[tokio::test]
+async fn large_files_of_one_tenant_leave_room_for_those_of_others() {
+    static BLOCK: [u8; 65_536] = [b'x'; 65_536];
+    let mut fetcher = local();
+    fetcher.room = Room::new(8 * 1024 * 1024);
+    let fetcher = Arc::new(fetcher);
+    // Says that more is to come, which never does.
+    let head = |bytes: usize| format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n");
+    let (slow, _) = server(head(600_001), &BLOCK[..60_000], 10).await;
+    let (large, _) = server(head(600_000), &BLOCK[..60_000], 10).await;
+    let (small, _) = server(head(50_000), &BLOCK[..50_000], 1).await;
+    let get = async |tenant: &str, url: &Target| fetcher.fetch(tenant, url, &Validators::default()).await;
+    let waiting = tokio::spawn({
+        let (fetcher, slow) = (Arc::clone(&fetcher), slow.clone());
+        async move { fetcher.fetch("a", &slow, &Validators::default()).await }
+    });
+    let give_up = tokio::time::Instant::now() + Duration::from_secs(20);
+    let mebibyte = 1_024 * 1_024;
+    while fetcher.room.taken() < mebibyte - SMALL_BYTES {
+        assert!(tokio::time::Instant::now() < give_up, "it does not come");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let refused = get("a", &large).await.expect_err("a second one");
+    assert_eq!(
+        refused.to_string(),
+        "found no room for 1048576 bytes on their way, expected it: too much comes at the same time"
+    );
+    get("a", &small).await.expect("small ones have room");
+    let held = get("b", &large).await.expect("another tenant's");
+    waiting.abort();
+    waiting.await.expect_err("given up");
+    drop(held);
+    get("a", &large).await.expect("room again");
 }

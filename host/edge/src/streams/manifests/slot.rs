@@ -244,6 +244,7 @@ impl Flight {
                 body,
                 validators,
                 fresh,
+                part: _part,
             }) => match self.read(body, validators).await {
                 Ok(content) => {
                     let content = self.renew(content, fresh);
@@ -253,6 +254,7 @@ impl Flight {
                 Err(error) => self.failed(NoManifest::Broken(error)).await,
             },
             Err(FetchError::Status(404 | 410)) => Err(self.missing()),
+            Err(FetchError::Room(_)) => self.failed(NoManifest::Shed(slot.url.as_str().into())).await,
             Err(error) => {
                 self.failed(NoManifest::Away(format!("{}: {error}", slot.url).into()))
                     .await
