@@ -206,6 +206,20 @@ impl Slot {
         }
     }
 
+    /// Whether nothing is on its way.
+    #[cfg(test)]
+    pub(super) fn has_landed(&self) -> bool {
+        self.lock().flight.is_none()
+    }
+
+    /// Puts the next try off, and says until when.
+    #[cfg(test)]
+    pub(super) fn delay(&self, by: Duration) -> Instant {
+        let mut state = self.lock();
+        state.retry_at += by;
+        state.retry_at
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // What a panic left half changed is asked for again.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
