@@ -215,7 +215,7 @@ impl Selector {
         let home = ring
             .pick(visitor.session, |_| 0, is_of)
             .filter(|home| *home != current.place())?;
-        let has_room = by_hash(ring, self.counts(live), visitor, best.targets) == Some(home);
+        let has_room = by_hash(ring, counts(self.sent.as_ref(), live), visitor, best.targets) == Some(home);
         TargetIndex::new(home).filter(|_| has_room)
     }
 
@@ -241,11 +241,6 @@ impl Selector {
         Scores::new(live, self.sent.as_ref(), &self.plan.weights, of)
     }
 
-    /// What weights are compared with: sessions, or what the plan sent of late where its weights are its own.
-    fn counts<'a>(&'a self, live: &'a Live) -> &'a [u32] {
-        self.sent.as_ref().map_or_else(|| live.all_sessions(), Sent::to_each)
-    }
-
     /// Picks from a group that is not empty.
     fn balance(
         &mut self,
@@ -256,55 +251,46 @@ impl Selector {
         now: Moment,
         random: &mut Random,
     ) -> Option<TargetIndex> {
+        let Self { plan, sent, state, .. } = self;
+        let (weights, sent) = (&*plan.weights, sent.as_ref());
         let is_of = |place: usize| of.has_place(place);
-        let place = match &mut self.state {
+        let by_score = |random: &mut Random| by_score(pool, Scores::new(live, sent, weights, of), weights, of, random);
+        let place = match state {
+            State::Adaptive => by_score(random),
             State::RoundRobin(turn) => turn.pick(pool.count(), is_of),
             State::SmoothWeighted(weighted) => weighted.pick(is_of),
-            _ => self.weighed(pool, live, visitor, of, now, random),
-        };
-        place.and_then(TargetIndex::new)
-    }
-
-    /// Picks by a balancer that has no turns.
-    fn weighed(
-        &self,
-        pool: &Pool,
-        live: &Live,
-        visitor: &Visitor<'_>,
-        of: TargetSet,
-        now: Moment,
-        random: &mut Random,
-    ) -> Option<usize> {
-        let (counts, weights) = (self.counts(live), &*self.plan.weights);
-        match &self.state {
             State::LeastConnections => {
-                let busy = busy(counts, weights);
-                least_connections::pick(&busy[..pool.count()], |place| of.has_place(place), random)
+                let busy = busy(counts(sent, live), weights);
+                least_connections::pick(&busy[..pool.count()], is_of, random)
             }
             State::PeakEwma => {
-                let weight = weight_of(weights, of);
+                let (counts, weight) = (counts(sent, live), weight_of(weights, of));
                 let open = |place: usize| counts.get(place).copied().unwrap_or_default();
                 let cost = |place: usize| live.latency_cost(place, open(place), now) / f64::from(weight(place).max(1));
                 two_choices::pick(pool.count(), &weight, cost, random)
             }
-            State::ConsistentHash(ring) => by_hash(ring, counts, visitor, of),
+            State::ConsistentHash(ring) => by_hash(ring, counts(sent, live), visitor, of),
             State::Nearest => {
                 let (places, with_place) = pool.places();
                 let known = of.and(with_place);
                 let from = visitor.place.filter(|_| !known.is_empty());
                 let nearest = from.and_then(|from| nearest::pick(&from, places, |place| known.has_place(place)));
-                nearest.or_else(|| self.by_score(pool, live, of, random))
+                nearest.or_else(|| by_score(random))
             }
-            State::Adaptive | State::RoundRobin(_) | State::SmoothWeighted(_) => self.by_score(pool, live, of, random),
-        }
+        };
+        place.and_then(TargetIndex::new)
     }
+}
 
-    /// The better of two drawn by their weights; scores are rounded, and the cheaper of equals is taken.
-    fn by_score(&self, pool: &Pool, live: &Live, of: TargetSet, random: &mut Random) -> Option<usize> {
-        let scores = self.scores(live, of);
-        let cost = |place| pool.cost_share(place) - (scores.of(place) * SCORE_STEPS).floor();
-        two_choices::pick(pool.count(), weight_of(&self.plan.weights, of), cost, random)
-    }
+/// The better of two drawn by their weights; scores are rounded, and the cheaper of equals is taken.
+fn by_score(pool: &Pool, scores: Scores<'_>, weights: &[u32], of: TargetSet, random: &mut Random) -> Option<usize> {
+    let cost = |place| pool.cost_share(place) - (scores.of(place) * SCORE_STEPS).floor();
+    two_choices::pick(pool.count(), weight_of(weights, of), cost, random)
+}
+
+/// What weights are compared with: sessions, or what the plan sent of late where its weights are its own.
+fn counts<'a>(sent: Option<&'a Sent>, live: &'a Live) -> &'a [u32] {
+    sent.map_or_else(|| live.all_sessions(), Sent::to_each)
 }
 
 /// The weights of those `of` a group; 0 for the others.
