@@ -40,12 +40,6 @@ impl PeakEwma {
         self.at = self.at.max(now);
     }
 
-    /// What is expected of the target at `now`.
-    #[must_use]
-    pub fn estimate(&self, now: Moment) -> Duration {
-        Duration::from_secs_f64(self.estimate_s * self.kept(now))
-    }
-
     /// The cost of one more request to a target with `open` requests under way.
     #[must_use]
     pub fn cost(&self, open: u32, now: Moment) -> f64 {
@@ -89,7 +83,7 @@ mod tests {
         // A tenth of the decay time: e^-0.1 of the old stays.
         let expected_s = 0.5 * (-0.1_f64).exp() + 0.01 * (1.0 - (-0.1_f64).exp());
         assert!((latency.last().as_secs_f64() - expected_s).abs() < 1e-9);
-        assert!(latency.estimate(start + ms(60_000)) < ms(1), "forgotten when idle");
+        assert!(latency.cost(0, start + ms(60_000)) < 0.001, "forgotten when idle");
         assert!(
             latency.cost(3, start + ms(101)) > 3.9 * expected_s,
             "requests under way wait in line"

@@ -65,12 +65,6 @@ impl Zones {
         self.groups.get(usize::from(group))
     }
 
-    /// How many groups there are.
-    #[must_use]
-    pub const fn groups(&self) -> usize {
-        self.groups.len()
-    }
-
     /// What they take in memory, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
