@@ -146,15 +146,15 @@ impl Loads {
         };
         match (shared.key, shared.heard) {
             (Key::Node(node), Heard::Counts(counts)) => {
-                let is_older = |known: &Report| !known.is_shared || known.told >= told;
-                if !self.reports.get(&node).is_some_and(is_older) {
+                let stays = |known: &Report| !known.is_shared || known.told >= told;
+                if !self.reports.get(&node).is_some_and(stays) {
                     // Where there is no room, its own origin knows.
                     let _ = self.report(&node, counts, told, true);
                 }
             }
             (Key::Target(_), Heard::Word(target, load)) => {
-                let is_older = |known: &Word| !known.is_shared || known.told >= told;
-                if !self.words.get(&target).is_some_and(is_older) {
+                let stays = |known: &Word| !known.is_shared || known.told >= told;
+                if !self.words.get(&target).is_some_and(stays) {
                     let word = Word {
                         told,
                         ttl: shared.ttl,
@@ -256,38 +256,49 @@ impl Loads {
 
     fn report(&mut self, node: &str, counts: Vec<(Target, Count)>, told: Instant, is_shared: bool) -> Result<(), Full> {
         let before = self.reports.remove(node);
-        let is_new = before.is_none();
-        if let Some(before) = before {
-            self.take_off(&before);
+        if let Some(before) = &before {
+            self.take_off(before);
         }
-        let new = counts.iter().map(|(target, _)| target);
-        let new: HashSet<&Target> = new.filter(|target| !self.totals.contains_key(*target)).collect();
-        let is_full = (is_new && self.reports.len() >= REPORTERS_MAX)
-            || self.counts + counts.len() > COUNTS_MAX
-            || self.totals.len() + new.len() > LOADS_TARGETS_MAX;
-        if is_full {
+        if !self.has_room(&counts) {
+            // What the node told before is the best that is known of it, for as long as that counts.
+            if let Some(before) = before {
+                before
+                    .counts
+                    .iter()
+                    .for_each(|(target, count)| self.add(target, *count));
+                self.reports.insert(node.into(), before);
+            }
             return Err(Full);
         }
-        self.counts += counts.len();
-        let counts = counts
-            .into_iter()
-            .map(|(target, count)| (self.add(target, count), count));
+        let added = counts.into_iter().map(|(target, count)| {
+            let target = self.named(target);
+            self.add(&target, count);
+            (target, count)
+        });
         let report = Report {
             told,
-            counts: counts.collect(),
+            counts: added.collect(),
             is_shared,
         };
         self.reports.insert(node.into(), report);
         Ok(())
     }
 
-    /// Adds to a target's total, and gives the name that all share.
-    fn add(&mut self, target: Target, count: Count) -> Arc<Target> {
-        let target = self.named(target);
-        let total = self.totals.entry(Arc::clone(&target)).or_default();
+    /// Whether a report with these counts can be held beside those that are.
+    fn has_room(&self, counts: &[(Target, Count)]) -> bool {
+        let new = counts.iter().map(|(target, _)| target);
+        let new: HashSet<&Target> = new.filter(|target| !self.totals.contains_key(*target)).collect();
+        self.reports.len() < REPORTERS_MAX
+            && self.counts + counts.len() <= COUNTS_MAX
+            && self.totals.len() + new.len() <= LOADS_TARGETS_MAX
+    }
+
+    /// Adds what a report says of a target to its total.
+    fn add(&mut self, target: &Arc<Target>, count: Count) {
+        self.counts += 1;
+        let total = self.totals.entry(Arc::clone(target)).or_default();
         total.count = total.count.with(count);
         total.reports += 1;
-        target
     }
 
     /// The name of a target that all share.
@@ -534,6 +545,13 @@ mod tests {
         let different = (0..=LOADS_TARGETS_MAX).map(|number| (target(&format!("t{number}")), count(1, 1)));
         let different: Vec<_> = different.collect();
         assert_eq!(loads.tell("three", different[1..].to_vec(), now), Err(Full));
+        assert_eq!(
+            loads.tell("two", different.clone(), now),
+            Err(Full),
+            "nor in place of what it told"
+        );
+        assert_eq!(loads.of(&target("a"), now).count, count(3, 3), "which counts on");
+        assert_eq!(seen(&mut loads, "two", now), [], "as its own");
         loads.tell("two", vec![], now).expect("room");
         loads
             .tell("three", different[1..].to_vec(), now)
