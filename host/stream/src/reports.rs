@@ -80,7 +80,7 @@ pub struct Plays {
 
 /// A session that speaks, and where.
 #[derive(Debug, Clone, Copy)]
-pub struct Voice<'a> {
+pub struct Reporter<'a> {
     /// Who.
     pub speaker: Speaker,
     /// In which networks, the closest first.
@@ -91,7 +91,7 @@ pub struct Voice<'a> {
     pub now: Moment,
 }
 
-impl Voice<'_> {
+impl Reporter<'_> {
     /// Learns what a report says of the target that its URL is of, or of the known one when it names none; nothing when the
     /// session was not sent to that one. From where the session plays comes back, when the report shows that.
     pub fn report(&self, report: &Report, named: Option<TargetIndex>, quality: &mut Quality) -> Option<Plays> {
@@ -171,7 +171,7 @@ mod tests {
     use wayside_balance::moment::Moment;
     use wayside_decide::stream::base::BaseUrl;
 
-    use super::{Bases, FETCHED_KBIT_S_MAX, Plays, Voice};
+    use super::{Bases, FETCHED_KBIT_S_MAX, Plays, Reporter};
     use crate::{
         cmcd::{self, Report},
         quality::{Network, Playing, Quality, Settings, Speaker, Verdict},
@@ -205,8 +205,8 @@ mod tests {
         Quality::new(settings, 1, Moment::default()).expect("settings")
     }
 
-    fn voice(playing: Option<Playing>) -> Voice<'static> {
-        Voice {
+    fn reporter(playing: Option<Playing>) -> Reporter<'static> {
+        Reporter {
             speaker: Speaker { session: 1, home: 1 },
             networks: &[NETWORK],
             playing,
@@ -316,7 +316,7 @@ mod tests {
             let mut quality = quality();
             let report = report(text);
             let named = report.url.as_deref().and_then(|url| bases().target_of(url));
-            let found = voice(playing).report(&report, named, &mut quality);
+            let found = reporter(playing).report(&report, named, &mut quality);
             assert_eq!(found, expected, "{text}");
             assert_eq!(values(quality), heard, "{text}");
         }
@@ -373,7 +373,7 @@ mod tests {
             ),
         ] {
             let mut quality = quality();
-            let found = voice(Some(known)).asked(&request::read(query), target_of, None, &mut quality);
+            let found = reporter(Some(known)).asked(&request::read(query), target_of, None, &mut quality);
             assert_eq!(found, expected, "{query}");
             assert_eq!(values(quality), heard, "{query}");
         }

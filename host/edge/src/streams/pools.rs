@@ -19,7 +19,7 @@ use wayside_balance::{adaptive::Adaptive, moment::Moment, random::Random};
 use wayside_decide::{name::Name, stream::target::StreamTarget};
 use wayside_stream::{
     quality::{Network, NoSettings, Quality, Settings as QualitySettings, Speaker},
-    reports::{Plays, Voice},
+    reports::{Plays, Reporter},
     select::{
         live::{Health, Live, Probe, Report, Standing},
         set::{TARGETS_MAX, TargetIndex, TargetSet},
@@ -310,7 +310,7 @@ impl TenantPool {
         targets: &Targets,
         speaker: Speaker,
         networks: &[Network],
-        hear: impl FnOnce(&Voice<'_>, &mut Quality) -> Option<Plays>,
+        hear: impl FnOnce(&Reporter<'_>, &mut Quality) -> Option<Plays>,
     ) {
         let now = self.now();
         let mut inner = self.lock();
@@ -376,15 +376,15 @@ impl Inner {
         speaker: Speaker,
         networks: &[Network],
         now: Moment,
-        hear: impl FnOnce(&Voice<'_>, &mut Quality) -> Option<Plays>,
+        hear: impl FnOnce(&Reporter<'_>, &mut Quality) -> Option<Plays>,
     ) -> Option<Plays> {
-        let voice = Voice {
+        let reporter = Reporter {
             speaker,
             networks,
             playing: self.sessions.playing(speaker.session),
             now,
         };
-        let plays = hear(&voice, &mut self.quality)?;
+        let plays = hear(&reporter, &mut self.quality)?;
         self.see(speaker, &plays, now);
         Some(plays)
     }

@@ -91,8 +91,8 @@ fn hear(request: &Request<'_>, reports: &[Report]) {
         let networks = request.networks();
         request
             .pool
-            .hear(&targets, speaker, networks.as_slice(), |voice, quality| {
-                voice.report(report, named, quality)
+            .hear(&targets, speaker, networks.as_slice(), |reporter, quality| {
+                reporter.report(report, named, quality)
             });
         heard += 1;
     }

@@ -125,8 +125,8 @@ impl TenantPool {
             }
             if let Some(asked) = said.take() {
                 let find = |name: &Name| targets.pool.find(name.as_str());
-                let plays = inner.hear(speaker, ask.networks.as_slice(), now, |voice, quality| {
-                    voice.asked(asked, find, ask.asset.needed_kbit_s(), quality)
+                let plays = inner.hear(speaker, ask.networks.as_slice(), now, |reporter, quality| {
+                    reporter.asked(asked, find, ask.asset.needed_kbit_s(), quality)
                 });
                 told = plays.map(|plays| (version, plays.target));
             }
