@@ -235,7 +235,8 @@ pub struct Streams {
     pub score_latency: Within<0, 1_000>,
     /// How much is free of its bandwidth.
     pub score_bandwidth: Within<0, 1_000>,
-    /// After how long without a request of its own a session has ended, in seconds. Longer than players take to ask again.
+    /// After how long without a request of its own a session has ended, in seconds; after three of its asset's TTLs, where those
+    /// are longer.
     pub session_silence_s: Within<5, 7_200>,
     /// How long players' reports are collected before they are looked at, in seconds. A tenth of a target's sessions is
     /// moved each time at most.

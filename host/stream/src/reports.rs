@@ -18,15 +18,15 @@ use crate::{
     cmcd::{ObjectType, Report},
     quality::{Network, Playing, Quality, Sample, Speaker},
     select::set::TargetIndex,
+    sessions::Fetches,
     steering::request::Asked,
 };
 
 /// What a stream is taken to need while nobody said so, in kbit/s: slower than that in time and a half is bad.
 pub const NEEDED_KBIT_S: u64 = 1_000;
-/// What a session is believed to fetch at most, in kbit/s.
-const REPORTED_KBIT_S_MAX: u64 = 40_000;
-/// What a session is taken to fetch at most while it only says how fast it could, in kbit/s: a good picture's bitrate.
-const FETCHED_KBIT_S_MAX: u64 = 8_000;
+/// What a session is taken to fetch at most, in kbit/s, while it only says how fast it could and nobody knows what its
+/// stream needs: a good picture's bitrate.
+const UNKNOWN_KBIT_S_MAX: u64 = 8_000;
 
 /// Where targets serve from.
 #[derive(Debug, Clone, Default)]
@@ -69,13 +69,13 @@ impl Bases {
     }
 }
 
-/// From where a session plays, and how much it fetches, in kbit/s when that is known.
+/// From where a session plays, and how much it fetches, when that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plays {
     /// The target.
     pub target: TargetIndex,
     /// How much.
-    pub kbit_s: Option<u32>,
+    pub fetches: Option<Fetches>,
 }
 
 /// A session that speaks, and where.
@@ -106,16 +106,14 @@ impl Reporter<'_> {
         let is_of_media = report.object == Some(ObjectType::Media);
         (!was_left).then(|| Plays {
             target: playing.target,
-            kbit_s: report
-                .bitrate_kbit_s
-                .filter(|_| is_of_media)
-                .map(|kbit_s| kbit_s.min(REPORTED_KBIT_S_MAX) as u32),
+            fetches: report.bitrate_kbit_s.filter(|_| is_of_media).map(Fetches::reported),
         })
     }
 
     /// Learns what a player says when it asks for a steering manifest. `target_of` knows pathways by their names,
     /// `needed_kbit_s` what the stream needs, where that is known. From where it plays comes back, when it says so: players
-    /// go to other pathways by themselves, but how fast those are is believed only where the session was sent.
+    /// go to other pathways by themselves, but how fast those are is believed only where the session was sent. It fetches no
+    /// more than the stream needs, however fast its line is.
     pub fn asked(
         &self,
         asked: &Asked,
@@ -144,8 +142,9 @@ impl Reporter<'_> {
                 };
                 quality.report(self.networks, self.speaker, &playing, &sample, self.now);
             }
-            let kbit_s = throughput_kbit_s.map(|kbit_s| kbit_s.min(FETCHED_KBIT_S_MAX) as u32);
-            plays = Some(Plays { target, kbit_s });
+            let most_kbit_s = needed_kbit_s.unwrap_or(UNKNOWN_KBIT_S_MAX);
+            let fetches = throughput_kbit_s.map(|kbit_s| Fetches::estimated(kbit_s.min(most_kbit_s)));
+            plays = Some(Plays { target, fetches });
         }
         plays
     }
@@ -171,12 +170,13 @@ mod tests {
     use wayside_balance::moment::Moment;
     use wayside_decide::stream::base::BaseUrl;
 
-    use super::{Bases, FETCHED_KBIT_S_MAX, Plays, Reporter};
+    use super::{Bases, Plays, Reporter, UNKNOWN_KBIT_S_MAX};
     use crate::{
         cmcd::{self, Report},
         quality::{Network, Playing, Quality, Settings, Speaker, Verdict},
         samples::look,
         select::set::TargetIndex,
+        sessions::Fetches,
         steering::request,
     };
 
@@ -255,10 +255,10 @@ mod tests {
             target: target(1),
             left: Some((target(0), Moment::default())),
         };
-        let plays = |place, kbit_s| {
+        let plays = |place, kbit_s: Option<u16>| {
             Some(Plays {
                 target: target(place),
-                kbit_s,
+                fetches: kbit_s.map(Fetches::Reported),
             })
         };
         let (well, bad, unknown) = (Some(1.0), Some(0.0), None);
@@ -333,13 +333,13 @@ mod tests {
             let place = names.iter().position(|known| *known == name.as_str())?;
             TargetIndex::new(place)
         };
-        let most = u32::try_from(FETCHED_KBIT_S_MAX).expect("a number");
-        let plays = |place, kbit_s| {
+        let plays = |place, kbit_s: Option<u64>| {
             Some(Plays {
                 target: target(place),
-                kbit_s,
+                fetches: kbit_s.map(Fetches::estimated),
             })
         };
+        let most = UNKNOWN_KBIT_S_MAX;
         let unknown = None;
         for (query, expected, heard) in [
             ("", None, [unknown; 3]),
@@ -376,6 +376,32 @@ mod tests {
             let found = reporter(Some(known)).asked(&request::read(query), target_of, None, &mut quality);
             assert_eq!(found, expected, "{query}");
             assert_eq!(values(quality), heard, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_fast_line_fetches_no_more_than_the_stream_needs() {
+        let known = Playing {
+            target: target(0),
+            left: None,
+        };
+        let fetched = |throughput: u64, needed_kbit_s| {
+            let asked = request::read(&format!("_HLS_throughput={throughput}"));
+            let found = reporter(Some(known)).asked(&asked, |_| None, needed_kbit_s, &mut quality());
+            found.and_then(|plays| plays.fetches)
+        };
+        for (throughput, needed_kbit_s, expected) in [
+            (50_000_000, Some(1_500), 1_500),
+            (600_000, Some(1_500), 600),
+            (50_000_000, Some(25_000), 25_000),
+            (50_000_000, None, UNKNOWN_KBIT_S_MAX),
+        ] {
+            let expected = Some(Fetches::estimated(expected));
+            assert_eq!(
+                fetched(throughput, needed_kbit_s),
+                expected,
+                "{throughput} {needed_kbit_s:?}"
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ use wayside_stream::{
         set::{TargetIndex, TargetSet},
         target::{Pool, TargetSpec},
     },
-    sessions::{PARTS, Seen, Sessions},
+    sessions::{PARTS, Player, Seen, Sessions},
 };
 
 /// How often a player asks, in seconds.
@@ -112,11 +112,15 @@ impl World {
             .pick(&self.pool, &self.live, &visitor, self.now(), &mut self.random);
         let choice = choice.expect("a choice");
         assert_ne!(choice.why, Why::Panic, "others are well");
-        let speaker = Speaker {
-            session: key,
-            home: key,
+        let player = Player {
+            speaker: Speaker {
+                session: key,
+                home: key,
+            },
+            ttl: Duration::from_secs(TTL_S),
+            needed_kbit_s: None,
         };
-        let seen = self.sessions.see(speaker, choice.target, None, self.now());
+        let seen = self.sessions.see(&player, choice.target, None, self.now());
         let left = match seen {
             Seen::Moved { from } => Some(from),
             Seen::New | Seen::Stayed | Seen::NoRoom => None,

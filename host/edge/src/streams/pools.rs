@@ -18,14 +18,14 @@ use foldhash::fast::RandomState;
 use wayside_balance::{adaptive::Adaptive, moment::Moment, random::Random};
 use wayside_decide::{name::Name, stream::target::StreamTarget};
 use wayside_stream::{
-    quality::{Network, NoSettings, Quality, Settings as QualitySettings, Speaker},
+    quality::{Network, NoSettings, Quality, Settings as QualitySettings},
     reports::{Plays, Reporter},
     select::{
         live::{Health, Live, Probe, Report, Standing},
         set::{TARGETS_MAX, TargetIndex, TargetSet},
         target::NoPool,
     },
-    sessions::{Count, PARTS, Seen, Sessions},
+    sessions::{Count, PARTS, Player, Seen, Sessions},
 };
 use wayside_upstream::protocol::EdgeDirectory;
 
@@ -44,7 +44,7 @@ pub struct Settings {
     pub slow_start: Duration,
     /// What bad quality is, and how fast sessions are moved away from it.
     pub quality: QualitySettings,
-    /// After how long without a request a session has ended.
+    /// After how long without a request a session has ended, or after three of its asset's TTLs where those are longer.
     pub silence_max: Duration,
     /// How many sessions of one address count, of IPv6 of one site: whoever makes up more fills no target.
     pub address_sessions_max: u32,
@@ -308,24 +308,24 @@ impl TenantPool {
     pub(crate) fn hear(
         &self,
         targets: &Targets,
-        speaker: Speaker,
+        player: Player,
         networks: &[Network],
         hear: impl FnOnce(&Reporter<'_>, &mut Quality) -> Option<Plays>,
     ) {
         let now = self.now();
         let mut inner = self.lock();
         if inner.targets.version == targets.version {
-            inner.hear(speaker, networks, now, hear);
+            inner.hear(&player, networks, now, hear);
         }
     }
 
     /// Counts a session on the target that it was sent to. Nothing is learnt when the targets have changed since.
-    pub(crate) fn see(&self, targets: &Targets, speaker: Speaker, target: TargetIndex) {
+    pub(crate) fn see(&self, targets: &Targets, player: Player, target: TargetIndex) {
         let now = self.now();
         let mut inner = self.lock();
         if inner.targets.version == targets.version {
-            let kbit_s = None;
-            inner.see(speaker, &Plays { target, kbit_s }, now);
+            let fetches = None;
+            inner.see(&player, &Plays { target, fetches }, now);
         }
     }
 
@@ -343,7 +343,10 @@ impl TenantPool {
     /// Forgets sessions that have ended and looks at what was reported; for once a second. Who asks meanwhile waits for a
     /// part of that at most.
     pub(crate) fn tend(&self) {
-        let now = self.now();
+        self.tend_at(self.now());
+    }
+
+    fn tend_at(&self, now: Moment) {
         let parts = if self.lock().sessions.is_empty() { 0 } else { PARTS };
         for part in 0..parts {
             self.lock().sessions.forget_silent_in(part, now);
@@ -373,26 +376,27 @@ impl Inner {
     /// Learns what a session says, and from where it plays, which comes back.
     fn hear(
         &mut self,
-        speaker: Speaker,
+        player: &Player,
         networks: &[Network],
         now: Moment,
         hear: impl FnOnce(&Reporter<'_>, &mut Quality) -> Option<Plays>,
     ) -> Option<Plays> {
         let reporter = Reporter {
-            speaker,
+            speaker: player.speaker,
             networks,
-            playing: self.sessions.playing(speaker.session),
+            playing: self.sessions.playing(player.speaker.session),
             now,
         };
         let plays = hear(&reporter, &mut self.quality)?;
-        self.see(speaker, &plays, now);
+        self.see(player, &plays, now);
         Some(plays)
     }
 
     /// Learns from where a session plays, which counts there from now on.
-    fn see(&mut self, speaker: Speaker, plays: &Plays, now: Moment) {
-        let left = match self.sessions.see(speaker, plays.target, plays.kbit_s, now) {
-            Seen::Stayed if plays.kbit_s.is_none() => return,
+    fn see(&mut self, player: &Player, plays: &Plays, now: Moment) {
+        let before = self.sessions.count(plays.target);
+        let left = match self.sessions.see(player, plays.target, plays.fetches, now) {
+            Seen::Stayed if self.sessions.count(plays.target) == before => return,
             Seen::Moved { from } => Some(from),
             Seen::New | Seen::Stayed | Seen::NoRoom => None,
         };

@@ -9,7 +9,6 @@ use std::{borrow::Cow, slice};
 use wayside_decide::invalid::Invalid;
 use wayside_stream::{
     cmcd::{self, Refused, Report},
-    quality::Speaker,
     select::session_key,
 };
 
@@ -86,12 +85,12 @@ fn hear(request: &Request<'_>, reports: &[Report]) {
         };
         let Some(session) = session else { continue };
         let named = report.url.as_deref().and_then(|url| targets.bases.target_of(url));
-        let speaker = Speaker::new(session, request.visit.address);
+        let player = request.player(session);
         // Who reports of nobody's session need not be looked up.
         let networks = request.networks();
         request
             .pool
-            .hear(&targets, speaker, networks.as_slice(), |reporter, quality| {
+            .hear(&targets, player, networks.as_slice(), |reporter, quality| {
                 reporter.report(report, named, quality)
             });
         heard += 1;

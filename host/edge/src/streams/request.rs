@@ -7,6 +7,7 @@ use std::{
     borrow::Cow,
     net::IpAddr,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use wayside_balance::nearest::Place as Globe;
@@ -20,6 +21,7 @@ use wayside_stream::{
     quality::Speaker,
     select::{session_key, set::TargetSet},
     session::{self as ids, Session},
+    sessions::Player,
 };
 
 use super::{
@@ -204,6 +206,15 @@ impl Request<'_> {
         }
     }
 
+    /// Who plays the asset by this number.
+    pub(crate) fn player(&self, session: u64) -> Player {
+        Player {
+            speaker: Speaker::new(session, self.visit.address),
+            ttl: Duration::from_secs(self.asset.asset.ttl_s.into()),
+            needed_kbit_s: self.asset.needed_kbit_s(),
+        }
+    }
+
     /// What is asked of the pool for a session. `among` says which of the copies serve what is asked for.
     pub(crate) fn ask<'a>(
         &'a self,
@@ -215,7 +226,7 @@ impl Request<'_> {
             asset: self.asset,
             plan: self.plan.map(|wanted| &wanted.plan),
             session,
-            speaker: Speaker::new(session_key(session), self.visit.address),
+            speaker: self.player(session_key(session)),
             who: &self.who,
             // Nothing is reported of anywhere where nobody asks for more.
             networks: self.networks.get().copied().unwrap_or_else(|| self.who.networks()),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use wayside_decide::{invalid::Invalid, name::Name, stream::plan::StreamPlan};
 use wayside_stream::{
-    quality::Speaker,
     reports::Plays,
     select::{
         Visitor,
@@ -12,6 +11,7 @@ use wayside_stream::{
         order::Order,
         set::{TargetIndex, TargetSet},
     },
+    sessions::Player,
     steering::request::Asked,
 };
 
@@ -27,8 +27,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) asset: &'a LiveAsset,
     pub(crate) plan: Option<&'a Arc<StreamPlan>>,
     pub(crate) session: &'a [u8],
-    /// The session's number, and where the player is.
-    pub(crate) speaker: Speaker,
+    /// The session's number, where the player is, and what it plays.
+    pub(crate) speaker: Player,
     pub(crate) who: &'a Who,
     pub(crate) networks: Networks,
     /// The target that the player says it plays from, by name.
@@ -103,7 +103,7 @@ impl TenantPool {
     }
 
     fn order(&self, ask: &Ask<'_>, most: usize, mut said: Option<&Asked>, counts: bool) -> Result<Chosen, Nobody> {
-        let (selection, speaker) = (ask.selection(), ask.speaker);
+        let (selection, player) = (ask.selection(), &ask.speaker);
         // Each with the version of the targets that it is of.
         let (mut made, mut told) = (None, None);
         let mut is_new = false;
@@ -125,8 +125,8 @@ impl TenantPool {
             }
             if let Some(asked) = said.take() {
                 let find = |name: &Name| targets.pool.find(name.as_str());
-                let plays = inner.hear(speaker, ask.networks.as_slice(), now, |reporter, quality| {
-                    reporter.asked(asked, find, ask.asset.needed_kbit_s(), quality)
+                let plays = inner.hear(player, ask.networks.as_slice(), now, |reporter, quality| {
+                    reporter.asked(asked, find, player.needed_kbit_s, quality)
                 });
                 told = plays.map(|plays| (version, plays.target));
             }
@@ -146,8 +146,8 @@ impl TenantPool {
             let order = selector.order(&targets.pool, &inner.live, &visitor, most, now, &mut inner.random);
             let target = order.iter().next().ok_or(Nobody::NotHere)?;
             if counts && told != Some((version, target)) {
-                let kbit_s = None;
-                inner.see(speaker, &Plays { target, kbit_s }, now);
+                let fetches = None;
+                inner.see(player, &Plays { target, fetches }, now);
             }
             drop(guard);
             return Ok(Chosen { targets, copies, order });
@@ -183,7 +183,7 @@ impl TenantPool {
 
 impl Inner {
     fn visitor<'a>(&self, ask: &Ask<'a>, among: TargetSet) -> Visitor<'a> {
-        let (pool, key) = (&self.targets.pool, ask.speaker.session);
+        let (pool, key) = (&self.targets.pool, ask.speaker.speaker.session);
         let told = ask.playing.and_then(|name| pool.find(name.as_str()));
         let known = || self.sessions.playing(key).map(|playing| playing.target);
         Visitor {

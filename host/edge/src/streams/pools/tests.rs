@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use wayside_balance::moment::Moment;
 use wayside_decide::{name::Name, stream::asset::Asset};
 use wayside_stream::{
     quality::Speaker,
@@ -13,6 +14,7 @@ use wayside_stream::{
         session_key,
         set::{TargetIndex, TargetSet},
     },
+    sessions::Player,
     steering::request,
 };
 use wayside_upstream::protocol::{EdgeDirectory, streams::EdgeAsset};
@@ -37,19 +39,29 @@ fn pools(targets: &[&str]) -> Pools {
     pools
 }
 
-fn asset() -> LiveAsset {
-    let wire: EdgeAsset = serde_json::from_value(json!({"id": "film"})).expect("an asset");
-    LiveAsset::new(Asset::try_from(wire).expect("an asset"))
-}
-
 /// Has a session of this name asked for what only those that `among` says can serve.
 fn with_ask<T>(session: &str, among: &(dyn Fn(&Copies) -> TargetSet + Sync), ask: impl FnOnce(&Ask<'_>) -> T) -> T {
-    let (asset, who) = (asset(), Who::default());
+    with_ask_of(json!({"id": "film"}), session, among, ask)
+}
+
+/// The same of this asset.
+fn with_ask_of<T>(
+    asset: Value,
+    session: &str,
+    among: &(dyn Fn(&Copies) -> TargetSet + Sync),
+    ask: impl FnOnce(&Ask<'_>) -> T,
+) -> T {
+    let wire: EdgeAsset = serde_json::from_value(asset).expect("an asset");
+    let (asset, who) = (LiveAsset::new(Asset::try_from(wire).expect("an asset")), Who::default());
     ask(&Ask {
         asset: &asset,
         plan: None,
         session: session.as_bytes(),
-        speaker: Speaker::new(session_key(session.as_bytes()), [127, 0, 0, 1].into()),
+        speaker: Player {
+            speaker: Speaker::new(session_key(session.as_bytes()), [127, 0, 0, 1].into()),
+            ttl: Duration::from_secs(asset.asset.ttl_s.into()),
+            needed_kbit_s: asset.needed_kbit_s(),
+        },
         who: &who,
         networks: who.networks(),
         playing: None,
@@ -70,6 +82,10 @@ fn only(copies: &Copies, name: &str) -> TargetSet {
 /// How many sessions each target has.
 fn sessions(pool: &TenantPool) -> Vec<u32> {
     pool.counts().into_iter().map(|(_, sessions, _)| sessions).collect()
+}
+
+fn from_now(pool: &TenantPool, after: Duration) -> Moment {
+    Moment::after_start(pool.started.elapsed() + after)
 }
 
 #[test]
@@ -161,20 +177,35 @@ fn what_chooses_is_of_the_targets_of_its_moment_when_they_change_while_it_is_mad
 
 #[test]
 fn tending_forgets_those_who_have_ended_and_leaves_those_who_play() {
-    for (silence_max, left) in [(Duration::from_secs(120), 50), (Duration::ZERO, 0)] {
-        let settings = Settings {
-            silence_max,
-            ..Settings::default()
-        };
-        let pools = Pools::new(settings, None).expect("settings");
-        pools.follow(&directory(&["a"]));
-        let pool = pools.of(&Name::parse("tenant", "t").expect("a name")).expect("a pool");
-        for session in 0..50 {
-            let session = session.to_string();
-            with_ask(&session, &|copies| copies.of, |ask| pool.steer(ask, None, 8)).expect("a choice");
-        }
-        assert_eq!(sessions(&pool), [50]);
-        pool.tend();
-        assert_eq!(sessions(&pool), [left]);
+    let pools = pools(&["a"]);
+    let pool = pools.of(&Name::parse("tenant", "t").expect("a name")).expect("a pool");
+    for session in 0..50 {
+        let session = session.to_string();
+        with_ask(&session, &|copies| copies.of, |ask| pool.steer(ask, None, 8)).expect("a choice");
+    }
+    assert_eq!(sessions(&pool), [50]);
+    pool.tend();
+    assert_eq!(sessions(&pool), [50]);
+    pool.tend_at(from_now(&pool, Settings::default().silence_max));
+    assert_eq!(sessions(&pool), [0]);
+}
+
+/// A session may be silent for three of its asset's TTLs, however short the node's setting.
+#[test]
+fn a_session_of_a_long_ttl_is_not_forgotten_between_two_questions() {
+    let settings = Settings {
+        silence_max: Duration::from_secs(120),
+        ..Settings::default()
+    };
+    let pools = Pools::new(settings, None).expect("settings");
+    pools.follow(&directory(&["a"]));
+    let pool = pools.of(&Name::parse("tenant", "t").expect("a name")).expect("a pool");
+    with_ask_of(json!({"id": "film", "ttl_s": 300}), "one", &|copies| copies.of, |ask| {
+        pool.steer(ask, None, 8)
+    })
+    .expect("a choice");
+    for (after_s, expected) in [(880, 1), (920, 0)] {
+        pool.tend_at(from_now(&pool, Duration::from_secs(after_s)));
+        assert_eq!(sessions(&pool), [expected], "after {after_s} s");
     }
 }
