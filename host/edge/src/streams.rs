@@ -26,7 +26,6 @@ use wayside_upstream::{http::Roots, protocol::EdgeDirectory};
 use self::{
     assets::{LiveAsset, OriginAssets},
     fetch::Fetcher,
-    ingest::Recordings,
     manifests::{Manifests, kind::Kind},
     pools::{Pools, TenantPool},
     request::{About, Wanted},
@@ -97,7 +96,6 @@ pub(crate) struct Streams {
     /// Wakes who asks targets how they are.
     targets_changed: Notify,
     pub(crate) zones: TenantZones,
-    pub(crate) recordings: Recordings,
 }
 
 /// Why streams cannot be served.
@@ -150,7 +148,6 @@ impl Streams {
             tokens: Arc::new(Tokens::new(signers)),
             targets_changed: Notify::new(),
             zones: TenantZones::default(),
-            recordings: Recordings::default(),
         })
     }
 }

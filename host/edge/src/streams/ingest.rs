@@ -39,19 +39,32 @@ use order::Order;
 
 /// How long it is remembered where a recorder was, since it last asked.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3_600);
-/// Most recordings that are remembered.
+/// Most recordings of one tenant that are remembered, of some 200 bytes each.
 const RECORDINGS_MAX: usize = 10_000;
 /// How a session is described.
 const SDP: &str = "application/sdp";
 
-/// Where recorders were sent to.
+/// Where the recorders of a tenant were sent to.
 #[derive(Debug, Default)]
-pub(crate) struct Recordings(Mutex<HashMap<(SiteId, Name), Recording>>);
+pub(crate) struct Recordings(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    recordings: HashMap<Which, Recording>,
+    /// By their turns, so that whoever has not asked for longest is found at once.
+    order: BTreeMap<u64, Which>,
+    /// How often somebody asked.
+    turns: u64,
+}
+
+/// An asset of a site.
+type Which = (SiteId, Name);
 
 #[derive(Debug)]
 struct Recording {
     target: Name,
     asked: Instant,
+    turn: u64,
 }
 
 /// What is answered.
@@ -84,8 +97,8 @@ pub(super) fn place(request: &Request<'_>) -> Result<Answer, Refusal> {
         Order::of(plan, &targets.pool).map_err(|refused| Refusal::PolicyFailed(Failure::InvalidDecision(refused)))?;
     let mut able = takers(&targets, asset, is_whip).and(serving).and(order.permitted);
     let which = (request.site.site.id, asset.id.clone());
-    let had =
-        asked_for(head.query).or_else(|| request.edge.streams.recordings.known(&which, request.visit.now.instant));
+    let (recordings, now) = (&request.pool.recordings, request.visit.now.instant);
+    let had = asked_for(head.query).or_else(|| recordings.known(&which, now));
     let known = had
         .and_then(|name| targets.pool.find(&name))
         .filter(|index| able.has(*index));
@@ -99,11 +112,7 @@ pub(super) fn place(request: &Request<'_>) -> Result<Answer, Refusal> {
         let reason = format!("no target that takes streams of asset {} serves", asset.id);
         return Err(Refusal::StreamUnavailable(reason));
     };
-    request
-        .edge
-        .streams
-        .recordings
-        .note(which, &first.name, request.visit.now.instant);
+    recordings.note(which, &first.name, now);
     if is_whip {
         return redirect(first, asset);
     }
@@ -201,23 +210,32 @@ fn redirect(target: &StreamTarget, asset: &Asset) -> Result<Answer, Refusal> {
 
 impl Recordings {
     /// The target that a recorder had.
-    fn known(&self, which: &(SiteId, Name), now: Instant) -> Option<String> {
-        let recordings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = recordings.get(which)?;
+    pub(super) fn known(&self, which: &Which, now: Instant) -> Option<String> {
+        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = remembered.recordings.get(which)?;
         let is_recent = now.saturating_duration_since(known.asked) < REMEMBERED;
         is_recent.then(|| known.target.to_string())
     }
 
-    fn note(&self, which: (SiteId, Name), target: &Name, now: Instant) {
-        let mut recordings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if recordings.len() >= RECORDINGS_MAX && !recordings.contains_key(&which) {
-            let oldest = recordings.iter().min_by_key(|(_, recording)| recording.asked);
-            if let Some(oldest) = oldest.map(|(which, _)| which.clone()) {
-                recordings.remove(&oldest);
-            }
+    /// Remembers the target that a recorder has from now on. Where that is one too many, whoever has not asked for longest is
+    /// forgotten.
+    pub(super) fn note(&self, which: Which, target: &Name, now: Instant) {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.turns += 1;
+        let recording = Recording {
+            target: target.clone(),
+            asked: now,
+            turn: remembered.turns,
+        };
+        remembered.order.insert(recording.turn, which.clone());
+        if let Some(before) = remembered.recordings.insert(which, recording) {
+            remembered.order.remove(&before.turn);
         }
-        let target = target.clone();
-        recordings.insert(which, Recording { target, asked: now });
+        if remembered.recordings.len() > RECORDINGS_MAX
+            && let Some((_, oldest)) = remembered.order.pop_first()
+        {
+            remembered.recordings.remove(&oldest);
+        }
     }
 }
 
@@ -236,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn recordings_are_remembered_for_a_day_and_the_oldest_make_room() {
+    fn recordings_are_remembered_for_a_day_and_who_has_not_asked_for_longest_makes_room() {
         let (recordings, start) = (Recordings::default(), Instant::now());
         let which = |number: usize| (SiteId(1), name(&format!("a{number}")));
         for number in 0..RECORDINGS_MAX {
@@ -245,9 +263,14 @@ mod tests {
         let later = start + REMEMBERED;
         assert_eq!(recordings.known(&which(0), later), None, "too old");
         assert_eq!(recordings.known(&which(1), later).as_deref(), Some("t"));
+        recordings.note(which(0), &name("u"), later);
         recordings.note(which(RECORDINGS_MAX), &name("u"), later);
-        assert_eq!(recordings.known(&which(0), start), None, "it was the oldest");
-        assert_eq!(recordings.known(&which(RECORDINGS_MAX), later).as_deref(), Some("u"));
+        assert_eq!(recordings.known(&which(1), start), None, "all others have asked since");
+        for kept in [0, RECORDINGS_MAX] {
+            assert_eq!(recordings.known(&which(kept), later).as_deref(), Some("u"));
+        }
+        let remembered = recordings.0.lock().expect("no panic");
+        assert_eq!(remembered.order.len(), remembered.recordings.len());
     }
 
     #[test]

@@ -30,6 +30,7 @@ use wayside_stream::{
 use wayside_upstream::protocol::EdgeDirectory;
 
 use self::{selectors::Selectors, targets::Targets};
+use super::ingest::Recordings;
 
 pub(crate) mod choice;
 mod selectors;
@@ -66,6 +67,8 @@ pub(crate) struct TenantPool {
     /// Those of `inner`, which change together.
     targets: ArcSwap<Targets>,
     inner: Mutex<Inner>,
+    /// Where its recorders are.
+    pub(super) recordings: Recordings,
     /// Whether a choice asks where the visitor is.
     asks_where: AtomicBool,
     started: Instant,
@@ -202,6 +205,7 @@ impl TenantPool {
         let pool = Self {
             tenant: tenant.clone(),
             targets: ArcSwap::new(Arc::clone(&targets)),
+            recordings: Recordings::default(),
             asks_where: AtomicBool::new(false),
             started,
             inner: Mutex::new(Inner {

@@ -2,12 +2,12 @@
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 use wayside_balance::moment::Moment;
-use wayside_decide::{name::Name, stream::asset::Asset};
+use wayside_decide::{name::Name, site::SiteId, stream::asset::Asset};
 use wayside_stream::{
     quality::Speaker,
     select::{
@@ -208,4 +208,24 @@ fn a_session_of_a_long_ttl_is_not_forgotten_between_two_questions() {
         pool.tend_at(from_now(&pool, Duration::from_secs(after_s)));
         assert_eq!(sessions(&pool), [expected], "after {after_s} s");
     }
+}
+
+#[test]
+fn one_tenants_recorders_make_no_others_forgotten() {
+    let mut told = directory(&["a"]);
+    let mut other = told.targets[0].clone();
+    other.tenant = "u".to_owned();
+    told.targets.push(other);
+    let pools = Pools::new(Settings::default(), None).expect("settings");
+    pools.follow(&told);
+    let name = |text: &str| Name::parse("name", text).expect("a name");
+    let [many, few] = ["t", "u"].map(|tenant| pools.of(&name(tenant)).expect("a pool"));
+    let now = Instant::now();
+    let show = (SiteId(1), name("show"));
+    few.recordings.note(show.clone(), &name("a"), now);
+    for number in 0..20_000 {
+        let which = (SiteId(2), name(&format!("a{number}")));
+        many.recordings.note(which, &name("a"), now);
+    }
+    assert_eq!(few.recordings.known(&show, now).as_deref(), Some("a"));
 }
