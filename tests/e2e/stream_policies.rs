@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Dev, Response, eventually, repository, text};
+use crate::harness::{Dev, Response, eventually, repository, send, text};
 
 fn component(name: &str) -> String {
     let path = repository().join("guest/components").join(name).with_extension("wasm");
@@ -149,6 +149,47 @@ fn a_plan_for_targets_that_there_are_not_is_a_failure_of_the_policy() {
     let before = lines();
     (0..20).for_each(|_| drop(segment(&dev, "DE")));
     assert_eq!(lines(), before);
+}
+
+#[test]
+fn a_recorder_who_finds_out_that_a_plan_cannot_be_carried_out_is_the_first_and_only_to_be_noted() {
+    let dev = node();
+    let url = "rtmp://a.example/live/{asset}";
+    dev.ok(&["target", "add", "a", "--ingest", url, "--region", "eu"]);
+    push(&dev, "hostile-stream");
+    bind(&dev, "hostile-stream", "closed", &["mode=unknown-target"]);
+    let made = dev.ok(&["stream", "ingest-key", "localhost", "film", "--output", "json"]);
+    let made: Value = serde_json::from_str(&made).expect("JSON");
+    let authorization = format!("Bearer {}", made["key"].as_str().expect("a key"));
+    let ask = || {
+        let fields = [("Authorization", authorization.as_str())];
+        send(
+            dev.process.edge(),
+            "POST",
+            "localhost",
+            "/.wayside/ingest/film",
+            &fields,
+            "",
+        )
+        .status
+    };
+    let logs = || text(&dev.cli(&["policy", "logs", "localhost", "/clips"]).stdout);
+    let expected = "target: found nowhere in tier 0 of the plan, expected one";
+    eventually("it is in the log", || ask() == 503 && logs().contains(expected));
+    let failures = dev
+        .process
+        .metric("wayside_policy_runs_total{outcome=\"invalid_decision\"}");
+    let lines = logs().lines().count();
+    (0..20).for_each(|_| assert_eq!(ask(), 503));
+    // Nor whoever comes by another way.
+    assert_eq!(segment(&dev, "DE").status, 503);
+    assert_eq!(logs().lines().count(), lines);
+    assert!(failures >= 1.0);
+    assert_eq!(
+        dev.process
+            .metric("wayside_policy_runs_total{outcome=\"invalid_decision\"}"),
+        failures
+    );
 }
 
 #[test]

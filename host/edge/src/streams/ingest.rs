@@ -17,7 +17,6 @@ use bytes::Bytes;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use wayside_decide::{
-    decision::Failure,
     digest::Digest,
     name::Name,
     site::SiteId,
@@ -93,8 +92,15 @@ pub(super) fn place(request: &Request<'_>) -> Result<Answer, Refusal> {
     let is_whip = reads_description(head.fields, head.body)?;
     let (targets, serving) = request.pool.serving();
     let plan = request.plan.map(|wanted| &*wanted.plan);
-    let order =
-        Order::of(plan, &targets.pool).map_err(|refused| Refusal::PolicyFailed(Failure::InvalidDecision(refused)))?;
+    let order = Order::of(plan, &targets.pool).map_err(|refused| {
+        let nobody = request.pool.refuse_plan(
+            &targets,
+            request.plan.map(|wanted| &wanted.plan),
+            asset.balancer,
+            refused,
+        );
+        request.nobody(nobody)
+    })?;
     let mut able = takers(&targets, asset, is_whip).and(serving).and(order.permitted);
     let which = (request.site.site.id, asset.id.clone());
     let (recordings, now) = (&request.pool.recordings, request.visit.now.instant);

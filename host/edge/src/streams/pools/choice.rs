@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use wayside_decide::{invalid::Invalid, name::Name, stream::plan::StreamPlan};
+use wayside_decide::{
+    invalid::Invalid,
+    name::Name,
+    stream::{asset::Balancer, plan::StreamPlan},
+};
 use wayside_stream::{
     reports::Plays,
     select::{
@@ -152,6 +156,24 @@ impl TenantPool {
             drop(guard);
             return Ok(Chosen { targets, copies, order });
         }
+    }
+
+    /// What who asks is told where a `plan` over these targets cannot be carried out. That it was found out is remembered, so
+    /// that of all who ask, by whatever way, one is the first.
+    pub(crate) fn refuse_plan(
+        &self,
+        targets: &Targets,
+        plan: Option<&Arc<StreamPlan>>,
+        balancer: Balancer,
+        refused: Invalid,
+    ) -> Nobody {
+        let mut inner = self.lock();
+        let is_of_now = inner.targets.version == targets.version;
+        let is_new = is_of_now
+            && inner
+                .selectors
+                .insert(Selection { plan, balancer }, Err(refused.clone()));
+        Nobody::Plan { refused, is_new }
     }
 
     /// What [`TenantPool::choose`] would choose, and why. It changes nothing. For people: others wait meanwhile.
