@@ -193,6 +193,41 @@ fn a_recorder_who_finds_out_that_a_plan_cannot_be_carried_out_is_the_first_and_o
 }
 
 #[test]
+fn an_explanation_leaves_nothing_behind_of_a_visitor_that_there_never_was() {
+    let dev = node();
+    push(&dev, "two-cdns");
+    bind(&dev, "two-cdns", "closed", &["first=cdn-a"]);
+    let explain = || dev.ok(&["stream", "explain", "localhost", "--asset", "film", "--ip", "192.0.2.1"]);
+    eventually("the plan is known", || {
+        explain().contains("two-cdns at /clips: plan: cdn-a 1")
+    });
+    let kept = || -> Value {
+        let kept = dev.ok(&["policy", "explain", "localhost", "/clips", "--output", "json"]);
+        serde_json::from_str(&kept).expect("JSON")
+    };
+    let runs = |kept: &Value| -> u64 {
+        let runs = kept["account"]["runs"].as_object().expect("runs by outcome");
+        runs.values().filter_map(Value::as_u64).sum()
+    };
+    (0..20).for_each(|_| drop(explain()));
+    let before = kept();
+    for count in ["leaves", "decisions", "not_remembered", "witnesses"] {
+        assert_eq!(before[count], 0, "{count} in {before}");
+    }
+    assert_eq!(
+        (runs(&before), &before["account"]["remembered"]),
+        (0, &0.into()),
+        "{before}"
+    );
+    // Nor of what is remembered of one that there was.
+    assert_eq!(segment(&dev, "DE").status, 302);
+    let visited = kept();
+    assert_eq!((runs(&visited), &visited["leaves"]), (1, &1.into()), "{visited}");
+    (0..20).for_each(|_| drop(explain()));
+    assert_eq!(kept(), visited);
+}
+
+#[test]
 fn a_policy_of_links_decides_about_a_stream_and_one_of_streams_lets_links_be() {
     let dev = node();
     push(&dev, "geo-redirect");

@@ -260,6 +260,19 @@ pub struct Size {
 }
 
 impl Tree {
+    /// What is remembered for `facts`, for people: nobody was decided about, and nothing is counted.
+    #[must_use]
+    pub fn peek(&self, facts: &dyn Facts) -> Option<Arc<Decided>> {
+        let mut next = self.root.as_ref()?;
+        loop {
+            match next {
+                Node::Leaf(leaf) => return Some(Arc::clone(&leaf.decided)),
+                Node::Ask(inner) if !facts.can_answer(&inner.question) => return None,
+                Node::Ask(inner) => next = inner.edges.get(&facts.answer(&inner.question))?,
+            }
+        }
+    }
+
     /// Asks `facts` the way down.
     #[must_use]
     pub fn walk(&self, facts: &dyn Facts) -> Walk {

@@ -168,7 +168,11 @@ impl Remembered {
         self.undecided.load(Ordering::Relaxed) + self.memory.tree().forgotten()
     }
 
-    fn may_run(&self, now: Instant) -> Result<(), Failure> {
+    /// Whether the guest may run now, where nothing is remembered.
+    ///
+    /// # Errors
+    /// [`Failure`] says why it may not.
+    pub(crate) fn may_run(&self, now: Instant) -> Result<(), Failure> {
         if let Some(contradiction) = self.memory.contradiction() {
             return Err(Failure::Unavailable(contradiction.to_string()));
         }

@@ -15,7 +15,7 @@ use wayside_decide::{
     status::{DenyStatus, RedirectStatus},
     stream::plan::StreamPlan,
     target::Target,
-    tree::{Hit, Leaf, Walk, earlier},
+    tree::{Decided, Hit, Walk, earlier},
 };
 use wayside_policy::guest::Cost;
 
@@ -121,7 +121,7 @@ impl<'s> Step<'s> {
             Ok(hit) => hit,
             Err(failure) => return Ok((Err(failure), Caching::NOT_KEPT)),
         };
-        let verdict = self.carry_out(&hit.leaf).await?;
+        let verdict = self.carry_out(hit.leaf.decided()).await?;
         let told = match &verdict {
             Ok(Verdict::GoOn | Verdict::Plan(_)) => Caching::of_going_on,
             _ => Caching::of,
@@ -210,8 +210,8 @@ impl<'s> Step<'s> {
     }
 
     /// Renders and checks a decision: a location that may not be sent is a failure of the policy that gave it.
-    async fn carry_out(&mut self, leaf: &Leaf) -> Result<Result<Verdict, Failure>, Refusal> {
-        let (status, location) = match leaf.decided().outcome() {
+    async fn carry_out(&mut self, decided: &Decided) -> Result<Result<Verdict, Failure>, Refusal> {
+        let (status, location) = match decided.outcome() {
             Ok(Decision::Redirect { status, location }) => (*status, location),
             Ok(Decision::Proceed) => return Ok(Ok(Verdict::GoOn)),
             Ok(Decision::Plan(plan)) => return Ok(Ok(Verdict::Plan(Arc::clone(plan)))),
@@ -221,7 +221,7 @@ impl<'s> Step<'s> {
         if location.asks().any(|question| question.is_about_link()) {
             self.know_link().await?;
         }
-        let rendered = match leaf.decided().target() {
+        let rendered = match decided.target() {
             Some(target) => Ok(target.clone()),
             None => location.render(|question| Ok(self.facts.answer(&question)), None),
         };

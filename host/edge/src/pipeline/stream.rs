@@ -4,7 +4,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use super::{
     Answer, Edge, find_site, look_up,
-    policy::streams::{Planned, plan},
+    policy::streams::{Planned, plan, rehearse},
 };
 use crate::{
     clock::{Clock, Now},
@@ -142,7 +142,8 @@ async fn planned(
     }
 }
 
-/// What [`answer`] would do for somebody at an address, and why; the error says what there is not.
+/// What [`answer`] would do for somebody at an address, and why; the error says what there is not. Nobody asked, and
+/// nothing stays of it.
 pub(crate) async fn explain(edge: &Arc<Edge>, shard: &Shard, which: &Which) -> Result<Told, String> {
     let directory = edge.directory.load_full();
     let is_it =
@@ -178,7 +179,7 @@ pub(crate) async fn explain(edge: &Arc<Edge>, shard: &Shard, which: &Which) -> R
     let mut wanted = None;
     if let Some(live) = site.binding_for(&path) {
         let facts = facts(Some(&pool), &asset);
-        let (said, plan) = match plan(edge, shard, &visit, site, live, facts).await {
+        let (said, plan) = match rehearse(edge, shard, &visit, site, live, facts).await {
             Ok(Planned::Proceed) => ("proceed: all targets, by their own weights".to_owned(), None),
             Ok(Planned::Plan(plan)) => (plan.to_string(), Some(Wanted { plan, live })),
             Ok(Planned::Redirect { target, .. }) => (format!("redirect to {target}"), None),

@@ -1,7 +1,7 @@
 //! Which target a visitor would get, and why the others not: for people, off the path of requests.
 //!
 //! In: a request about an asset that nobody sent. Out: what [`super::pools`] says of each target, as the admin endpoint
-//! tells it. Nothing is counted and nobody is sent anywhere.
+//! tells it. Nothing is counted or remembered, and nobody is sent anywhere.
 
 use std::net::IpAddr;
 

@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use wayside_decide::{decision::Failure, site::Site, status::RedirectStatus, stream::plan::StreamPlan, target::Target};
+use wayside_balance::level::Level;
+use wayside_decide::{
+    decision::Failure, site::Site, status::RedirectStatus, stream::plan::StreamPlan, target::Target, trace::Recorder,
+    tree::Decided,
+};
 use wayside_policy::guest::Cost;
 
 use super::{Edge, Step, Verdict};
@@ -51,16 +55,64 @@ pub(crate) async fn plan(
 ) -> Result<Planned, Refusal> {
     let mut step = Step::new(edge, shard, visit, site, live);
     step.facts.set_asset(asset);
-    match step.verdict().await? {
-        (Ok(Verdict::GoOn), _) => Ok(Planned::Proceed),
-        (Ok(Verdict::Plan(plan)), _) => Ok(Planned::Plan(plan)),
-        (Ok(Verdict::Redirect(status, target)), caching) => Ok(Planned::Redirect {
+    let (verdict, caching) = step.verdict().await?;
+    planned(live, verdict, caching)
+}
+
+/// What [`plan`] would come to for somebody who never asked: remembered, or by a run of which nothing stays. Nothing is
+/// counted, kept, logged or noted for the policy's rest.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) async fn rehearse(
+    edge: &Arc<Edge>,
+    shard: &Shard,
+    visit: &Visit<'_>,
+    site: &Arc<LiveSite>,
+    live: &LiveBinding,
+    asset: Arc<AssetFacts>,
+) -> Result<Planned, Refusal> {
+    let mut step = Step::new(edge, shard, visit, site, live);
+    step.facts.set_asset(asset);
+    let decided = match live.remembered.memory.tree().peek(&step.facts) {
+        Some(decided) => Ok(decided),
+        None => step.try_out().await.map(Arc::new),
+    };
+    let verdict = match decided {
+        Ok(decided) => step.carry_out(&decided).await?,
+        Err(failure) => Err(failure),
+    };
+    planned(live, verdict, Caching::NOT_KEPT)
+}
+
+fn planned(live: &LiveBinding, verdict: Result<Verdict, Failure>, caching: Caching) -> Result<Planned, Refusal> {
+    match verdict {
+        Ok(Verdict::GoOn) => Ok(Planned::Proceed),
+        Ok(Verdict::Plan(plan)) => Ok(Planned::Plan(plan)),
+        Ok(Verdict::Redirect(status, target)) => Ok(Planned::Redirect {
             status,
             target,
             caching,
         }),
-        (Ok(Verdict::Deny(status)), _) => Err(Refusal::Denied(status)),
-        (Err(failure), _) => live.go_on_without(failure).map(|()| Planned::Proceed),
+        Ok(Verdict::Deny(status)) => Err(Refusal::Denied(status)),
+        Err(failure) => live.go_on_without(failure).map(|()| Planned::Proceed),
+    }
+}
+
+impl Step<'_> {
+    /// What a run comes to, where a visitor's would be let run: the error is also for one that would not.
+    async fn try_out(&self) -> Result<Decided, Failure> {
+        if self.edge.degradation.level() >= Level::CoreOnly {
+            return Err(Failure::Overloaded);
+        }
+        self.live.remembered.may_run(self.visit.now.instant)?;
+        let guest = match &self.live.guest {
+            Ok(loadable) => loadable.guest().await?,
+            Err(reason) => return Err(Failure::Unavailable(reason.to_string())),
+        };
+        let recorder = Recorder::new(Arc::new(self.facts.freeze()) as _);
+        let run = self.edge.policies.run(&self.site.site.tenant, guest, recorder).await;
+        Ok(Decided::new(&run.recorder.into_trace(), run.result))
     }
 }
 

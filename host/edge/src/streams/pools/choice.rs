@@ -178,11 +178,16 @@ impl TenantPool {
 
     /// What [`TenantPool::choose`] would choose, and why. It changes nothing. For people: others wait meanwhile.
     pub(crate) fn explain(&self, ask: &Ask<'_>) -> Result<(Arc<Targets>, Explanation), Nobody> {
-        let now = self.now();
-        let mut guard = self.lock();
-        let inner = &mut *guard;
-        let targets = Arc::clone(&inner.targets);
-        let (_, among) = ask.copies(&targets)?;
+        // As in `order`.
+        let (targets, among, mut guard) = loop {
+            let targets = self.targets();
+            let (_, among) = ask.copies(&targets)?;
+            let guard = self.lock();
+            if guard.targets.version == targets.version {
+                break (targets, among, guard);
+            }
+        };
+        let (now, inner) = (self.now(), &mut *guard);
         let visitor = inner.visitor(ask, among);
         let selection = ask.selection();
         let made;
