@@ -258,3 +258,32 @@ fn the_last_manifest_is_served_while_its_origin_is_away_also_after_a_restart() {
         get(&dev, path).body.contains("https://open.example/film/v1/main.m3u8")
     });
 }
+
+#[test]
+fn tokens_that_no_manifest_can_carry_are_told_of() {
+    let (dev, source) = (start(), Source::start());
+    dev.ok(&["site", "set", "localhost", "--streams", "/video"]);
+    add_target(&dev, "each", Some(json!({"scheme": "fastly", "secret": "fastly"})));
+    // It names no pathways, so that nobody could refuse it.
+    add_asset(&dev, "film", manifests(&source));
+    eventually("players are told why", || {
+        let refused = get(&dev, "/video/film/main.m3u8");
+        refused.status == 503 && refused.body.contains("tokens that no playlist can carry")
+    });
+    for path in ["/video/film/main.mpd", "/.wayside/steer/film"] {
+        let refused = get(&dev, path);
+        assert_eq!(refused.status, 503, "{path}");
+        assert!(
+            refused.body.contains("tokens that no playlist can carry"),
+            "{refused:?}"
+        );
+    }
+    let explained = dev.ok(&["stream", "explain", "localhost", "--asset", "film", "--ip", "192.0.2.1"]);
+    let line = explained.lines().find(|line| line.starts_with("each: score "));
+    let line = line.unwrap_or_else(|| panic!("{explained}"));
+    for manifests in ["HLS playlists", "MPDs"] {
+        let problem = format!("; {manifests} cannot carry its tokens: found a target signed by fastly");
+        assert!(line.contains(&problem), "{line}");
+    }
+    assert_eq!(get(&dev, "/video/film/v1/1.ts").status, 302, "files are another matter");
+}

@@ -60,6 +60,8 @@ pub(crate) enum Refusal {
     },
     /// No target of a stream may serve it, or what is needed for that is not there.
     StreamUnavailable(String),
+    /// No manifest can carry the tokens of any target of a stream.
+    TokensNotCarried(String),
     /// The site's own server gave something else than a playlist.
     SourceBroken(String),
     /// Any of the above in answer to a request about a stream: pages of other sites may read it.
@@ -86,6 +88,7 @@ impl Refusal {
             | Self::OriginAway(_)
             | Self::Shed(_)
             | Self::NotYet { .. }
+            | Self::TokensNotCarried(_)
             | Self::StreamUnavailable(_) => 503,
             Self::UnknownHost { misdirected: true } => 421,
             Self::UnknownHost { misdirected: false } | Self::NotFound => 404,
@@ -123,13 +126,14 @@ impl Refusal {
             Self::UnsupportedMedia { .. } => "unsupported_media",
             Self::NotYet { .. } => "not_yet",
             Self::StreamUnavailable(_) => "stream_unavailable",
+            Self::TokensNotCarried(_) => "tokens_not_carried",
             Self::SourceBroken(_) => "source_broken",
             Self::OfStream(refusal) => refusal.label(),
         }
     }
 
     /// Every label, for metrics that show a zero from the start.
-    pub(crate) const LABELS: [&str; 20] = [
+    pub(crate) const LABELS: [&str; 21] = [
         "malformed",
         "uri_too_long",
         "headers_too_large",
@@ -149,6 +153,7 @@ impl Refusal {
         "unsupported_media",
         "not_yet",
         "stream_unavailable",
+        "tokens_not_carried",
         "source_broken",
     ];
 
@@ -184,6 +189,11 @@ impl Refusal {
                 format!("The body is of a type that is not read here: {expected} is.")
             }
             Self::NotYet { .. } => "This is still being made. Try again shortly.".to_owned(),
+            Self::TokensNotCarried(_) => {
+                "The servers of this stream ask for tokens that no playlist can carry. Its files can be \
+                                          fetched one by one."
+                    .to_owned()
+            }
             Self::SourceBroken(_) => "The site's own server does not give what is expected of it.".to_owned(),
             Self::OfStream(refusal) => match **refusal {
                 Self::NotFound => "There is no stream at this address.".to_owned(),
@@ -199,6 +209,7 @@ impl Refusal {
             Self::OriginAway(reason)
             | Self::Shed(reason)
             | Self::StreamUnavailable(reason)
+            | Self::TokensNotCarried(reason)
             | Self::SourceBroken(reason) => Some(reason.clone()),
             Self::LocationRefused(invalid) => Some(invalid.to_string()),
             Self::OfStream(refusal) => refusal.detail(),
@@ -214,6 +225,7 @@ impl Refusal {
             | Self::LocationRefused(_)
             | Self::Loop
             | Self::StreamUnavailable(_)
+            | Self::TokensNotCarried(_)
             | Self::SourceBroken(_) => true,
             Self::OfStream(refusal) => refusal.is_ours(),
             _ => false,

@@ -10,6 +10,7 @@ use wayside_decide::{
     binding::{Binding, Prefix},
     digest::Digest,
     host::{HostName, HostPattern},
+    invalid::Invalid,
     link::Link,
     name::Name,
     path::LinkPath,
@@ -68,6 +69,14 @@ pub enum StoreError {
         name: String,
         /// What is in the way.
         reason: String,
+    },
+    /// What is to be written does not go with something else of the record.
+    #[error("{invalid}")]
+    Unfit {
+        /// The field that it stands in.
+        field: &'static str,
+        /// What is wrong with it, and with what it does not go.
+        invalid: Invalid,
     },
     /// The database holds something that this version cannot read.
     #[error("the record is damaged: {0}")]

@@ -6,9 +6,12 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+use wayside_decide::stream::{asset::Asset, target::StreamTarget};
 use wayside_stream::select::explain::{Explained, Score};
 
 use super::{
+    assets::Copy,
+    manifests::kind::Kind,
     pools::{choice::Nobody, targets::Who},
     request::Request,
 };
@@ -63,6 +66,8 @@ struct Target {
     has_copy: bool,
     /// What took it out; none when it may be taken.
     removed_by: Option<String>,
+    /// Why a manifest of the asset's cannot name it, for each of a kind that cannot.
+    not_in_manifests: Vec<String>,
     tier: Option<usize>,
     is_near: bool,
     is_degraded: bool,
@@ -89,8 +94,7 @@ pub(crate) fn told(request: &Request<'_>, ip: IpAddr, policy: Option<String>) ->
             let copies = request.asset.copies(&targets);
             let said = targets.iter().zip(&explanation.targets);
             let described = said.map(|((index, spec), explained)| {
-                let has_copy = copies.get(index).is_some();
-                describe(explained, spec, has_copy)
+                describe(explained, spec, copies.get(index).map(|copy| uncarried(copy, asset)))
             });
             let choice = explanation.choice;
             let name = choice.and_then(|choice| targets.get(choice.target));
@@ -120,7 +124,24 @@ fn visitor(who: &Who, ip: IpAddr) -> Visitor {
     }
 }
 
-fn describe(explained: &Explained, spec: &wayside_decide::stream::target::StreamTarget, has_copy: bool) -> Target {
+/// Why manifests of the asset's cannot name a copy.
+fn uncarried(copy: &Copy, asset: &Asset) -> Vec<String> {
+    let kinds = Kind::ALL.into_iter().filter(|kind| kind.path(asset).is_some());
+    let problems = kinds.filter_map(|kind| Some((kind, copy.carried(kind).err()?)));
+    let told = problems.map(|(kind, problem)| {
+        let manifests = match kind {
+            Kind::Hls => "HLS playlists",
+            Kind::Dash => "MPDs",
+        };
+        format!("{manifests} cannot carry its tokens: {problem}")
+    });
+    told.collect()
+}
+
+/// Of a target that has a copy, with why manifests cannot name that.
+fn describe(explained: &Explained, spec: &StreamTarget, copy: Option<Vec<String>>) -> Target {
+    let has_copy = copy.is_some();
+    let not_in_manifests = copy.unwrap_or_default();
     let Score {
         load,
         latency,
@@ -128,6 +149,10 @@ fn describe(explained: &Explained, spec: &wayside_decide::stream::target::Stream
         total,
     } = explained.score;
     let no_copy = || "asset: no copy".to_owned();
+    let line = match has_copy {
+        true => explained.to_string(),
+        false => format!("{}: {}", explained.name, no_copy()),
+    };
     let removed_by = match has_copy {
         true => explained.removed_by.as_ref().map(ToString::to_string),
         false => Some(no_copy()),
@@ -150,9 +175,7 @@ fn describe(explained: &Explained, spec: &wayside_decide::stream::target::Stream
         load,
         latency_ms: latency.as_secs_f64() * 1_000.0,
         bandwidth,
-        line: match has_copy {
-            true => explained.to_string(),
-            false => format!("{}: {}", explained.name, no_copy()),
-        },
+        line: [&[line], &*not_in_manifests].concat().join("; "),
+        not_in_manifests,
     }
 }

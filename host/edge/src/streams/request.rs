@@ -260,7 +260,7 @@ impl Request<'_> {
         };
         match (nobody, uncarried()) {
             (Nobody::NotHere, Some((copy, problem))) if copies.carried(kind).is_empty() => {
-                Refusal::StreamUnavailable(format!("target {}: {problem}", copy.name))
+                Refusal::TokensNotCarried(format!("target {}: {problem}", copy.name))
             }
             (nobody, _) => self.nobody(nobody),
         }

@@ -200,6 +200,7 @@ pub(super) fn name_request(mut response: Response, id: &str) -> Response {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
+            StoreError::Unfit { field, invalid } => Self::invalid(*field, invalid.clone()),
             StoreError::Missing { .. } => Self::new(
                 StatusCode::NOT_FOUND,
                 "not-found",

@@ -2,20 +2,22 @@
 //!
 //! Each engine makes a module of this file, for what it calls [`Engine`], [`Pool`] and [`Write`].
 
+use futures_util::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
 use wayside_decide::{
+    invalid::Invalid,
     limits::STREAM_TARGETS_MAX,
     name::Name,
     stream::target::{Service, StreamTarget},
 };
-use wayside_upstream::protocol::streams::EdgeTarget;
+use wayside_upstream::protocol::streams::{EdgeAsset, EdgeTarget};
 
 use super::{Engine, Pool, Write, note_directory};
 use crate::{
     clock,
     store::{
         StoreError, missing, now_s,
-        rows::{json, signed, streams::TargetRow, unsigned},
+        rows::{json, json_damaged, signed, streams::TargetRow, unsigned},
         streams::TargetRecord,
     },
 };
@@ -49,6 +51,8 @@ pub(super) async fn create(store: &Engine, tenant: &Name, target: &StreamTarget)
         let reason = format!("would be one of more than {STREAM_TARGETS_MAX}, which is as many as a tenant may have");
         return Err(conflict(reason));
     }
+    // Assets may name it since before one of its name ended.
+    check_signing(&mut write, tenant, target).await?;
     let insert = "INSERT INTO targets (tenant, name, body, since_ms, updated_at) VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT DO NOTHING";
     let inserted = sqlx::query(insert)
@@ -107,6 +111,9 @@ async fn change(
         // It was as it should be: there is nothing to tell.
         return Ok(before);
     }
+    if target.signing != before.target.signing {
+        check_signing(&mut write, tenant, &target).await?;
+    }
     // Players that play do not know it where it is now.
     if target.urls != before.target.urls {
         target.since_ms = tick_ms;
@@ -123,6 +130,49 @@ async fn change(
     let row = find(&mut write, tenant, name).await?;
     store.finish(write, noted).await?;
     row.ok_or_else(|| missing("target", name))?.record()
+}
+
+/// Whether all players that are given a manifest can fetch from the target what that lists: not where its tokens hold for
+/// one URL each and an asset with a manifest names it. Looks at all of the tenant's assets, but seldom: where a target's
+/// signing becomes such a one.
+async fn check_signing(write: &mut Write<'_>, tenant: &Name, target: &StreamTarget) -> Result<(), StoreError> {
+    let scheme = target.signing.as_ref().map(|signing| &signing.scheme);
+    let Some(scheme) = scheme.filter(|scheme| scheme.is_for_one_url()) else {
+        return Ok(());
+    };
+    let query = "SELECT assets.body, sites.name FROM assets
+        JOIN sites ON sites.tenant = assets.tenant AND sites.id = assets.site_id
+        WHERE assets.tenant = $1 AND assets.deleted_at IS NULL AND assets.body LIKE $2
+        ORDER BY assets.site_id, assets.id";
+    // As its body names it, and perhaps more than those.
+    let naming = format!("%\"target\":\"{}\"%", target.name);
+    let rows = sqlx::query_as::<_, (String, String)>(query).bind(tenant.as_str());
+    let mut rows = rows.bind(naming).fetch(&mut **write);
+    while let Some((body, site)) = rows.try_next().await? {
+        let asset: EdgeAsset = serde_json::from_str(&body).map_err(json_damaged)?;
+        let is_named = asset
+            .pathways
+            .iter()
+            .any(|pathway| pathway.target == target.name.as_str());
+        if is_named && (asset.hls.is_some() || asset.dash.is_some()) {
+            let scheme = scheme.as_str();
+            let found = format!(
+                "`{scheme}` for target {}, each of whose tokens is for one URL",
+                target.name
+            );
+            let expected = format!(
+                "a scheme whose tokens hold for the segments below a playlist, too: asset {} of site {site} names the target \
+                 as a pathway, and has a manifest",
+                asset.id
+            );
+            let invalid = Invalid::other("signing scheme", found, expected);
+            return Err(StoreError::Unfit {
+                field: "signing.scheme",
+                invalid,
+            });
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn delete(store: &Engine, tenant: &Name, name: &Name) -> Result<(), StoreError> {

@@ -269,6 +269,43 @@ async fn an_asset_names_targets_that_players_can_use_and_keeps_those_that_ended(
     }
 }
 
+async fn a_target_that_assets_with_manifests_name_cannot_sign_each_url() {
+    let running = with_targets().await;
+    let manifest = json!({"source": "https://o.example/", "hls": "a.m3u8"});
+    let mut named = film(&manifest);
+    named["pathways"] = json!([{"target": "a"}]);
+    running.send("POST", "/v1/assets", &named).await.success(201);
+    // Names none, or has no manifest: nobody was promised anything.
+    let mut every = film(&manifest);
+    every["id"] = json!("every");
+    running.send("POST", "/v1/assets", &every).await.success(201);
+    let files = json!({"site": "go", "id": "files", "pathways": [{"target": "b"}]});
+    running.send("POST", "/v1/assets", &files).await.success(201);
+    let narrow = |name| {
+        let mut narrow = target(name);
+        narrow["signing"] = json!({"scheme": "cloudflare", "secret": "k"});
+        narrow
+    };
+    let refused = running.send("PUT", "/v1/targets/a", &narrow("a")).await;
+    let refused = refused.invalid("signing.scheme");
+    let text = refused.to_string();
+    for part in ["target a,", "asset film of site go", "cloudflare"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let kept = running.ask("GET", "/v1/targets/a").await.success(200);
+    assert_eq!(kept["signing"], Value::Null);
+    running.send("PUT", "/v1/targets/b", &narrow("b")).await.success(200);
+    let mut wide = target("a");
+    wide["signing"] = json!({"scheme": "akamai", "secret": "k"});
+    running.send("PUT", "/v1/targets/a", &wide).await.success(200);
+    // Nor can one of its name come back so.
+    running.ask("DELETE", "/v1/targets/a").await.success(204);
+    let refused = running.send("POST", "/v1/targets", &narrow("a")).await;
+    refused.invalid("signing.scheme");
+    running.ask("DELETE", "/v1/assets?site=go&id=film").await.success(204);
+    running.send("POST", "/v1/targets", &narrow("a")).await.success(201);
+}
+
 async fn a_batch_writes_all_or_nothing_and_listings_come_in_parts() {
     let running = with_targets().await;
     let assets: Vec<Value> = (0..7).map(|number| json!({"id": format!("e{number}")})).collect();
@@ -334,6 +371,7 @@ on_both_engines![
     an_asset_is_made_read_replaced_and_ended,
     an_asset_that_cannot_be_is_refused_by_field,
     an_asset_names_targets_that_players_can_use_and_keeps_those_that_ended,
+    a_target_that_assets_with_manifests_name_cannot_sign_each_url,
     a_batch_writes_all_or_nothing_and_listings_come_in_parts,
     an_ingest_key_is_shown_once_and_kept_as_a_hash,
 ];
