@@ -31,7 +31,12 @@ struct Target {
 
 impl Target {
     fn start() -> Self {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::start_at("127.0.0.1:0".parse().expect("an address"))
+    }
+
+    /// One where there was another, perhaps.
+    fn start_at(address: SocketAddr) -> Self {
+        let socket = TcpListener::bind(address).expect("a port");
         let address = socket.local_addr().expect("an address");
         let (status, ends) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicBool::new(false)));
         let thread = std::thread::spawn({

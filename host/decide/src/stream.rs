@@ -6,5 +6,6 @@
 pub mod asset;
 pub mod base;
 pub mod plan;
+pub mod probe;
 pub mod signing;
 pub mod target;

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::site::{HOST, Site};
+use super::{
+    Target,
+    site::{HOST, Site},
+};
 use crate::harness::{Process, Response, eventually, send};
 
 const INGEST: &str = "/.wayside/ingest/film";
@@ -86,6 +89,60 @@ fn a_recorder_gets_a_target_keeps_it_while_it_serves_and_nodes_agree() {
         target(&ask(&other, &key, &told, "", "")) == second
     });
     assert_eq!(of(&other), second, "and remembers it");
+}
+
+/// A site with two targets that do nothing but take streams, of which one is asked for a connection and one for a page of its
+/// API; and their servers.
+fn recorders_only() -> (Site, [(&'static str, Target); 2], String) {
+    let site = Site::start(
+        &["viewers-only"],
+        &[("WAYSIDE__STREAMS__PRIVATE_NETWORKS", "127.0.0.0/8")],
+    );
+    let servers = [("a", Target::start()), ("b", Target::start())];
+    for (name, server) in &servers {
+        let address = server.address;
+        let asks = match *name {
+            "a" => format!("tcp://{address}"),
+            _ => format!("http://{address}/v3/paths/list"),
+        };
+        let target = json!({
+            "name": name, "region": "eu", "ingest": [format!("rtmp://{address}/live/{{asset}}")],
+            "probe": {"url": asks, "interval_ms": 250, "timeout_ms": 3_000},
+        });
+        site.write("POST", "/v1/targets", &target);
+    }
+    let this = json!({"site": "films", "id": "film"});
+    let made = site.write("POST", "/v1/assets/ingest-key", &this);
+    let key = made["key"].as_str().expect("a key").to_owned();
+    (site, servers, key)
+}
+
+#[test]
+fn a_recorder_is_sent_away_from_a_server_that_has_died_and_stays_while_the_next_lives() {
+    let (site, mut servers, key) = recorders_only();
+    let ask = || ask(&site.edge, &key, INGEST, "", "");
+    let are_both_offered = || {
+        let answer = ask();
+        answer.status == 200 && answer.body.matches("rtmp://").count() == 2
+    };
+    eventually("both are offered", are_both_offered);
+    // The one and then the other, so that each kind of probe finds out.
+    for _ in 0..2 {
+        let first = target(&ask());
+        for _ in 0..10 {
+            assert_eq!(target(&ask()), first, "it is the same while it lives");
+        }
+        let place = servers.iter().position(|(name, _)| *name == first);
+        let place = place.expect("a server");
+        let (name, dies) = &servers[place];
+        let (name, address) = (*name, dies.address);
+        servers[place] = (name, Target::start());
+        eventually("it gets the other one", || target(&ask()) != first);
+        let second = target(&ask());
+        servers[place] = (name, Target::start_at(address));
+        eventually("the first is offered again", are_both_offered);
+        assert_eq!(target(&ask()), second, "whoever is there stays");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{base::BaseUrl, signing::SigningSpec};
+use super::{base::BaseUrl, probe::Probe, signing::SigningSpec};
 use crate::{
     invalid::Invalid,
     limits::{TARGET_COUNTRIES_MAX, TARGET_URLS_MAX, TARGET_WEIGHT_MAX, URL_BYTES_MAX},
@@ -77,52 +77,6 @@ impl Service {
             Self::Draining => "draining",
             Self::Out => "out",
         }
-    }
-}
-
-/// How a target is asked whether it serves.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Probe {
-    /// What is asked for, below the target's first URL; of any other host never.
-    pub path: Box<str>,
-    /// How long between two, in milliseconds; nodes ask up to a fifth earlier or later.
-    pub interval_ms: u32,
-    /// How long an answer may take, in milliseconds.
-    pub timeout_ms: u32,
-    /// The status of a good answer.
-    pub status: u16,
-    /// From when on an answer is so late that the target serves badly, in milliseconds.
-    pub degraded_ms: Option<u32>,
-}
-
-impl Probe {
-    /// What a probe that says nothing else is.
-    pub const INTERVAL_MS: u32 = 2_000;
-    /// What a probe that says nothing else waits.
-    pub const TIMEOUT_MS: u32 = 1_000;
-
-    fn check(&self, base: &BaseUrl) -> Result<(), Invalid> {
-        base.join(&self.path)?;
-        let within = |what, found: u32, least: u32, most: u32| {
-            if (least..=most).contains(&found) {
-                return Ok(());
-            }
-            Err(Invalid::other(
-                what,
-                format!("{found} ms"),
-                format!("{least} to {most} ms"),
-            ))
-        };
-        within("probe interval", self.interval_ms, 250, 300_000)?;
-        within("probe timeout", self.timeout_ms, 10, 30_000)?;
-        if let Some(degraded_ms) = self.degraded_ms {
-            within("probe's limit of a good answer", degraded_ms, 1, self.timeout_ms)?;
-        }
-        if (200..=599).contains(&self.status) {
-            return Ok(());
-        }
-        let expected = "a status from 200 to 599";
-        Err(Invalid::other("probe status", self.status.to_string(), expected))
     }
 }
 
@@ -281,13 +235,8 @@ impl StreamTarget {
             let expected = format!("at most its limit of {most} kbit/s");
             return Err(Invalid::other("kbit_s_commit", format!("{commit} kbit/s"), expected));
         }
-        match (&self.probe, self.urls.first()) {
-            (Some(probe), Some(first)) => probe.check(first)?,
-            (Some(_), None) => {
-                let expected = "a URL to serve from, below which to ask";
-                return Err(Invalid::other("probe", "a target without `urls`", expected));
-            }
-            (None, _) => {}
+        if let Some(probe) = &self.probe {
+            probe.check(self.urls.first())?;
         }
         self.signing.as_ref().map_or(Ok(()), SigningSpec::check)
     }
@@ -303,8 +252,14 @@ impl StreamTarget {
 
 #[cfg(test)]
 mod tests {
-    use super::{Country, IngestUrl, Probe, StreamTarget};
-    use crate::{name::Name, stream::base::BaseUrl};
+    use super::{Country, IngestUrl, StreamTarget};
+    use crate::{
+        name::Name,
+        stream::{
+            base::BaseUrl,
+            probe::{Asks, Probe},
+        },
+    };
 
     fn target() -> StreamTarget {
         StreamTarget::new(
@@ -318,7 +273,7 @@ mod tests {
     fn what_does_not_go_together_is_named() {
         assert_eq!(target().check(), Ok(()));
         let probe = Probe {
-            path: "../up".into(),
+            asks: Asks::Below("../up".into()),
             interval_ms: 2_000,
             timeout_ms: 1_000,
             status: 200,
@@ -327,7 +282,7 @@ mod tests {
         type Change<'c> = &'c dyn Fn(&mut StreamTarget);
         let every_pair = (b'A'..=b'Z').flat_map(|first| (b'A'..=b'Z').map(move |second| Country([first, second])));
         let countries = Country::each_once(every_pair.collect());
-        let changes: [(Change<'_>, &str); 6] = [
+        let changes: [(Change<'_>, &str); 7] = [
             (
                 &|target| target.countries = Some(countries.clone()),
                 "countries: found 676, expected at most 256",
@@ -341,8 +296,16 @@ mod tests {
             (&|target| target.probe = Some(probe.clone()), "path below a target"),
             (
                 &|target| {
+                    target.urls = Box::default();
+                    target.ingest = Box::new([IngestUrl::parse("rtmp://a.example/live").expect("a URL")]);
+                    target.probe = Some(probe.clone());
+                },
+                "probe: found a target without `urls`, expected a `url` of its own",
+            ),
+            (
+                &|target| {
                     target.probe = Some(Probe {
-                        path: "up".into(),
+                        asks: Asks::Below("up".into()),
                         interval_ms: 1,
                         ..probe.clone()
                     })

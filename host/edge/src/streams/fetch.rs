@@ -28,6 +28,7 @@ use self::{
 };
 use crate::causes::told;
 
+mod connect;
 mod freshness;
 mod reach;
 mod room;

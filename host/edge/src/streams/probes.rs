@@ -3,14 +3,21 @@
 //! One task for each target that has a probe, on the control runtime. In: the targets of all tenants as they change, a
 //! client that reaches only what tenants may have it reach. Out: how each probe ended, to the tenant's pool.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use tokio::{task::JoinHandle, time::Instant};
 use wayside_balance::random::Random;
-use wayside_decide::{name::Name, stream::target::Probe, target::Target};
+use wayside_decide::{
+    name::Name,
+    stream::{
+        probe::{Asks, Listener, Probe},
+        target::StreamTarget,
+    },
+    target::Target,
+};
 use wayside_stream::select::live::Probe as Ended;
 
-use super::{Streams, pools};
+use super::{Streams, fetch::Fetcher, pools};
 use crate::pipeline::Edge;
 
 /// By how much of its interval a probe may come earlier, so that those of many nodes do not come together. None comes later:
@@ -23,8 +30,15 @@ const REPEATED_AFTER: f64 = 0.25;
 /// Who is asked, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Plan {
-    url: Target,
+    asked: Asked,
     probe: Probe,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Asked {
+    Url(Target),
+    Connection(Listener),
 }
 
 /// The tasks, by tenant and target.
@@ -72,12 +86,7 @@ fn wanted(streams: &Streams) -> HashMap<(Name, Name), Plan> {
     let mut wanted = HashMap::new();
     for pool in streams.pools.all() {
         for (_, target) in pool.targets().iter() {
-            let first = target.urls.first();
-            let plan = target.probe.clone().zip(first).and_then(|(probe, first)| {
-                let url = first.join(&probe.path).ok()?;
-                Some(Plan { url, probe })
-            });
-            if let Some(plan) = plan {
+            if let Some(plan) = Plan::of(target) {
                 wanted.insert((pool.tenant.clone(), target.name.clone()), plan);
             }
         }
@@ -85,23 +94,55 @@ fn wanted(streams: &Streams) -> HashMap<(Name, Name), Plan> {
     wanted
 }
 
-async fn ask(edge: Arc<Edge>, (tenant, target): (Name, Name), Plan { url, probe }: Plan) {
+impl Plan {
+    /// How a target is asked; none when it is not.
+    fn of(target: &StreamTarget) -> Option<Self> {
+        let probe = target.probe.clone()?;
+        let asked = match &probe.asks {
+            Asks::Below(path) => Asked::Url(target.urls.first()?.join(path).ok()?),
+            Asks::For(url) => Asked::Url(url.clone()),
+            Asks::Connection(listener) => Asked::Connection(listener.clone()),
+        };
+        Some(Self { asked, probe })
+    }
+
+    /// Asks once: how long the answer took, or why there was no good one.
+    async fn ask(&self, fetcher: &Fetcher, tenant: &str) -> Result<Duration, String> {
+        let limit = Duration::from_millis(self.probe.timeout_ms.into());
+        match &self.asked {
+            Asked::Url(url) => match fetcher.probe(tenant, url, limit).await {
+                Ok((status, took)) if status.as_u16() == self.probe.status => Ok(took),
+                Ok((status, _)) => Err(format!("found status {status}, expected {}", self.probe.status)),
+                Err(error) => Err(error.to_string()),
+            },
+            Asked::Connection(listener) => {
+                let connected = fetcher.connect(tenant, listener, limit).await;
+                connected.map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => url.fmt(formatter),
+            Self::Connection(listener) => listener.fmt(formatter),
+        }
+    }
+}
+
+async fn ask(edge: Arc<Edge>, (tenant, target): (Name, Name), plan: Plan) {
     let mut random = Random::new(pools::seed());
-    let interval = Duration::from_millis(probe.interval_ms.into());
-    let limit = Duration::from_millis(probe.timeout_ms.into());
+    let (url, interval) = (&plan.asked, Duration::from_millis(plan.probe.interval_ms.into()));
     // Nodes that start together, and targets that come together, are spread over the first interval.
     tokio::time::sleep(random.up_to(interval.min(Duration::from_secs(1)))).await;
     let mut has_failed_before = false;
     loop {
         let began = Instant::now();
-        let asked = edge.streams.fetcher.probe(tenant.as_str(), &url, limit).await;
-        let (ended, why) = match asked {
-            Ok((status, took)) if status.as_u16() == probe.status => (Ended::Answered(took), String::new()),
-            Ok((status, _)) => {
-                let expected = probe.status;
-                (Ended::Failed, format!("found status {status}, expected {expected}"))
-            }
-            Err(error) => (Ended::Failed, error.to_string()),
+        let (ended, why) = match plan.ask(&edge.streams.fetcher, tenant.as_str()).await {
+            Ok(took) => (Ended::Answered(took), String::new()),
+            Err(why) => (Ended::Failed, why),
         };
         let has_failed = ended == Ended::Failed;
         if let Some(pool) = edge.streams.pools.of(&tenant)

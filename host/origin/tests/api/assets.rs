@@ -35,7 +35,7 @@ async fn a_target_is_made_read_drained_changed_and_ended() {
         "name": "cdn-a", "urls": ["https://a.example/live/", "http://a.example/live/"], "region": "eu-west",
         "coordinates": [52.5, 13.4], "weight": 3, "sessions_max": 1000, "kbit_s_max": 9_000_000_u64,
         "kbit_s_commit": 5_000_000_u64, "cost": 2, "countries": ["DE", "FR"], "service": "in",
-        "probe": {"path": "up", "interval_ms": 1000, "timeout_ms": 500, "status": 204, "degraded_ms": 200},
+        "probe": {"path": "up", "url": null, "interval_ms": 1000, "timeout_ms": 500, "status": 204, "degraded_ms": 200},
         "signing": {"scheme": "cloudfront", "secret": "cf", "valid_s": 600, "window_s": 300, "skew_s": 30,
             "has_start": true, "key_pair_id": "K1", "hash": "sha256", "key_id": null, "issuer": null,
             "placement": null},

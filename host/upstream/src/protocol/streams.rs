@@ -13,8 +13,9 @@ use wayside_decide::{
     stream::{
         asset::{Asset, AssetState, Balancer, Existing, Pathway, RelativePath},
         base::BaseUrl,
+        probe::{Asks, Probe},
         signing::{Scheme, SigningSpec},
-        target::{Country, IngestUrl, Probe, Service, StreamTarget},
+        target::{Country, IngestUrl, Service, StreamTarget},
     },
 };
 
@@ -98,9 +99,12 @@ pub struct EdgeTarget {
 /// How a target is asked whether it serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgeProbe {
-    /// What is asked for, below the target's first URL.
+    /// What is asked for, below the target's first URL; empty where `url` says it.
     #[serde(default)]
     pub path: String,
+    /// What is asked for instead: an absolute `http`, `https` or `tcp` URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// How long between two, in milliseconds.
     #[serde(default = "defaults::probe_interval_ms")]
     pub interval_ms: u32,
@@ -299,7 +303,7 @@ impl TryFrom<EdgeTarget> for StreamTarget {
                 .transpose()?
                 .map(Country::each_once),
             service: Service::parse(&wire.service)?,
-            probe: wire.probe.map(Probe::from),
+            probe: wire.probe.map(Probe::try_from).transpose()?,
             signing: wire.signing.map(SigningSpec::try_from).transpose()?,
             ingest: wire
                 .ingest
@@ -338,22 +342,36 @@ impl From<&StreamTarget> for EdgeTarget {
     }
 }
 
-impl From<EdgeProbe> for Probe {
-    fn from(wire: EdgeProbe) -> Self {
-        Self {
-            path: wire.path.into(),
+impl TryFrom<EdgeProbe> for Probe {
+    type Error = Invalid;
+
+    fn try_from(wire: EdgeProbe) -> Result<Self, Invalid> {
+        let asks = match wire.url {
+            None => Asks::Below(wire.path.into()),
+            Some(url) if wire.path.is_empty() => Asks::parse(&url)?,
+            Some(url) => {
+                let expected = "no `path` beside it: it says itself what is asked for";
+                return Err(Invalid::text("probe url", &url, expected));
+            }
+        };
+        Ok(Self {
+            asks,
             interval_ms: wire.interval_ms,
             timeout_ms: wire.timeout_ms,
             status: wire.status,
             degraded_ms: wire.degraded_ms,
-        }
+        })
     }
 }
 
 impl From<&Probe> for EdgeProbe {
     fn from(probe: &Probe) -> Self {
         Self {
-            path: probe.path.to_string(),
+            path: match &probe.asks {
+                Asks::Below(path) => path.to_string(),
+                Asks::For(_) | Asks::Connection(_) => String::new(),
+            },
+            url: probe.asks.url(),
             interval_ms: probe.interval_ms,
             timeout_ms: probe.timeout_ms,
             status: probe.status,
@@ -566,6 +584,18 @@ mod tests {
     }
 
     #[test]
+    fn a_target_that_only_takes_streams_can_be_asked() {
+        for url in ["http://in.example:9997/v3/paths/list", "tcp://in.example:1935"] {
+            let wire: EdgeTarget = serde_json::from_value(json!({
+                "name": "in", "region": "eu", "ingest": ["rtmp://in.example/live/{asset}"], "probe": {"url": url}
+            }))
+            .expect("a target");
+            let target = StreamTarget::try_from(wire.clone()).expect(url);
+            assert_eq!(EdgeTarget::from(&target), wire);
+        }
+    }
+
+    #[test]
     fn assets_read_as_they_were_written() {
         let wire: EdgeAsset = serde_json::from_value(json!({
             "id": "film", "source": "https://o.example/vod/film", "hls": "master.m3u8", "dash": "a.mpd",
@@ -617,6 +647,11 @@ mod tests {
                 "user",
             ),
             (json!({"name": "a", "region": "eu"}), "urls: found none"),
+            (
+                json!({"name": "a", "region": "eu", "urls": ["https://a.example/"],
+                    "probe": {"path": "up", "url": "https://a.example/up"}}),
+                "probe url: found \"https://a.example/up\", expected no `path` beside it",
+            ),
             (
                 json!({"name": "a", "region": "eu", "urls": ["https://a.example/"], "countries": ["DEU"]}),
                 "country: found \"DEU\"",

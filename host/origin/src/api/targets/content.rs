@@ -66,16 +66,20 @@ pub(crate) struct TargetContent {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProbeContent {
-    /// What is asked for, below the target's first URL.
+    /// What is asked for, below the target's first URL; without it and `url`, that URL itself.
     #[serde(default)]
-    path: String,
+    path: Option<String>,
+    /// What is asked for instead of anything below the target's first URL: an absolute `http` or `https` URL, such as one of
+    /// the API of a server that only takes streams; or `tcp://HOST:PORT`, where a connection is answer enough.
+    #[serde(default)]
+    url: Option<String>,
     /// How long between two, in milliseconds.
     #[serde(default = "defaults::probe_interval_ms")]
     interval_ms: u32,
     /// How long an answer may take, in milliseconds.
     #[serde(default = "defaults::probe_timeout_ms")]
     timeout_ms: u32,
-    /// The status of a good answer.
+    /// The status of a good answer; not looked at where a connection is enough.
     #[serde(default = "defaults::probe_status")]
     status: u16,
     /// From when on an answer is so late that the target counts as degraded, in milliseconds.
@@ -212,7 +216,8 @@ impl From<EdgeTarget> for TargetContent {
 impl From<ProbeContent> for EdgeProbe {
     fn from(content: ProbeContent) -> Self {
         Self {
-            path: content.path,
+            path: content.path.unwrap_or_default(),
+            url: content.url,
             interval_ms: content.interval_ms,
             timeout_ms: content.timeout_ms,
             status: content.status,
@@ -224,7 +229,8 @@ impl From<ProbeContent> for EdgeProbe {
 impl From<EdgeProbe> for ProbeContent {
     fn from(wire: EdgeProbe) -> Self {
         Self {
-            path: wire.path,
+            path: wire.url.is_none().then_some(wire.path),
+            url: wire.url,
             interval_ms: wire.interval_ms,
             timeout_ms: wire.timeout_ms,
             status: wire.status,

@@ -2,8 +2,9 @@
 
 use wayside_decide::stream::{
     asset::{Asset, AssetState, Balancer, Existing},
+    probe::Probe,
     signing::SigningSpec,
-    target::{Probe, Service},
+    target::Service,
 };
 
 /// How much a target carries beside others.

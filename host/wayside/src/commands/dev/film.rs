@@ -25,7 +25,8 @@ use wayside_decide::{
     stream::{
         asset::{Asset, AssetState, Balancer, Existing, RelativePath},
         base::BaseUrl,
-        target::{Probe, StreamTarget},
+        probe::{Asks, Probe},
+        target::StreamTarget,
     },
 };
 use wayside_origin::{
@@ -154,7 +155,7 @@ impl Film {
             let name = Name::parse("target name", name)?;
             let urls = Box::new([BaseUrl::parse(&format!("http://{address}/"))?]);
             let probe = Some(Probe {
-                path: PROBE.into(),
+                asks: Asks::Below(PROBE.into()),
                 interval_ms: Probe::INTERVAL_MS,
                 timeout_ms: Probe::TIMEOUT_MS,
                 status: 200,

@@ -51,9 +51,10 @@ pub(crate) struct Content {
 /// How a target is asked whether it serves.
 #[derive(Args, PartialEq, Default)]
 struct Probe {
-    /// Ask for this below its first URL, again and again, whether it serves; `none` for not at all
-    #[arg(long = "probe", value_name = "PATH", value_parser = text_or_none)]
-    path: Option<Value>,
+    /// Ask for this again and again, whether it serves: a path below its first URL, an absolute `http` or `https` URL, or
+    /// `tcp://HOST:PORT` for no more than a connection; `none` for not at all
+    #[arg(long = "probe", value_name = "PATH|URL", value_parser = text_or_none)]
+    asks: Option<Value>,
     /// How long between two probes, in milliseconds
     #[arg(long = "probe-interval", value_name = "MS")]
     interval_ms: Option<u32>,
@@ -136,7 +137,7 @@ impl Content {
 
 impl Probe {
     fn apply(self, target: &mut Fields) -> anyhow::Result<()> {
-        if self.path == Some(Value::Null) {
+        if self.asks == Some(Value::Null) {
             set(target, "probe", Some(Value::Null));
             return Ok(());
         }
@@ -144,7 +145,17 @@ impl Probe {
             return Ok(());
         }
         let probe = within(target, "probe")?;
-        set(probe, "path", self.path);
+        if let Some(asks) = self.asks {
+            // One takes the place of the other.
+            let is_url = asks.as_str().is_some_and(|text| text.contains("://"));
+            let (path, url) = if is_url {
+                (Value::Null, asks)
+            } else {
+                (asks, Value::Null)
+            };
+            set(probe, "path", Some(path));
+            set(probe, "url", Some(url));
+        }
         set(probe, "interval_ms", self.interval_ms);
         set(probe, "timeout_ms", self.timeout_ms);
         set(probe, "status", self.status);
@@ -223,7 +234,7 @@ mod tests {
             "urls": ["https://a.example/", "http://a.example/"], "region": "eu", "coordinates": [-33.9, 18.4],
             "weight": 3, "sessions_max": 10, "kbit_s_max": 20, "kbit_s_commit": 5, "cost": 2,
             "countries": ["DE", "FR"], "service": "out", "ingest": ["rtmp://a.example/{asset}"],
-            "probe": {"path": "up", "interval_ms": 500, "timeout_ms": 100, "status": 204, "degraded_ms": 50},
+            "probe": {"path": "up", "url": null, "interval_ms": 500, "timeout_ms": 100, "status": 204, "degraded_ms": 50},
             "signing": {"scheme": "cloudfront", "secret": "k", "valid_s": 60, "window_s": 30, "skew_s": 5,
                 "has_start": true, "key_pair_id": "K", "hash": "sha256", "key_id": "one", "issuer": "us",
                 "placement": "path"},
@@ -243,5 +254,12 @@ mod tests {
             changed(bare, &["--probe-interval", "300"])["probe"],
             json!({"interval_ms": 300})
         );
+        let asked = json!({"probe": {"path": "up", "url": null, "interval_ms": 300}});
+        for url in ["tcp://in.example:1935", "http://in.example:9997/v3/paths/list"] {
+            assert_eq!(
+                changed(asked.clone(), &["--probe", url])["probe"],
+                json!({"path": null, "url": url, "interval_ms": 300})
+            );
+        }
     }
 }
