@@ -39,6 +39,7 @@ const ADD_EXAMPLES: &str = "\
 Examples:
   wayside target add cdn-a --url https://a.example.com/vod/ --region eu --weight 3 --probe ping.txt
   wayside target add cdn-b --url https://b.example.com/ --region us --signing akamai --secret akamai-b
+  wayside target add in-a --ingest rtmp://in-a.example.com/live/{asset} --region eu --probe tcp://in-a.example.com:1935
   wayside target add cdn-c --file cdn-c.json";
 const SET_EXAMPLES: &str = "\
 Examples:
