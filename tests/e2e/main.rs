@@ -10,6 +10,7 @@
 )]
 
 mod harness;
+mod openssl;
 mod origins;
 
 mod admin;

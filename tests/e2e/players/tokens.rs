@@ -1,12 +1,8 @@
 //! A target's check of the tokens in front of its paths: what its operator would program, by openssl rather than by us.
 
-use std::{
-    collections::HashMap,
-    io::Write as _,
-    process::{Command, Stdio},
-    sync::Mutex,
-    time::SystemTime,
-};
+use std::{collections::HashMap, sync::Mutex, time::SystemTime};
+
+use crate::openssl::hmac_sha256;
 
 /// The key of all targets that check, in hexadecimal digits.
 pub(crate) const KEY: &str = "52a152a152a152a152a152a152a152a152a152a152a152a1";
@@ -36,22 +32,7 @@ impl Checker {
     fn tag(&self, message: &str) -> String {
         let mut tags = self.tags.lock().expect("tags");
         tags.entry(message.to_owned())
-            .or_insert_with(|| openssl(message))
+            .or_insert_with(|| hmac_sha256(&format!("hexkey:{KEY}"), message.as_bytes()))
             .clone()
     }
-}
-
-fn openssl(message: &str) -> String {
-    let mut child = Command::new("openssl")
-        .args(["dgst", "-sha256", "-mac", "HMAC", "-macopt", &format!("hexkey:{KEY}")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("run openssl, which tests/setup installs");
-    let mut stdin = child.stdin.take().expect("stdin");
-    stdin.write_all(message.as_bytes()).expect("write");
-    drop(stdin);
-    let output = child.wait_with_output().expect("openssl");
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.split_whitespace().next_back().unwrap_or_default().to_owned()
 }
