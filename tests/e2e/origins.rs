@@ -14,12 +14,17 @@ use crate::harness::{BINARY, Process, request, send, text};
 
 /// An origin that keeps its record in `folder`.
 pub(crate) fn start_origin(folder: &Path, listen: &str) -> Process {
-    let data = folder.join("origin");
-    let variables = [
-        ("WAYSIDE__ORIGIN__DATA", data.to_str().expect("path")),
-        ("WAYSIDE__ORIGIN__LISTEN", listen),
-    ];
-    Process::start(&["origin"], "origin", &variables)
+    Process::run(origin_command(folder, listen), "origin")
+}
+
+/// The command of [`start_origin`].
+pub(crate) fn origin_command(folder: &Path, listen: &str) -> Command {
+    let mut command = Command::new(BINARY);
+    command
+        .arg("origin")
+        .env("WAYSIDE__ORIGIN__DATA", folder.join("origin"))
+        .env("WAYSIDE__ORIGIN__LISTEN", listen);
+    command
 }
 
 pub(crate) fn start_edge(folder: &Path, origin: &str) -> Process {

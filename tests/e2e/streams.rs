@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::harness::{Dev, Response, eventually, request};
 
+mod audience;
 mod idle;
 mod ingest;
 mod reports;

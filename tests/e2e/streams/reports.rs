@@ -1,14 +1,13 @@
 //! What players report: taken, bounded, believed of sessions that are ours only, and followed.
 
-use std::{
-    collections::BTreeMap,
-    io::{Read as _, Write as _},
-    net::TcpListener,
-};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::site::{HOST, Site};
+use super::{
+    audience::{Audience, BADLY, ONE_IS_HEARD, QUICK, WELL, report, steered},
+    site::{HOST, Site, source},
+};
 use crate::harness::{eventually, raw};
 
 const CMCD: &str = "/.wayside/cmcd/film";
@@ -133,57 +132,9 @@ fn bodies_without_a_length_without_an_end_and_too_long_are_bounded() {
     );
 }
 
-/// Sessions that play, each at an address of its own.
-struct Audience<'s> {
-    site: &'s Site,
-    /// Address, session, target.
-    sessions: Vec<(String, String, String)>,
-}
-
-impl<'s> Audience<'s> {
-    fn begin(site: &'s Site, count: usize) -> Self {
-        let begin = |number: usize| {
-            let address = format!("198.51.100.{number}");
-            let (session, target) = site.begin(&address);
-            (address, session, target)
-        };
-        let sessions = (1..=count).map(begin).collect();
-        Self { site, sessions }
-    }
-
-    /// Everybody reports, then asks where to play from, and goes there.
-    fn play(&mut self, says: impl Fn(&str) -> &'static str) {
-        for (address, session, target) in &mut self.sessions {
-            report(self.site, address, session, says(target));
-            let path = format!("/.wayside/steer/film?session={session}&_HLS_pathway={target}");
-            let told = self.site.ask("GET", &path, &[("X-Forwarded-For", address)], "");
-            let told: Value = serde_json::from_str(&told.body).expect("JSON");
-            *target = told["PATHWAY-PRIORITY"][0].as_str().expect("a pathway").to_owned();
-        }
-    }
-
-    fn on(&self, name: &str) -> usize {
-        self.sessions.iter().filter(|(.., target)| target == name).count()
-    }
-}
-
-fn report(site: &Site, address: &str, session: &str, text: &str) {
-    let path = format!("{CMCD}?session={session}");
-    let taken = site.ask("POST", &path, &[("X-Forwarded-For", address)], text);
-    assert_eq!(taken.status, 204, "{taken:?}");
-}
-
-/// Reports are looked at each second, and soon forgotten.
-const QUICK: [(&str, &str); 2] = [
-    ("WAYSIDE__STREAMS__QUALITY_INTERVAL_S", "1"),
-    ("WAYSIDE__STREAMS__QUALITY_HALF_LIFE_S", "1"),
-];
-const WELL: &str = "ot=v,br=1000,mtp=9000";
-
 #[test]
 fn players_leave_a_target_that_they_report_badly_little_by_little_and_come_back() {
-    let settings = [&QUICK[..], &[("WAYSIDE__STREAMS__QUALITY_SESSIONS_MIN", "1")]].concat();
-    let site = Site::start(&["a", "b"], &settings);
+    let site = Site::start(&["a", "b"], &[QUICK[0], QUICK[1], ONE_IS_HEARD]);
     // Others leave a player where it is well served; hashing leads it home.
     let hashed = json!({"site": "films", "id": "film", "balancer": "consistent-hash"});
     site.write("PUT", "/v1/assets", &hashed);
@@ -194,15 +145,17 @@ fn players_leave_a_target_that_they_report_badly_little_by_little_and_come_back(
     let mut audience = Audience::begin(&site, 60);
     let whole = audience.on("a");
     assert!(whole > 10 && audience.on("b") > 10, "{whole} on a");
-    // The share shrinks by a tenth each second: some are there for a while.
-    let mut counts = Vec::new();
+    // The share shrinks by a tenth each second, whoever asks meanwhile: so many seconds after the first report so many may
+    // have left at most, but for what chance does.
+    let (began, chance) = (Instant::now(), 2.0 * (whole as f64).sqrt());
     eventually("half have left", || {
-        audience.play(|target| if target == "a" { "bs,ot=v" } else { WELL });
-        counts.push(audience.on("a"));
-        audience.on("a") <= whole / 2
+        audience.play(|target| if target == "a" { BADLY } else { WELL });
+        let intervals = began.elapsed().as_secs_f64().floor() + 1.0;
+        let least = whole as f64 * (1.0 - 0.1 * intervals) - chance;
+        let left = audience.on("a");
+        assert!(left as f64 >= least, "{left} of {whole} after {intervals} intervals");
+        left <= whole / 2
     });
-    let is_between = |count: &usize| (whole / 2 + 1..whole).contains(count);
-    assert!(counts.iter().any(is_between), "{whole}, then {counts:?}");
     // Not each of them: whoever comes home late may find the bound on the load reached.
     eventually("most are back", || {
         audience.play(|_| WELL);
@@ -210,30 +163,10 @@ fn players_leave_a_target_that_they_report_badly_little_by_little_and_come_back(
     });
 }
 
-/// A server of a playlist whose best rendition takes 10 Mbit/s: the URL of its folder. It serves until the test ends.
-fn source() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/film/", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || {
-        let playlist =
-            "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=800000\nlow.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=10000000\nbest.m3u8\n";
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}",
-            playlist.len()
-        );
-        while let Ok((mut socket, _)) = listener.accept() {
-            let _ = socket.read(&mut [0; 4_096]);
-            let _ = socket.write_all(format!("{head}\r\n\r\n{playlist}").as_bytes());
-        }
-    });
-    url
-}
-
 #[test]
 fn a_target_that_is_too_slow_for_the_best_rendition_is_left() {
     let private = ("WAYSIDE__STREAMS__PRIVATE_NETWORKS", "127.0.0.0/8");
-    let few = ("WAYSIDE__STREAMS__QUALITY_SESSIONS_MIN", "1");
-    let site = Site::start(&["a", "b"], &[QUICK[0], QUICK[1], few, private]);
+    let site = Site::start(&["a", "b"], &[QUICK[0], QUICK[1], ONE_IS_HEARD, private]);
     let film = json!({"site": "films", "id": "film", "source": source(), "hls": "main.m3u8"});
     site.write("PUT", "/v1/assets", &film);
     eventually("the playlist is known", || {
@@ -246,11 +179,8 @@ fn a_target_that_is_too_slow_for_the_best_rendition_is_left() {
         for (address, session, target) in &mut audience.sessions {
             // Three times what is taken to be needed of a stream of which nothing is known.
             let throughput = if target == "a" { 3_000_000 } else { 50_000_000 };
-            let path =
-                format!("/.wayside/steer/film?session={session}&_HLS_pathway={target}&_HLS_throughput={throughput}");
-            let told = site.ask("GET", &path, &[("X-Forwarded-For", address)], "");
-            let told: Value = serde_json::from_str(&told.body).expect("JSON");
-            *target = told["PATHWAY-PRIORITY"][0].as_str().expect("a pathway").to_owned();
+            let says = format!("_HLS_pathway={target}&_HLS_throughput={throughput}");
+            *target = steered(&site, "film", address, session, &says);
         }
         audience.on("a") <= whole / 2
     });
@@ -265,32 +195,57 @@ fn many_sessions_and_many_reports_of_one_address_move_nobody() {
     let mut small = super::site::target("a");
     small["sessions_max"] = 60.into();
     site.write("PUT", "/v1/targets/a", &small);
+    // What honest players say of another target, at the same time: when they have left it, lies would have done the same.
+    for name in ["c", "d"] {
+        site.write("POST", "/v1/targets", &super::site::target(name));
+    }
+    for (id, names) in [("film", ["a", "b"]), ("other", ["c", "d"])] {
+        let pathways = names.map(|name| json!({"target": name}));
+        site.write(
+            "PUT",
+            "/v1/assets",
+            &json!({"site": "films", "id": id, "pathways": pathways}),
+        );
+    }
+    eventually("each asset is on its own targets", || {
+        ["film", "other"].iter().all(|id| {
+            let told = site.ask("GET", &format!("/.wayside/steer/{id}"), &[], "").body;
+            let told: Value = serde_json::from_str(&told).unwrap_or_default();
+            told["PATHWAY-PRIORITY"].as_array().map(Vec::len) == Some(2)
+        })
+    });
     let mut audience = Audience::begin(&site, 20);
-    let before: BTreeMap<String, String> = audience
-        .sessions
-        .iter()
-        .map(|(_, session, target)| (session.clone(), target.clone()))
-        .collect();
+    let before = audience.places();
+    let addresses = (1..=40).map(|number| format!("192.0.2.{number}"));
+    let mut honest = Audience::begin_at(&site, "other", addresses);
+    let whole = honest.on("c");
+    assert!(whole > 10, "{whole} on c");
     let rogue = "203.0.113.66";
     let sessions: Vec<String> = (0..100).map(|_| site.begin(rogue).0).collect();
     // Everything of its sessions is on `a`, fails there, and takes all the room there is.
     let lie = "e=rr,rc=503,ot=v,bs,br=(90000000),url=\"https://a.example/x/film/1.ts\"\n".repeat(20);
-    for round in 0..12 {
-        for session in &sessions[round * 6..][..20] {
-            report(&site, rogue, session, &lie);
-        }
-        // At first it is the only one who speaks.
-        if round > 1 {
-            audience.play(|_| WELL);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(700));
+    let mut lies = 0;
+    // At first it is the only one who speaks of `a`.
+    for (what, most, others_speak) in [
+        ("some have left what is bad", whole - 1, false),
+        ("half have left what is bad", whole / 2, true),
+    ] {
+        eventually(what, || {
+            for number in lies..lies + 20 {
+                report(&site, "film", rogue, &sessions[number % sessions.len()], &lie);
+            }
+            lies += 20;
+            if others_speak {
+                audience.play(|_| WELL);
+            }
+            honest.play(|target| if target == "c" { BADLY } else { WELL });
+            honest.on("c") <= most
+        });
     }
-    assert!(counted(&site, "heard") > 2_000.0);
-    for (_, session, target) in &audience.sessions {
-        assert_eq!(before.get(session), Some(target), "nobody is moved");
-    }
+    assert!(counted(&site, "heard") > (lies * 20) as f64);
+    assert_eq!(audience.places(), before, "nobody is moved");
     let begun: Vec<String> = (0..20)
-        .map(|number| site.begin(&format!("192.0.2.{number}")).1)
+        .map(|number| site.begin(&format!("192.0.2.{}", 100 + number)).1)
         .collect();
     let on_a = begun.iter().filter(|target| *target == "a").count();
     assert!(on_a >= 4, "others still begin there: {on_a}");

@@ -2,17 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::site::{HOST, Site, target};
-use crate::harness::{Process, eventually, send};
-
-/// Where a visitor at an address is sent.
-fn sent(edge: &Process, address: &str) -> String {
-    let fields = [("X-Forwarded-For", address)];
-    let sent = send(edge.edge(), "GET", HOST, "/video/film/1.ts", &fields, "");
-    let location = sent.location().unwrap_or_else(|| panic!("{sent:?}"));
-    let host = location.strip_prefix("https://").unwrap_or_default();
-    host.split('.').next().unwrap_or_default().to_owned()
-}
+use super::site::{Site, sent, target};
+use crate::harness::{Process, eventually};
 
 /// Waits until an edge has told and been told what targets carry, begun after now.
 fn share(edge: &Process) {
@@ -32,8 +23,10 @@ fn a_target_that_is_full_elsewhere_or_by_its_operator_gets_nobody() {
     site.write("PUT", "/v1/zones", &zones);
     let other = site.other_edge();
     for edge in [&site.edge, &other] {
-        let knows = || edge.metric("wayside_origin_requests_total{kind=\"zones\",outcome=\"ok\"}") >= 1.0;
-        eventually("the edge has the zones", knows);
+        eventually("the edge knows the zone, and of all targets which is in it", || {
+            let told = Site::explained(edge, "192.0.2.77");
+            told["visitor"]["zone"] == "near" && told["targets"][0]["is_near"] == true
+        });
     }
     for number in 1..=3 {
         let address = format!("192.0.2.{number}");
@@ -42,6 +35,9 @@ fn a_target_that_is_full_elsewhere_or_by_its_operator_gets_nobody() {
     share(&site.edge);
     share(&other);
     // It has no session of its own.
+    let told = Site::explained(&other, "192.0.2.77");
+    assert_eq!(told["targets"][0]["name"], "a", "{told}");
+    assert_eq!(told["visitor"]["zone"], "near", "{told}");
     assert_eq!(sent(&other, "192.0.2.77"), "b", "the one that is near is full");
     small["sessions_max"] = 4.into();
     site.write("PUT", "/v1/targets/a", &small);
