@@ -3,7 +3,7 @@
 use crate::harness::{Dev, eventually, repository, text};
 
 /// MaxMind's test databases, which the project does not copy.
-fn databases() -> Option<std::path::PathBuf> {
+pub(crate) fn databases() -> Option<std::path::PathBuf> {
     let folder = repository().join("../shared/geo");
     if !folder.is_dir() {
         eprintln!("left out: needs MaxMind's test databases in ../shared/geo beside the checkout");

@@ -18,6 +18,7 @@ use crate::harness::{Dev, Response, eventually, request};
 mod audience;
 mod idle;
 mod ingest;
+mod places;
 mod reports;
 mod shared;
 mod site;
