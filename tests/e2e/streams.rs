@@ -6,9 +6,10 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU16, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -23,10 +24,11 @@ mod reports;
 mod shared;
 mod site;
 
-/// A target that answers everything with one status, until it is told to refuse connections.
+/// A target that answers everything with one status, at once or as late as it is told, until it is told to refuse connections.
 struct Target {
     address: SocketAddr,
     status: Arc<AtomicU16>,
+    late_ms: Arc<AtomicU64>,
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -40,15 +42,17 @@ impl Target {
     fn start_at(address: SocketAddr) -> Self {
         let socket = TcpListener::bind(address).expect("a port");
         let address = socket.local_addr().expect("an address");
-        let (status, ends) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicBool::new(false)));
+        let (status, late_ms) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicU64::new(0)));
+        let ends = Arc::new(AtomicBool::new(false));
         let thread = std::thread::spawn({
-            let (status, ends) = (Arc::clone(&status), Arc::clone(&ends));
+            let (status, late_ms, ends) = (Arc::clone(&status), Arc::clone(&late_ms), Arc::clone(&ends));
             move || {
                 for stream in socket.incoming() {
                     if ends.load(Ordering::SeqCst) {
                         return;
                     }
                     if let Ok(stream) = stream {
+                        std::thread::sleep(Duration::from_millis(late_ms.load(Ordering::SeqCst)));
                         answer(stream, status.load(Ordering::SeqCst));
                     }
                 }
@@ -57,6 +61,7 @@ impl Target {
         Self {
             address,
             status,
+            late_ms,
             ends,
             thread: Some(thread),
         }
@@ -68,6 +73,10 @@ impl Target {
 
     fn answers(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
+    }
+
+    fn is_late_by(&self, late_ms: u64) {
+        self.late_ms.store(late_ms, Ordering::SeqCst);
     }
 }
 
@@ -92,7 +101,8 @@ fn answer(mut stream: TcpStream, status: u16) {
 
 /// A node with a site whose assets are below `/video`.
 fn with_site() -> Dev {
-    let dev = Dev::start();
+    // It believes who comes from this machine about addresses.
+    let dev = Dev::start_with(&["--trust-proxy", "127.0.0.0/8"]);
     dev.ok(&["site", "add", "video", "--host", "video.test", "--streams", "/video"]);
     dev
 }
@@ -239,6 +249,52 @@ fn a_dead_target_is_left_and_comes_back() {
     eventually("both are down", || explained(&dev).matches("health: down").count() == 2);
     assert_eq!(get(&dev, "/video/film/a.ts").status, 302);
     assert_eq!(pathways(&both()).len(), 2);
+}
+
+#[test]
+fn a_target_that_answers_late_is_taken_when_it_is_alone_until_it_recovers() {
+    // Later than a busy machine makes those that are not.
+    const LATE_MS: u64 = 4_000;
+    let dev = with_site();
+    let (slow, quick) = (Target::start(), Target::start());
+    let probe = "--probe up --probe-interval 250 --probe-timeout 20000 --probe-degraded 2000";
+    let probe: Vec<&str> = probe.split(' ').collect();
+    add_target(&dev, "slow", &slow.url(), &probe);
+    add_target(&dev, "quick", &quick.url(), &probe);
+    // By turns: how quick a target was is remembered for longer than it is ill.
+    dev.ok(&["stream", "add", "video", "film", "--balancer", "round-robin"]);
+    let begin = || {
+        let begun = get(&dev, "/.wayside/play/film");
+        let begun: Value = serde_json::from_str(&begun.body).unwrap_or_default();
+        begun["target"]["id"].as_str().unwrap_or_default().to_owned()
+    };
+    eventually("both serve", || begin() == "slow" && begin() == "quick");
+    let health = |name: &str| {
+        let shown = dev.ok(&["target", "status"]);
+        let of = shown.lines().find(|line| line.split_whitespace().next() == Some(name));
+        let of = of.unwrap_or_else(|| panic!("{name} in {shown}"));
+        of.split_whitespace().nth(3).expect("a word").to_owned()
+    };
+    assert_eq!(
+        (health("slow").as_str(), health("quick").as_str()),
+        ("healthy", "healthy")
+    );
+    slow.is_late_by(LATE_MS);
+    eventually("it is degraded", || health("slow") == "degraded");
+    assert_eq!(health("quick"), "healthy");
+    for _ in 0..20 {
+        assert_eq!(begin(), "quick", "others are preferred");
+    }
+    assert!(leads_to(&dev, "/video/film/a.ts", &quick.url()));
+    dev.ok(&["target", "drain", "quick"]);
+    eventually("it is taken when there is no other", || begin() == "slow");
+    assert_eq!(health("slow"), "degraded");
+    dev.ok(&["target", "restore", "quick"]);
+    eventually("the other is back", || begin() == "quick");
+    assert_eq!(begin(), "quick", "and preferred again");
+    slow.is_late_by(0);
+    eventually("it recovers", || health("slow") == "healthy");
+    eventually("new sessions begin on it", || begin() == "slow");
 }
 
 #[test]
