@@ -23,6 +23,7 @@ mod places;
 mod reports;
 mod shared;
 mod site;
+mod tokens;
 
 /// A target that answers everything with one status, at once or as late as it is told, until it is told to refuse connections.
 struct Target {
