@@ -21,6 +21,7 @@ mod idle;
 mod ingest;
 mod places;
 mod reports;
+mod secrets;
 mod shared;
 mod site;
 mod tokens;
