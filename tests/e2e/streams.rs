@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::harness::{Dev, Response, eventually, request};
 
 mod audience;
+mod balancers;
 mod idle;
 mod ingest;
 mod places;
