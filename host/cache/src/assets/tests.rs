@@ -47,6 +47,16 @@ impl LoadAsset<u32> for Origin {
     }
 }
 
+/// Waits for what must become true soon.
+async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    const SOON: Duration = Duration::from_secs(20);
+    let give_up = Instant::now() + SOON;
+    while !is_so() {
+        assert!(Instant::now() < give_up, "not within {SOON:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 fn there(value: u32) -> Known<u32> {
     Known::There(Arc::new(value))
 }
@@ -108,9 +118,7 @@ async fn what_was_under_way_when_it_changed_is_not_kept() {
         let cache = cache.clone();
         async move { cache.load(SITE, "a").await }
     });
-    while origin.asked.load(Ordering::SeqCst) == 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually("the origin is asked", || origin.asked.load(Ordering::SeqCst) > 0).await;
     cache.follow(Seen { epoch: 1, cursor: 7 });
     cache.invalidate(SITE, "a");
     *origin.answer.lock().expect("lock") = Ok(there(2));
@@ -151,9 +159,10 @@ async fn what_is_no_longer_fresh_is_renewed_behind_the_request() {
     assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
     *origin.answer.lock().expect("lock") = Ok(there(2));
     assert_eq!(value(cache.look_up(SITE, "a", Instant::now())), Some(1));
-    while value(cache.look_up(SITE, "a", Instant::now())) != Some(2) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    eventually("the new one is there", || {
+        value(cache.look_up(SITE, "a", Instant::now())) == Some(2)
+    })
+    .await;
 }
 
 #[tokio::test]
