@@ -61,7 +61,6 @@ fn a_clone_of_a_target_that_signs_carries_its_token() {
     let parameters = clone["URI-REPLACEMENT"]["PARAMS"].as_object().expect("parameters");
     assert_eq!(parameters.keys().collect::<Vec<_>>(), ["__token__"], "{told}");
     check_edge_auth(parameters["__token__"].as_str().expect("a token"), "/x/film/");
-    // The key in the file counts as much as the variable, and each names its own.
     assert!(
         told["PATHWAY-PRIORITY"]
             .as_array()
