@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener as StdListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use tokio::runtime::Runtime;
+use tokio::{net::TcpSocket, runtime::Runtime};
 
 use super::{media::Live, tokens::Checker};
 
@@ -73,6 +73,8 @@ struct Shared {
 /// One target. It ends when dropped.
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
+    /// Bound to the address and never listening: while the target is dead nobody else gets its port.
+    _held: TcpSocket,
     shared: Shared,
     runtime: Option<Runtime>,
 }
@@ -104,9 +106,7 @@ impl Target {
         if health == Health::Dead {
             self.end();
         } else if self.runtime.is_none() {
-            // Nobody else takes an address of 127.0.0.0/8 on a port that is in use on another.
-            let socket = StdListener::bind(self.address).expect("the same address again");
-            self.serve(socket);
+            self.serve();
         }
     }
 
@@ -115,17 +115,18 @@ impl Target {
         self.shared.checker.get_or_init(Checker::default);
     }
 
-    fn serve(&mut self, socket: StdListener) {
+    fn serve(&mut self) {
+        const BACKLOG: u32 = 1_024;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
         let router = Router::new().fallback(answer).with_state(self.shared.clone());
-        socket.set_nonblocking(true).expect("nonblocking");
+        let socket = bound(self.address).expect("its own address");
         let socket = {
             let _guard = runtime.enter();
-            tokio::net::TcpListener::from_std(socket).expect("a socket")
+            socket.listen(BACKLOG).expect("a socket")
         };
         runtime.spawn(async move { axum::serve(socket, router).await });
         self.runtime = Some(runtime);
@@ -156,6 +157,7 @@ pub(crate) fn start(names: &[&str], media: &Path) -> (Vec<Target>, Log) {
     let targets = names.iter().zip(sockets).map(|(name, socket)| {
         let mut target = Target {
             address: socket.local_addr().expect("an address"),
+            _held: socket,
             shared: Shared {
                 name: (*name).to_owned(),
                 media: media.to_owned(),
@@ -166,22 +168,32 @@ pub(crate) fn start(names: &[&str], media: &Path) -> (Vec<Target>, Log) {
             },
             runtime: None,
         };
-        target.serve(socket);
+        target.serve();
         target
     });
     (targets.collect(), log)
 }
 
-fn on_one_port(count: usize) -> io::Result<Vec<StdListener>> {
+fn on_one_port(count: usize) -> io::Result<Vec<TcpSocket>> {
     let mut port = 0;
     let mut sockets = Vec::new();
     for index in 0..count {
         let host = u8::try_from(11 + index).expect("few targets");
-        let socket = StdListener::bind((Ipv4Addr::new(127, 0, 0, host), port))?;
+        let socket = bound((Ipv4Addr::new(127, 0, 0, host), port).into())?;
         port = socket.local_addr()?.port();
         sockets.push(socket);
     }
     Ok(sockets)
+}
+
+/// A socket that shares its address with others of this user that want to, as long as nobody else has it.
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseport(true)?;
+    // Connections of its life before may linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// The log, locked.
