@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     browser::{Browser, Frame, Report},
     media,
-    site::{HOST, Site},
+    site::{HOST, Site, TTL_S},
     targets::{self, Health, Log, Served, Target},
 };
 
@@ -22,6 +22,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 pub(crate) struct Set {
     pub(crate) site: Site,
     pub(crate) targets: Vec<Target>,
+    /// How often players of assets that are added ask where to play from.
+    pub(crate) ttl_s: u64,
     log: Log,
 }
 
@@ -30,7 +32,12 @@ impl Set {
     pub(crate) fn bare(names: &[&str]) -> Self {
         let (targets, log) = targets::start(&[names, &["source"]].concat(), &media::folder());
         let site = Site::start();
-        Self { site, targets, log }
+        Self {
+            site,
+            targets,
+            ttl_s: TTL_S,
+            log,
+        }
     }
 
     /// Targets with the names of their regions: a visitor is near to `near`.
@@ -45,13 +52,13 @@ impl Set {
     /// Adds an asset for this player, of its name.
     pub(crate) fn add_asset(&self, who: &str) {
         let source = self.targets.last().expect("a source").base();
-        self.site.add_asset(who, &source, "adaptive");
+        self.site.add_asset(who, &source, "adaptive", self.ttl_s);
     }
 
     /// As [`Self::add_asset`], with sessions spread over all targets alike.
     pub(crate) fn add_shared_asset(&self, who: &str) {
         let source = self.targets.last().expect("a source").base();
-        self.site.add_asset(who, &source, "consistent-hash");
+        self.site.add_asset(who, &source, "consistent-hash", self.ttl_s);
     }
 
     /// Opens the page with these players, each of which plays an asset of its own.
@@ -123,14 +130,26 @@ impl Scene {
         self.stage.until(who, &what, within, || self.stage.is_on(who, target));
     }
 
-    /// Of all that was fetched since, at most so many segments of each player came from this target.
-    pub(crate) fn all_left(&self, target: &str, since: Instant, most: usize) {
+    /// Each player that fetched from this target asked where to play from within so long after `since`, and so long after it was
+    /// told it fetched nothing from there any more.
+    pub(crate) fn all_left(&self, target: &str, since: Instant, asks_within: Duration, ends_within: Duration) {
         for who in &self.stage.who {
-            let fetched = self.stage.segments(who, target, since);
+            let said = || self.stage.said(who);
+            // Who was told before has left before.
+            let asked = self.site.steered(who).into_iter().find(|at| *at >= since);
+            let asked = asked.unwrap_or_else(Instant::now);
+            let waited = asked.saturating_duration_since(since);
             assert!(
-                fetched <= most,
-                "{who} fetched {fetched} segments more from {target}, expected at most {most}\n{}",
-                self.stage.said(who)
+                waited <= asks_within,
+                "{who} asked after {waited:?}, expected {asks_within:?} at most\n{}",
+                said()
+            );
+            let last = self.stage.last_segment(who, target);
+            let stayed = last.map_or(Duration::ZERO, |last| last.saturating_duration_since(asked));
+            assert!(
+                stayed <= ends_within,
+                "{who} fetched from {target} for {stayed:?} after it was told\n{}",
+                said()
             );
         }
     }
@@ -194,6 +213,13 @@ impl Stage {
         let log = targets::read(&self.log);
         let is_its = |served: &&Served| served.asset == who && served.target == target && served.at >= since;
         log.iter().filter(is_its).filter(|served| served.is_segment()).count()
+    }
+
+    /// When a target served the last segment to this player.
+    pub(crate) fn last_segment(&self, who: &str, target: &str) -> Option<Instant> {
+        let log = targets::read(&self.log);
+        let is_its = |served: &&Served| served.asset == who && served.target == target && served.is_segment();
+        log.iter().rev().find(is_its).map(|served| served.at)
     }
 
     /// Whether the last segments of picture and sound that this player got were from this target.

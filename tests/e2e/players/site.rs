@@ -1,6 +1,10 @@
 //! A site whose assets stand on targets: an origin and an edge as processes of their own, set up by the API.
 
-use std::net::SocketAddr;
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    time::{Instant, SystemTime},
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -35,7 +39,11 @@ impl Site {
             // The targets and the folder with the manifests are on this machine.
             .env("WAYSIDE__STREAMS__PRIVATE_NETWORKS", "127.0.0.0/8")
             .env("WAYSIDE__STREAMS__SLOW_START_S", "1")
-            .env("WAYSIDE_SECRET_DEFAULT__TARGETS", tokens::KEY);
+            .env("WAYSIDE_SECRET_DEFAULT__TARGETS", tokens::KEY)
+            // Of which the log tells when players ask.
+            .env("WAYSIDE__LOG__FORMAT", "json")
+            .env("WAYSIDE__LOG__REQUESTS", "true")
+            .stderr(File::create(folder.path().join("log")).expect("a log"));
         let site = Self {
             edge: Process::run(edge, "admin"),
             origin,
@@ -75,7 +83,7 @@ impl Site {
     }
 
     /// An asset that every target has, with its manifests below `source`.
-    pub(crate) fn add_asset(&self, id: &str, source: &str, balancer: &str) {
+    pub(crate) fn add_asset(&self, id: &str, source: &str, balancer: &str, ttl_s: u64) {
         let asset = json!({
             "site": "films",
             "id": id,
@@ -83,7 +91,7 @@ impl Site {
             "hls": "main.m3u8",
             "dash": "main.mpd",
             "balancer": balancer,
-            "ttl_s": TTL_S,
+            "ttl_s": ttl_s,
         });
         self.write("POST", "/v1/assets", &asset);
     }
@@ -108,6 +116,20 @@ impl Site {
     pub(crate) fn reports(&self, outcome: &str) -> f64 {
         self.edge
             .metric(&format!("wayside_stream_reports_total{{outcome=\"{outcome}\"}}"))
+    }
+
+    /// When the player of an asset was told where to play from, each time.
+    pub(crate) fn steered(&self, asset: &str) -> Vec<Instant> {
+        let path = format!("/.wayside/steer/{asset}");
+        let log = fs::read_to_string(self.folder.path().join("log")).expect("a log");
+        let (now, clock) = (Instant::now(), SystemTime::now());
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let of_it = lines.filter(|line| line["target"] == "wayside::request" && line["path"] == path);
+        let instants = of_it.filter_map(|line| {
+            let at: jiff::Timestamp = line["timestamp"].as_str()?.parse().ok()?;
+            now.checked_sub(clock.duration_since(at.into()).unwrap_or_default())
+        });
+        instants.collect()
     }
 
     /// What a player is given.
