@@ -99,6 +99,10 @@ pub(super) fn read(mpd: &[u8]) -> Result<Outline<'_>, Error> {
         is_over: false,
     };
     let skipped = if text.starts_with(BOM) { BOM.len_utf8() } else { 0 };
+    // The reader would leave a second one out as well, and then count bytes from behind it.
+    if text[skipped..].starts_with(BOM) {
+        return Err(Error::line(1, "a second byte order mark", "one at most"));
+    }
     let mut reader = Reader::from_str(&text[skipped..]);
     loop {
         let start = skipped + reader.buffer_position() as usize;
