@@ -52,6 +52,24 @@ fn target(dev: &Dev, country: &str) -> Option<String> {
     Some(host.to_owned())
 }
 
+/// Which target somebody is told to get, and all that is told.
+fn explained(dev: &Dev) -> (Option<String>, String) {
+    let words = [
+        "stream",
+        "explain",
+        "localhost",
+        "--asset",
+        "film",
+        "--ip",
+        "192.0.2.1",
+        "--output",
+        "json",
+    ];
+    let told = dev.ok(&words);
+    let read: Value = serde_json::from_str(&told).expect("JSON");
+    (read["target"].as_str().map(str::to_owned), told)
+}
+
 #[test]
 fn who_serves_is_who_the_policy_plans_and_the_plan_is_remembered() {
     let dev = node();
@@ -141,7 +159,11 @@ fn a_plan_for_targets_that_there_are_not_is_a_failure_of_the_policy() {
         eventually(expected, || {
             segment(&dev, "DE").status == 503 && logs().contains(expected)
         });
+        let (target, told) = explained(&dev);
+        assert!(target.is_none() && told.contains(expected), "{mode}: {told}");
         fails(mode, "open", 302);
+        let (target, told) = explained(&dev);
+        assert!(target.is_some(), "{mode}: {told}");
     }
     // Told when it is found out, not to each visitor.
     fails("unknown-target", "open", 302);

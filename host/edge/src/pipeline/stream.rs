@@ -175,18 +175,27 @@ pub(crate) async fn explain(edge: &Arc<Edge>, shard: &Shard, which: &Which) -> R
         address: which.ip,
         now,
     };
-    let mut policy = None;
-    let mut wanted = None;
+    let (mut policy, mut wanted, mut instead) = (None, None, None);
     if let Some(live) = site.binding_for(&path) {
         let facts = facts(Some(&pool), &asset);
-        let (said, plan) = match rehearse(edge, shard, &visit, site, live, facts).await {
-            Ok(Planned::Proceed) => ("proceed: all targets, by their own weights".to_owned(), None),
-            Ok(Planned::Plan(plan)) => (plan.to_string(), Some(Wanted { plan, live })),
-            Ok(Planned::Redirect { target, .. }) => (format!("redirect to {target}"), None),
-            Err(refusal) => (refusal.detail().unwrap_or_else(|| refusal.public_message()), None),
+        let said = match rehearse(edge, shard, &visit, site, live, facts).await {
+            Ok(Planned::Proceed) => "proceed: all targets, by their own weights".to_owned(),
+            Ok(Planned::Plan(plan)) => {
+                let said = plan.to_string();
+                wanted = Some(Wanted { plan, live });
+                said
+            }
+            Ok(Planned::Redirect { target, .. }) => {
+                instead = Some("the policy sends the visitor elsewhere".to_owned());
+                format!("redirect to {target}")
+            }
+            Err(refusal) => {
+                let message = refusal.public_message();
+                instead = Some(format!("the visitor gets {}: {message}", refusal.status()));
+                refusal.detail().unwrap_or(message)
+            }
         };
         policy = Some(format!("{} at {}: {said}", live.binding.policy, live.binding.prefix));
-        wanted = plan;
     }
     let session = which.session.as_deref();
     let about = About {
@@ -197,7 +206,11 @@ pub(crate) async fn explain(edge: &Arc<Edge>, shard: &Shard, which: &Which) -> R
         asset: &asset,
     };
     let request = about.rehearsed(wanted.as_ref(), &pool, session);
-    Ok(told(&request, which.ip, policy))
+    let told = told(&request, which.ip, policy);
+    Ok(match instead {
+        Some(why) => told.without_target(why),
+        None => told,
+    })
 }
 
 /// The visit as a policy sees it: where a player asks at a reserved path, it asks for the asset.

@@ -6,13 +6,19 @@
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use wayside_decide::stream::{asset::Asset, target::StreamTarget};
+use wayside_decide::{
+    binding::FailureMode,
+    stream::{asset::Asset, target::StreamTarget},
+};
 use wayside_stream::select::explain::{Explained, Score};
 
 use super::{
     assets::Copy,
     manifests::kind::Kind,
-    pools::{choice::Nobody, targets::Who},
+    pools::{
+        choice::{Ask, Nobody},
+        targets::Who,
+    },
     request::Request,
 };
 
@@ -85,11 +91,29 @@ struct Target {
     line: String,
 }
 
+impl Told {
+    /// The same where nobody gets a target, for this reason.
+    pub(crate) fn without_target(self, why: String) -> Self {
+        Self {
+            target: None,
+            why,
+            ..self
+        }
+    }
+}
+
 /// What is told of the choice for a request.
-pub(crate) fn told(request: &Request<'_>, ip: IpAddr, policy: Option<String>) -> Told {
+pub(crate) fn told(request: &Request<'_>, ip: IpAddr, mut policy: Option<String>) -> Told {
     let asset = &request.asset.asset;
     let ask = request.ask(request.session_bytes(), None, &|copies| copies.of);
-    let (target, why, targets) = match request.pool.explain(&ask) {
+    let explained = match (request.pool.explain(&ask), request.plan) {
+        (Err(Nobody::Plan { refused, .. }), Some(wanted)) if wanted.live.binding.on_failure == FailureMode::Open => {
+            policy = policy.map(|said| format!("{said}; {refused}: as if none were bound"));
+            request.pool.explain(&Ask { plan: None, ..ask })
+        }
+        (explained, _) => explained,
+    };
+    let (target, why, targets) = match explained {
         Ok((targets, explanation)) => {
             let copies = request.asset.copies(&targets);
             let said = targets.iter().zip(&explanation.targets);
