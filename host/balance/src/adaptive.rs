@@ -35,11 +35,11 @@ pub struct NoWeights {
 /// What is known of a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Signals {
-    /// How much of what it can carry is used, from 0 to 1.
+    /// How much of what it can carry is used: 1 is all, and more is no worse.
     pub load: f64,
     /// How long it takes.
     pub latency: Duration,
-    /// How much of its bandwidth is used, from 0 to 1.
+    /// How much of its bandwidth is used: 1 is all, and more is no worse.
     pub bandwidth: f64,
 }
 

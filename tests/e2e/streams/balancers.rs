@@ -30,8 +30,8 @@ fn status(dev: &Dev, name: &str, field: &str) -> f64 {
     of.map_or(f64::NAN, |of| of[field].as_f64().expect("a number"))
 }
 
-/// Three targets that differ: the first has more weight, and is nearly full; the second has room, and takes its time; the
-/// third is quick, and has the most to do for its weight.
+/// Three targets that differ: the first has more weight; the second takes its time; the third is quick, and has the most to do
+/// for its weight. And two alike, of which the operator says that one is loaded.
 #[test]
 fn a_balancer_is_in_force_as_soon_as_it_is_selected() {
     const PLAYING: [(&str, usize); 3] = [("heavy", 90), ("slow", 30), ("quick", 80)];
@@ -39,18 +39,21 @@ fn a_balancer_is_in_force_as_soon_as_it_is_selected() {
     let dev = with_site();
     let servers = PLAYING.map(|_| Target::start());
     servers[1].is_late_by(LATE_MS);
-    let more = [
-        "--weight 5 --sessions-max 145",
-        "--sessions-max 10000",
-        "--sessions-max 105",
-    ];
     let probe = "--probe up --probe-interval 250 --probe-timeout 20000";
-    for (((name, _), server), more) in PLAYING.iter().zip(&servers).zip(more) {
-        let words: Vec<&str> = more.split(' ').chain(probe.split(' ')).collect();
+    for (((name, _), server), weight) in PLAYING.iter().zip(&servers).zip(["5", "1", "1"]) {
+        let words: Vec<&str> = ["--weight", weight].into_iter().chain(probe.split(' ')).collect();
         add_target(&dev, name, &server.url(), &words);
         dev.ok(&["stream", "add", "video", name, "--pathway", name]);
     }
-    for (asset, [one, two]) in [("first", ["heavy", "slow"]), ("second", ["slow", "quick"])] {
+    for name in ["loaded", "alike"] {
+        add_target(&dev, name, "https://cdn.example/", &[]);
+    }
+    dev.ok(&["target", "load", "loaded", "0.9"]);
+    for (asset, [one, two]) in [
+        ("first", ["heavy", "slow"]),
+        ("second", ["slow", "quick"]),
+        ("third", ["loaded", "alike"]),
+    ] {
         dev.ok(&["stream", "add", "video", asset, "--pathway", one, "--pathway", two]);
     }
     let mut numbers = 0..;
@@ -86,16 +89,16 @@ fn a_balancer_is_in_force_as_soon_as_it_is_selected() {
     let second = turns.iter().rposition(|taken| taken == "slow").expect("there are two");
     let first = turns.iter().position(|taken| taken == "slow").expect("there are two");
     assert_eq!(second - first, 6, "each sixth: {turns:?}");
-    for (balancer, first, second) in [
-        // Who has fewer for its weight, and who is quick with the fewest.
-        ("least-connections", "heavy", "slow"),
-        ("peak-ewma", "heavy", "quick"),
-        // Who has most room of all that it can carry, by now.
-        ("adaptive", "slow", "slow"),
-    ] {
+    // Who has fewer for its weight, and who is quick with the fewest.
+    for (balancer, first, second) in [("least-connections", "heavy", "slow"), ("peak-ewma", "heavy", "quick")] {
         assert_eq!(twelve_of("first", balancer), all(first), "{balancer}");
         assert_eq!(twelve_of("second", balancer), all(second), "{balancer}");
     }
+    // What an operator says counts in a score, and nowhere else.
+    eventually("the node knows the load", || status(&dev, "loaded", "load") > 0.8);
+    let taken = twelve_of("third", "least-connections");
+    assert_eq!((count(&taken, "loaded"), count(&taken, "alike")), (6, 6), "{taken:?}");
+    assert_eq!(twelve_of("third", "adaptive"), all("alike"));
 }
 
 /// Of all balancers only hashing leads a session back to where it was, and no other there.

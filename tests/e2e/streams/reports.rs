@@ -148,7 +148,7 @@ fn players_leave_a_target_that_they_report_badly_little_by_little_and_come_back(
     // The share shrinks by a tenth each second, whoever asks meanwhile: so many seconds after the first report so many may
     // have left at most, but for what chance does.
     let (began, chance) = (Instant::now(), 2.0 * (whole as f64).sqrt());
-    eventually("half have left", || {
+    eventually("a third have left", || {
         audience.play(|target| if target == "a" { BADLY } else { WELL });
         let intervals = began.elapsed().as_secs_f64().floor() + 1.0;
         let least = whole as f64 * (1.0 - 0.1 * intervals) - chance;
@@ -175,14 +175,14 @@ fn a_target_that_is_too_slow_for_the_best_rendition_is_left() {
     let mut audience = Audience::begin(&site, 30);
     let whole = audience.on("a");
     assert!(whole > 5, "{whole} on a");
-    eventually("half have left", || {
+    eventually("a third have left", || {
         for (address, session, target) in &mut audience.sessions {
             // Three times what is taken to be needed of a stream of which nothing is known.
             let throughput = if target == "a" { 3_000_000 } else { 50_000_000 };
             let says = format!("_HLS_pathway={target}&_HLS_throughput={throughput}");
             *target = steered(&site, "film", address, session, &says);
         }
-        audience.on("a") <= whole / 2
+        audience.on("a") * 3 <= whole * 2
     });
 }
 

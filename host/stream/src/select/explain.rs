@@ -41,7 +41,7 @@ pub enum Filter {
     },
 }
 
-/// What a score is made of. What is used goes from 0 to 1.
+/// What a score is made of. What is used goes from 0 to 1, and past it where more is used than there is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
     /// How loaded it is: how full, or how crowded beside the others, a half being usual, or what its operator says.

@@ -79,7 +79,7 @@ pub struct Report {
     pub sessions: u32,
     /// What other nodes have players fetch, in kbit/s.
     pub kbit_s: u64,
-    /// How loaded the operator says it is, from 0 to 1; counts when it is more than what is counted.
+    /// How loaded the operator says it is, from 0; at 1 it is full. Counts when it is more than what is counted.
     pub load: Option<f64>,
 }
 
@@ -353,7 +353,7 @@ impl Live {
         self.signals.get(place)
     }
 
-    /// How full the target at a place is or is said to be, from 0 to 1.
+    /// How full the target at a place is or is said to be: 1 when it is full, more past that.
     pub(super) fn fullness(&self, place: usize) -> f64 {
         self.signals.get(place).map_or(1.0, |signals| signals.load)
     }
@@ -463,10 +463,10 @@ impl Live {
         sets.full
             .set(target, has_no_room || is_at(spec.kbit_s_max) || reported >= 1.0);
         sets.over_commit.set(target, is_at(spec.kbit_s_commit));
-        let used = |is: f64, most: f64| (is / most.max(1.0)).min(1.0);
+        let used = |is: f64, most: f64| is / most.max(1.0);
         let sessions_used = spec.sessions_max.map_or(0.0, |most| used(sessions.into(), most.into()));
         self.signals[place] = Signals {
-            load: sessions_used.max(reported.min(1.0)),
+            load: sessions_used.max(reported),
             latency: state.latency.last(),
             bandwidth: spec.kbit_s_max.map_or(0.0, |most| used(kbit_s as f64, most as f64)),
         };

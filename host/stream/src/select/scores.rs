@@ -67,8 +67,8 @@ impl<'a> Scores<'a> {
         Self { live, of_plan }
     }
 
-    /// How loaded the target at a place is, from 0 to 1: a half where it is as crowded as is usual, and neither fuller
-    /// nor said to be more loaded.
+    /// How loaded the target at a place is: a half where it is as crowded as is usual, and neither fuller nor said to be more
+    /// loaded; 1 when it is full, more past that.
     pub(super) fn load(&self, place: usize) -> f64 {
         let crowd = match self.of_plan {
             Some((sent, weights, usual)) => {
