@@ -53,6 +53,7 @@ pub(crate) mod posted;
 pub(crate) mod probes;
 mod reports;
 pub(crate) mod request;
+mod room;
 pub mod secrets;
 pub(crate) mod send;
 pub(crate) mod share;

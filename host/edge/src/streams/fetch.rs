@@ -23,15 +23,14 @@ use wayside_upstream::http::{self as clients, Roots};
 
 use self::{
     reach::{Reach, TENANT},
-    room::{Part, Room},
     turns::{Most, Turns},
 };
+use super::room::{Extent, Part, Room};
 use crate::causes::told;
 
 mod connect;
 mod freshness;
 mod reach;
-mod room;
 mod turns;
 
 /// How long a connection may take to be there.
@@ -52,6 +51,10 @@ const OF_HOST: usize = 8;
 /// What files on their way may take together beyond what small ones do, in bytes: of small ones there are as many as
 /// fetches.
 const BODIES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// What of each is small, in bytes: most are smaller.
+const SMALL_BYTES: usize = 64 * 1024;
+/// How many times as much as a tenant's files take it leaves for those of others.
+const LEFT_FOR_OTHERS: usize = 4;
 /// What is made ready for the first bytes of a file.
 const FIRST_BYTES: usize = 8 * 1024;
 /// Longest validator that is kept, in bytes.
@@ -155,7 +158,7 @@ impl Fetcher {
                 of_tenant: OF_TENANT,
                 of_all: fetches_max,
             }),
-            room: Room::new(BODIES_BYTES_MAX),
+            room: room(BODIES_BYTES_MAX),
             total_max: TOTAL_MAX,
         })
     }
@@ -244,6 +247,15 @@ fn client(scheme: &str, roots: &Roots, reach: &Reach) -> Result<Client, FetchErr
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .user_agent(concat!("Wayside/", env!("CARGO_PKG_VERSION")));
     builder.build().map_err(|error| FetchError::Broken(told(&error)))
+}
+
+/// So many bytes beside those of small files.
+fn room(bytes_max: usize) -> Room {
+    Room::new(Extent {
+        bytes_max,
+        uncounted_bytes: SMALL_BYTES,
+        left_for_others: LEFT_FOR_OTHERS,
+    })
 }
 
 async fn read(mut response: Response, known: &Validators, mut part: Part) -> Result<Fetched, FetchError> {

@@ -16,10 +16,7 @@ use wayside_decide::target::Target;
 use wayside_stream::splice::PLAYLIST_BYTES_MAX;
 use wayside_upstream::http::Roots;
 
-use super::{
-    FetchError, Fetched, Fetcher, Validators,
-    room::{Room, SMALL_BYTES},
-};
+use super::{FetchError, Fetched, Fetcher, SMALL_BYTES, Validators, room};
 
 fn local() -> Fetcher {
     let loopback = vec!["127.0.0.0/8".parse().expect("a network")];
@@ -231,7 +228,7 @@ async fn coded_and_cut_bodies_and_other_statuses_are_named() {
 async fn large_files_of_one_tenant_leave_room_for_those_of_others() {
     static BLOCK: [u8; 65_536] = [b'x'; 65_536];
     let mut fetcher = local();
-    fetcher.room = Room::new(8 * 1024 * 1024);
+    fetcher.room = room(8 * 1024 * 1024);
     let fetcher = Arc::new(fetcher);
     // Says that more is to come, which never does.
     let head = |bytes: usize| format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n");

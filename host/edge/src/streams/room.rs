@@ -1,7 +1,7 @@
 //! What files on their way may take in memory, for all tenants and for each.
 //!
 //! What a small file takes is nobody's business: there are only so many at the same time. Of what is beyond, a tenant may
-//! have a part of what it leaves for others. So alone it has a fifth of all there is, many who want all they can get come
+//! have a part of what it leaves for others. So alone it has a part of all there is, many who want all they can get come
 //! to have the same, and something is left for who comes next. Nobody waits: who gets no room is told so.
 
 use std::{
@@ -9,15 +9,21 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// What of each file is not counted, in bytes: most are smaller.
-pub(super) const SMALL_BYTES: usize = 64 * 1024;
-/// How many times as much as a tenant has it leaves for others.
-const LEFT_FOR_OTHERS: usize = 4;
+/// How much there is, and how it is shared.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    /// All there is, in bytes.
+    pub(super) bytes_max: usize,
+    /// What of each file is not counted, in bytes.
+    pub(super) uncounted_bytes: usize,
+    /// How many times as much as a tenant has it leaves for others.
+    pub(super) left_for_others: usize,
+}
 
 /// All that is taken. Clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct Room {
-    bytes_max: usize,
+    extent: Extent,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -37,10 +43,10 @@ pub(crate) struct Part {
 }
 
 impl Room {
-    /// Of so many bytes beside those of small files; nobody has any.
-    pub(super) fn new(bytes_max: usize) -> Self {
+    /// Nobody has any.
+    pub(super) fn new(extent: Extent) -> Self {
         Self {
-            bytes_max,
+            extent,
             taken: Arc::default(),
         }
     }
@@ -69,15 +75,20 @@ impl Part {
     /// Takes so many bytes in all, if its tenant may have what it lacks.
     #[must_use]
     pub(super) fn grow_to(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(SMALL_BYTES).saturating_sub(self.bytes);
+        let Extent {
+            bytes_max,
+            uncounted_bytes,
+            left_for_others,
+        } = self.room.extent;
+        let more = bytes.saturating_sub(uncounted_bytes).saturating_sub(self.bytes);
         if more == 0 {
             return true;
         }
         let mut taken = self.room.lock();
         let of_tenant = taken.of.get(&self.tenant).copied().unwrap_or_default() + more;
         let of_all = taken.bytes + more;
-        let left = self.room.bytes_max.saturating_sub(of_all);
-        if of_tenant.saturating_mul(LEFT_FOR_OTHERS) > left {
+        let left = bytes_max.saturating_sub(of_all);
+        if of_tenant.saturating_mul(left_for_others) > left {
             return false;
         }
         taken.bytes = of_all;
@@ -105,7 +116,17 @@ impl Drop for Part {
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, Room, SMALL_BYTES};
+    use super::{Extent, Part, Room};
+
+    const SMALL_BYTES: usize = 64 * 1024;
+
+    fn room(bytes_max: usize) -> Room {
+        Room::new(Extent {
+            bytes_max,
+            uncounted_bytes: SMALL_BYTES,
+            left_for_others: 4,
+        })
+    }
 
     /// Takes what it can, five hundred bytes at a time.
     fn greedy(room: &Room, tenant: &str) -> Part {
@@ -117,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_tenant_leaves_room_for_others_and_all_who_want_more_come_to_have_the_same() {
-        let room = Room::new(1_000_000);
+        let room = room(1_000_000);
         let first = greedy(&room, "a");
         assert_eq!(first.bytes, 200_000);
         assert_eq!(greedy(&room, "a").bytes, 0, "a tenant's files share what it has");
@@ -139,7 +160,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_of_who_is_done() {
-        let room = Room::new(10_000);
+        let room = room(10_000);
         let (mut one, mut other) = (room.part("a"), room.part("a"));
         let grow_to = |part: &mut Part, bytes| part.grow_to(SMALL_BYTES + bytes);
         assert!(grow_to(&mut one, 100) && grow_to(&mut other, 100));
