@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
 };
@@ -286,4 +286,34 @@ fn tokens_that_no_manifest_can_carry_are_told_of() {
         assert!(line.contains(&problem), "{line}");
     }
     assert_eq!(get(&dev, "/video/film/v1/1.ts").status, 302, "files are another matter");
+}
+
+#[test]
+fn who_reads_no_large_manifest_keeps_it_from_nobody_at_another_address() {
+    let (folder, source) = (tempfile::tempdir().expect("folder"), Source::start());
+    let process = Process::dev(folder.path(), &["--trust-proxy", "127.0.0.0/8"]);
+    let dev = Dev { process, folder };
+    dev.ok(&["site", "set", "localhost", "--streams", "/video"]);
+    add_target(&dev, "open", None);
+    let comments = format!("#{}\r\n", "x".repeat(997)).repeat(9_500);
+    let large = format!("{PLAYLIST}{comments}");
+    source.say(200, large.leak());
+    add_asset(&dev, "film", manifests(&source));
+    let (path, idle, other) = ("/video/film/main.m3u8", "192.0.2.1", [("X-Forwarded-For", "192.0.2.2")]);
+    eventually("the film is known", || dev.process.get_with(path, &other).status == 200);
+    let ask = |_| {
+        let mut socket = TcpStream::connect(dev.process.edge()).expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {idle}\r\n\r\n");
+        socket.write_all(request.as_bytes()).expect("asked");
+        let mut begun = [0; "HTTP/1.1 200".len()];
+        socket.read_exact(&mut begun).expect("an answer");
+        (socket, String::from_utf8_lossy(&begun).into_owned())
+    };
+    // None is read any further.
+    let held: Vec<(TcpStream, String)> = (0..7).map(ask).collect();
+    let begun = held.iter().filter(|(_, begun)| begun.ends_with("200"));
+    assert_eq!(begun.count(), 1);
+    assert_eq!(held[6].1, "HTTP/1.1 503");
+    let answer = dev.process.get_with(path, &other);
+    assert_eq!((answer.status, answer.body.len() > 9_000_000), (200, true));
 }

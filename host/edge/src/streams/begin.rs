@@ -7,6 +7,7 @@ use super::{
     assets::{Copies, Copy},
     manifests::{
         NoManifest, Wanted,
+        heavy::Reader,
         kind::Kind,
         ready::{Place, Session},
     },
@@ -55,7 +56,11 @@ pub(super) async fn manifest(request: &Request<'_>, kind: Kind) -> Result<Answer
         own,
         first: first.name.clone(),
     };
-    let body = manifests.write(&ready, session).await.map_err(refuse)?;
+    let reader = Reader {
+        tenant: wanted.tenant,
+        address: request.visit.address,
+    };
+    let body = manifests.write(&ready, session, &reader).await.map_err(refuse)?;
     request.pool.see(&chosen.targets, speaker, index);
     Ok(Answer::Content {
         media_type: kind.media_type(),
@@ -110,6 +115,6 @@ fn refuse(error: NoManifest) -> Refusal {
         },
         NoManifest::Away(_) => Refusal::StreamUnavailable(error.to_string()),
         NoManifest::Broken(_) => Refusal::SourceBroken(error.to_string()),
-        NoManifest::Shed(_) | NoManifest::Unread(_) => Refusal::Shed(error.to_string()),
+        NoManifest::Shed(_) | NoManifest::Unread { .. } => Refusal::Shed(error.to_string()),
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use quick_cache::sync::Cache;
-use tokio::{runtime::Handle, sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::{runtime::Handle, task::spawn_blocking, time::timeout};
 use wayside_balance::level::{AtomicLevel, Level};
 use wayside_decide::{
     name::Name,
@@ -24,7 +24,7 @@ use wayside_stream::{rendition::Rendition, splice};
 use self::{
     content::Content,
     disk::Disk,
-    heavy::{HEAVY_KIB_MAX, Heavy, LIGHT_BYTES_MAX},
+    heavy::{Heavy, LIGHT_BYTES_MAX, Reader, Unread},
     held::{Prepared, ReadyKey, SlotKey, SlotRef, Weights, cache},
     kind::Kind,
     ready::{Place, QUICK_BYTES_MAX, Ready, Session, prepare},
@@ -36,7 +36,7 @@ use super::fetch::Fetcher;
 
 mod content;
 mod disk;
-mod heavy;
+pub(crate) mod heavy;
 mod held;
 pub(crate) mod kind;
 pub(crate) mod ready;
@@ -72,10 +72,13 @@ pub(crate) enum NoManifest {
     #[error("{0}: not fetched, for the node has too much to do")]
     Shed(Arc<str>),
     /// Players are slow to read what was written.
-    #[error(
-        "found large manifests of {HEAVY_KIB_MAX} KiB that players have not read yet, expected room for one of {0} KiB more"
-    )]
-    Unread(u32),
+    #[error("found large manifests that {of} did not read yet, expected room for one of {bytes} bytes more")]
+    Unread {
+        /// Whose share of the room they take.
+        of: Arc<str>,
+        /// What this one takes.
+        bytes: usize,
+    },
 }
 
 /// How manifests are kept.
@@ -96,8 +99,8 @@ pub(crate) struct Manifests {
     shared: Arc<Shared>,
     /// What was prepared, and what is wrong with what cannot be.
     ready: Cache<ReadyKey, Prepared, Weights>,
-    /// KiB of heavy manifests that may be written now.
-    heavy: Arc<Semaphore>,
+    /// Heavy manifests on their way to players.
+    unread: Unread,
     level: Arc<AtomicLevel>,
 }
 
@@ -119,7 +122,7 @@ impl Manifests {
         let half = settings.memory_bytes_max / 2;
         Self {
             ready: cache(half),
-            heavy: Arc::new(Semaphore::new(HEAVY_KIB_MAX)),
+            unread: Unread::default(),
             level,
             shared: Arc::new(Shared {
                 slots: cache(half),
@@ -175,20 +178,24 @@ impl Manifests {
     ///
     /// # Errors
     /// [`NoManifest::Unread`], and [`NoManifest::Broken`] when the session begins on a pathway that is not in it.
-    pub(crate) async fn write(&self, ready: &Arc<Ready>, session: Session) -> Result<Bytes, NoManifest> {
+    pub(crate) async fn write(
+        &self,
+        ready: &Arc<Ready>,
+        session: Session,
+        reader: &Reader<'_>,
+    ) -> Result<Bytes, NoManifest> {
         let broken = |error: splice::Error| NoManifest::Broken(error.to_string().into());
         let bytes = ready.weight();
         if bytes <= LIGHT_BYTES_MAX {
             return ready.steered(&session).map(Bytes::from).map_err(broken);
         }
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.heavy).try_acquire_many_owned(kib);
-        let permit = permit.map_err(|_| NoManifest::Unread(kib))?;
+        let room = self.unread.take(reader, bytes);
+        let room = room.map_err(|of| NoManifest::Unread { of: of.into(), bytes })?;
         let ready = Arc::clone(ready);
         // It is copied as a whole, which would keep everybody waiting whom this thread serves.
         let writing = spawn_blocking(move || {
             let bytes = ready.steered(&session)?;
-            Ok(Bytes::from_owner(Heavy { bytes, _permit: permit }))
+            Ok(Bytes::from_owner(Heavy { bytes, _room: room }))
         });
         let written = writing.await;
         let written = written.map_err(|_| NoManifest::Broken("writing it panicked".into()))?;

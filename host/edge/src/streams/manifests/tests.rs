@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::Ipv4Addr,
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -30,6 +31,7 @@ use wayside_upstream::http::Roots;
 
 use super::{
     Manifests, NoManifest, Settings, Wanted,
+    heavy::Reader,
     held::SlotRef,
     kind::Kind,
     ready::{Place, Ready, Session},
@@ -191,12 +193,21 @@ async fn text(ready: &Arc<Ready>) -> String {
 
 async fn write(manifests: &Manifests, ready: &Arc<Ready>) -> Result<Bytes, NoManifest> {
     let url = |text: &str| Target::parse(text).expect(text);
+    write_to(manifests, ready, "t", 1).await
+}
+
+/// To a player at this address.
+async fn write_to(manifests: &Manifests, ready: &Arc<Ready>, tenant: &str, address: u32) -> Result<Bytes, NoManifest> {
+    let reader = Reader {
+        tenant: &name(tenant),
+        address: Ipv4Addr::from(0xC000_0200 + address).into(),
+    };
     let session = Session {
         server: url("https://s.example/steer?session=x&y=1"),
         own: url("https://s.example/film.mpd"),
         first: name("b"),
     };
-    manifests.write(ready, session).await
+    manifests.write(ready, session, &reader).await
 }
 
 /// A playlist of a little more than so many bytes.
@@ -397,23 +408,32 @@ async fn a_large_manifest_is_kept_and_written_to_so_many_who_do_not_read_it() {
     let (manifests, asset) = (manifests(), origin.asset());
     let found = ready(&manifests, &asset, Kind::Hls).await.expect("a playlist");
     assert_eq!(manifests.ready.len(), 1);
-    let mut unread = Vec::new();
+    let mut unread = vec![write(&manifests, &found).await.expect("room")];
+    let refused = write(&manifests, &found).await.expect_err("one address").to_string();
+    assert!(
+        refused
+            .starts_with("found large manifests that address 192.0.2.1 did not read yet, expected room for one of 90"),
+        "{refused}"
+    );
     let refused = loop {
-        match write(&manifests, &found).await {
+        match write_to(&manifests, &found, "t", 1 + unread.len() as u32).await {
             Ok(bytes) => unread.push(bytes),
             Err(error) => break error.to_string(),
         }
         assert!(unread.len() < 10);
     };
-    assert_eq!(unread.len(), 7);
+    assert_eq!(unread.len(), 4);
     assert!(
-        refused.starts_with("found large manifests of 65536 KiB that players have not read yet"),
+        refused.starts_with("found large manifests that players of tenant t did not read yet"),
         "{refused}"
     );
     // Small ones have room, and large ones when one was read to its end.
     origin.say(file("", PLAYLIST));
     let mut small = asset.clone();
     small.hls = Some(RelativePath::parse("hls", "small.m3u8").expect("a path"));
+    write_to(&manifests, &found, "other", 99)
+        .await
+        .expect("room for others");
     get(&manifests, &small).await.expect("a playlist");
     let part = unread.remove(0).slice(..100);
     write(&manifests, &found)
@@ -663,7 +683,7 @@ fn ready_error(found: Result<Arc<Ready>, NoManifest>) -> &'static str {
         NoManifest::Away(_) => "away",
         NoManifest::Broken(_) => "broken",
         NoManifest::Shed(_) => "shed",
-        NoManifest::Unread(_) => "unread",
+        NoManifest::Unread { .. } => "unread",
     }
 }
 
