@@ -396,6 +396,41 @@ fn an_explanation_names_what_took_each_target_out() {
         ("without", &[]),
     ] {
         add_target(&dev, name, &target.url(), more);
+#[test]
+fn who_cannot_be_signed_for_is_neither_chosen_nor_counted_nor_named() {
+    let dev = with_site();
+    let (open, keyless) = (Target::start(), Target::start());
+    // Whoever drains comes last.
+    add_target(&dev, "open", &open.url(), &["--service", "draining"]);
+    let signing = ["--weight", "5", "--signing", "akamai", "--secret", "absent"];
+    add_target(&dev, "keyless", &keyless.url(), &signing);
+    dev.ok(&["stream", "add", "video", "film"]);
+    dev.ok(&["stream", "add", "video", "alone", "--pathway", "keyless"]);
+    let steer = || get(&dev, "/.wayside/steer/film");
+    eventually("the asset is there", || steer().status == 200);
+    eventually("all targets are there", || explained(&dev).contains("keyless: "));
+    assert_eq!(pathways(&steer()), ["open"]);
+    assert!(explained(&dev).contains("target    open: "), "{}", explained(&dev));
+    let play = json(&get(&dev, "/.wayside/play/film"));
+    assert_eq!(play["target"]["id"], "open");
+    assert!(leads_to(&dev, "/video/film/a.ts", &open.url()));
+    let known = dev.process.admin("/streams/targets").body;
+    let known: Value = serde_json::from_str(&known).expect("JSON");
+    let counted = |name: &str| {
+        let items = known["items"].as_array().expect("targets");
+        let item = items.iter().find(|item| item["target"] == name).expect(name);
+        item["sessions"].as_u64().expect("a count")
+    };
+    assert_eq!((counted("open") > 0, counted("keyless")), (true, 0), "{known}");
+    // Where nobody else is left, that is why.
+    assert_eq!(get(&dev, "/.wayside/steer/alone").status, 503);
+    let told = dev.ok(&["stream", "explain", "video", "--asset", "alone", "--ip", "127.0.0.1"]);
+    assert!(
+        told.contains("target keyless: found no key that URLs on it could be signed with"),
+        "{told}"
+    );
+}
+
     }
     let named = ["here", "drained", "elsewhere", "weightless"];
     let pathways = named.iter().flat_map(|name| ["--pathway", name]);

@@ -235,6 +235,9 @@ pub(crate) async fn answer(
     };
     let request = about.read(plan, pool);
     reports::note(&request);
+    if matches!(way, Way::File(_) | Way::Steer | Way::Play) {
+        request.read_keys().await;
+    }
     match way {
         Way::File(file) => match Kind::of(&request.asset.asset, file) {
             Some(kind) => begin::manifest(&request, kind).await,

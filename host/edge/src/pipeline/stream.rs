@@ -206,6 +206,7 @@ pub(crate) async fn explain(edge: &Arc<Edge>, shard: &Shard, which: &Which) -> R
         asset: &asset,
     };
     let request = about.rehearsed(wanted.as_ref(), &pool, session);
+    request.read_keys().await;
     let told = told(&request, which.ip, policy);
     Ok(match instead {
         Some(why) => told.without_target(why),

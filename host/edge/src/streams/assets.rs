@@ -56,7 +56,9 @@ pub(crate) struct Copies {
     version: u64,
     /// Those that have one.
     pub(crate) of: TargetSet,
-    /// Of these, those that a manifest of each kind can name.
+    /// Of these, those whose URLs are signed.
+    signed: TargetSet,
+    /// Those that a manifest of each kind can name.
     carried: [TargetSet; Kind::ALL.len()],
     /// When the last of them became one, in milliseconds since 1970 UTC.
     pub(crate) newest_ms: u64,
@@ -162,10 +164,15 @@ impl Copies {
             };
             of.iter().filter(is_carried).collect()
         };
+        let is_signed = |index: &TargetIndex| {
+            let copy = list.get(index.place()).and_then(Option::as_ref);
+            copy.is_some_and(|copy| copy.signing.is_some())
+        };
         let since = list.iter().flatten().map(|copy| copy.since_ms);
         Self {
             version: targets.version,
             of,
+            signed: of.iter().filter(is_signed).collect(),
             carried: Kind::ALL.map(of_kind),
             newest_ms: since.max().unwrap_or_default(),
             facts: OnceLock::new(),
@@ -176,6 +183,24 @@ impl Copies {
     /// Those that a manifest can name.
     pub(crate) const fn carried(&self, kind: Kind) -> TargetSet {
         self.carried[kind as usize]
+    }
+
+    /// Of some targets those of which it is known that the node cannot sign for them: their keys were looked at
+    /// ([`Copies::read_keys`]). It costs nothing where no target signs.
+    pub(super) fn unsignable(&self, among: TargetSet, signs: Signs<'_>) -> TargetSet {
+        let keyless = self
+            .among(self.signed.and(among))
+            .filter(|(_, copy)| copy.is_keyless(signs));
+        keyless.map(|(index, _)| index).collect()
+    }
+
+    /// Has the keys of all of them looked at, unless that was done.
+    pub(super) async fn read_keys(&self, signs: Signs<'_>) {
+        for (_, copy) in self.among(self.signed) {
+            if let Some(source) = copy.source(signs) {
+                source.read_key().await;
+            }
+        }
     }
 
     /// Those that there were at an instant, in milliseconds since 1970 UTC.
@@ -234,6 +259,10 @@ impl Copy {
             None => Some(Pass::Open),
             Some(source) => source.ready(signs.now_s)?.ok(),
         }
+    }
+
+    fn is_keyless(&self, signs: Signs<'_>) -> bool {
+        self.source(signs).is_some_and(|source| source.is_keyless())
     }
 
     fn source(&self, signs: Signs<'_>) -> Option<&Arc<TokenSource>> {

@@ -198,6 +198,12 @@ impl Request<'_> {
         }
     }
 
+    /// Has the keys of all targets looked at that have a copy, before one of these is chosen. Only who comes first waits.
+    pub(crate) async fn read_keys(&self) {
+        let copies = self.asset.copies(&self.pool.targets());
+        copies.read_keys(self.signs()).await;
+    }
+
     /// What the session is known by: its identifier, or the address of those that have none.
     pub(crate) fn session_bytes(&self) -> &[u8] {
         match self.session {
@@ -241,6 +247,7 @@ impl Request<'_> {
             (Nobody::Plan { refused, is_new }, Some(wanted)) => {
                 let failure = Failure::InvalidDecision(refused);
                 if is_new {
+            signs: Some(self.signs()),
                     wanted
                         .live
                         .note_refused(self.edge, &self.site.site, self.visit.now.unix_s, &failure);

@@ -18,7 +18,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::task::spawn_blocking;
+use tokio::{sync::Mutex as Turn, task::spawn_blocking};
 use wayside_decide::{
     name::Name,
     stream::signing::{Scheme, SigningSpec},
@@ -87,6 +87,8 @@ pub(crate) struct LiveSigner {
     tenant: Name,
     spec: SigningSpec,
     read: ArcSwapOption<Reading>,
+    /// Whoever reads it first, and says what is wrong.
+    first: Turn<()>,
     keys: Arc<Keys>,
 }
 
@@ -139,6 +141,7 @@ impl Signers {
             tenant: tenant.clone(),
             spec: spec.clone(),
             read: ArcSwapOption::empty(),
+            first: Turn::default(),
             keys: Arc::clone(&self.keys),
         });
         live.insert(key, Arc::downgrade(&signer));
@@ -180,8 +183,18 @@ impl LiveSigner {
         self.read.load().as_ref().map(|read| read.outcome.clone())
     }
 
+    /// Whether its key was read, and cannot be used.
+    pub(crate) fn is_unusable(&self) -> bool {
+        let read = self.read.load();
+        read.as_ref().is_some_and(|read| read.outcome.is_err())
+    }
+
     /// The signer as of now. Reads its key when nobody has.
     pub(crate) async fn read(self: &Arc<Self>) -> Outcome {
+        if let Some(outcome) = self.current() {
+            return outcome;
+        }
+        let _one = self.first.lock().await;
         if let Some(outcome) = self.current() {
             return outcome;
         }
@@ -189,8 +202,8 @@ impl LiveSigner {
         let read = spawn_blocking(move || signer.reload()).await;
         let outcome = read.unwrap_or_else(|_| Err(self.error("reading it panicked")));
         if let Err(error) = &outcome {
-            // Here and where it changes, and not for each player: its target is passed over meanwhile.
-            tracing::error!(%error, "a key cannot be used");
+            // Here and where it changes, and not for each player: its target is left out meanwhile.
+            tracing::warn!(%error, "a key cannot be used: nobody is sent to targets that need it");
         }
         outcome
     }
@@ -206,7 +219,7 @@ impl LiveSigner {
         let (tenant, secret) = (&self.tenant, &self.spec.secret);
         match outcome {
             Ok(_) => tracing::info!(%tenant, %secret, "read a key that had changed"),
-            Err(error) => tracing::error!(%error, "a key that had changed cannot be used"),
+            Err(error) => tracing::warn!(%error, "a key that had changed cannot be used"),
         }
     }
 

@@ -1,7 +1,8 @@
 //! URLs of an asset's files on targets: on those that the node can sign for.
 //!
 //! In: copies in order, and what is to be made for each. Out: what was made, one after the other. A target that cannot be
-//! signed for is passed over: that is no reason to tell of no other. It must not know who is told.
+//! signed for is passed over, also where that was not known when it was chosen: that is no reason to tell of no other. It
+//! must not know who is told.
 
 use wayside_decide::{name::Name, target::Target};
 use wayside_stream::select::set::TargetIndex;

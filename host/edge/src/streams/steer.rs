@@ -84,6 +84,8 @@ impl Player<'_> {
         let carried = copies.carried(self.kind);
         let until = copies.until(self.since_ms);
         let known = until.and(carried);
+        // Those were in no playlist.
+        let known = known.without(copies.unsignable(known, self.request.signs()));
         if known.is_empty() {
             return (carried, TargetSet::EMPTY);
         }

@@ -226,6 +226,18 @@ impl TokenSource {
         Some(Ok(Pass::Token(minted)))
     }
 
+    /// Has the key read, unless somebody did. What is wrong with it is told there.
+    pub(crate) async fn read_key(&self) {
+        if self.signer.current().is_none() {
+            let _ = self.signer.read().await;
+        }
+    }
+
+    /// Whether the key was read, and cannot be used.
+    pub(crate) fn is_keyless(&self) -> bool {
+        self.signer.is_unusable()
+    }
+
     /// What to put on URLs at `now_s`. Waits for it when it has to be made; however many wait, it is made once.
     ///
     /// # Errors

@@ -24,7 +24,10 @@ use super::{
     selectors::Selection,
     targets::{Networks, Targets, Who},
 };
-use crate::streams::assets::{Copies, Copy, LiveAsset};
+use crate::streams::{
+    assets::{Copies, Copy, LiveAsset},
+    signed::Signs,
+};
 
 /// What is asked of a pool.
 pub(crate) struct Ask<'a> {
@@ -37,6 +40,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) networks: Networks,
     /// The target that the player says it plays from, by name.
     pub(crate) playing: Option<&'a Name>,
+    /// What URLs are signed by: who has no key for that serves nothing. None where nothing is to be signed.
+    pub(in crate::streams) signs: Option<Signs<'a>>,
     /// Which of the copies serve what is asked for. Called while nobody waits for the pool, perhaps twice.
     pub(crate) among: &'a (dyn Fn(&Copies) -> TargetSet + Sync),
 }
@@ -62,6 +67,9 @@ pub(crate) enum Nobody {
         /// Whether nobody has been told before.
         is_new: bool,
     },
+    /// The node can sign for none that could serve.
+    #[error("target {0}: found no key that URLs on it could be signed with, expected one, or another target")]
+    NoKey(Name),
     /// Policy and geography leave nobody.
     #[error("policy and geography leave no target")]
     NotHere,
@@ -90,6 +98,12 @@ impl<'a> Ask<'a> {
             return Err(Nobody::NoCopy);
         }
         let among = (self.among)(&copies).and(copies.of);
+        let unsignable = self.signs.map(|signs| copies.unsignable(among, signs));
+        let among = among.without(unsignable.unwrap_or_default());
+        let keyless = copies.among(unsignable.unwrap_or_default()).next();
+        if let Some((_, copy)) = keyless.filter(|_| among.is_empty()) {
+            return Err(Nobody::NoKey(copy.name.clone()));
+        }
         Ok((copies, among))
     }
 }

@@ -65,6 +65,7 @@ fn with_ask_of<T>(
         who: &who,
         networks: who.networks(),
         playing: None,
+        signs: None,
         among,
     })
 }
