@@ -5,20 +5,26 @@
 //!
 //! Segments are resolved against `BaseURL` without its query, so that only a token in the path reaches them. `Location`
 //! leads back to the edge; `PatchLocation` is taken out, for patches are of the origin's MPD: players fetch the whole then.
-//! Attributes are not looked at: a segment whose address is absolute there is fetched from where it says.
+//! Addresses further in stay as they are, and so does where they lead: below the asset's folder, or elsewhere by a host
+//! that they name. One that leads out of the folder, or to the origin, is refused.
 
 use std::ops::Range;
 
 use wayside_decide::{invalid::quote, name::Name, stream::asset::Existing, target::Target};
 
-use self::outline::{Element, Outline};
+use self::{
+    outline::{Element, Outline},
+    reach::Up,
+};
 use crate::{
     pathway::{NoUrl, Pathway, Place, Proof, Source, check_first, check_pathways},
     splice::{Edits, Error, Template},
 };
 
 mod outline;
+mod reach;
 pub mod renditions;
+mod tags;
 
 /// The holes in which steering and the MPD's own location stand.
 const STEERING: usize = 0;
@@ -74,9 +80,9 @@ impl Prepared {
 pub fn prepare(mpd: &[u8], source: &Source, pathways: &[Pathway<'_>], existing: Existing) -> Result<Prepared, Error> {
     let pathway_names = check_pathways(pathways)?;
     let mut edits = Edits::new(mpd)?;
-    let outline = outline::read(mpd)?;
-    check_inner(&outline, source)?;
+    let outline = outline::read(mpd, source)?;
     let below = below(&outline, source)?;
+    check_inner(&outline, source, &below)?;
     let prefix = outline.prefix;
     let mut added = Vec::new();
     let own = outline.children("BaseURL").next();
@@ -143,23 +149,26 @@ fn below(outline: &Outline<'_>, source: &Source) -> Result<String, Error> {
         Ok(Place::Elsewhere) => Err(Error::line(
             first.line,
             quote(&text),
-            "a BaseURL below the asset's folder",
+            "a BaseURL below the asset's folder: with one elsewhere nothing is left for the targets",
         )),
         Err(expected) => Err(Error::line(first.line, quote(&text), expected)),
     }
 }
 
-/// Base URLs further in are resolved against ours, or are elsewhere; one that names the origin would lead past the targets.
-fn check_inner(outline: &Outline<'_>, source: &Source) -> Result<(), Error> {
-    for inner in &outline.inner_base_urls {
-        let text = inner.text()?;
-        let text = text.trim();
-        if Source::is_absolute(text) && matches!(source.locate(text), Ok(Place::Below(_))) {
-            let expected = "a relative BaseURL: an absolute one leads past the targets";
-            return Err(Error::line(inner.line, quote(text), expected));
+/// Addresses further in are resolved against ours: none may lead out of the asset's folder, which is another on each target.
+fn check_inner(outline: &Outline<'_>, source: &Source, below: &str) -> Result<(), Error> {
+    let path = below.split(['?', '#']).next().unwrap_or_default();
+    let folders = path.matches('/').count() as i64;
+    match outline.needed {
+        Some(Up {
+            folders: needed,
+            address,
+        }) if needed > folders => {
+            let expected = source.expected_below();
+            Err(Error::line(address.line, address.described(), expected))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Where the origin's own steering stands, if there is any and it is to be replaced.

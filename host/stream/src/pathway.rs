@@ -130,8 +130,13 @@ impl Source {
             Some(below) => Ok(Place::Below(below.to_owned())),
             None if Self::is_absolute(uri) => Ok(Place::Elsewhere),
             // Left alone it would lead below the edge; made absolute, past the targets.
-            None => Err(format!("a URI below the asset's folder {}", self.folder)),
+            None => Err(self.expected_below()),
         }
+    }
+
+    /// What is expected of a URI that leads out of the folder.
+    pub(crate) fn expected_below(&self) -> String {
+        format!("a URI below the asset's folder {}", self.folder)
     }
 
     /// Whether a URI names its host, or is of another scheme.

@@ -136,7 +136,8 @@ impl BaseUrl {
 }
 
 /// Whether a path has a segment of two dots for a server that unescapes slashes before it resolves dots.
-fn leads_up(path: &str) -> bool {
+#[must_use]
+pub fn leads_up(path: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     if !path.contains('%') {
         return false;

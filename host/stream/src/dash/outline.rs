@@ -1,13 +1,21 @@
 //! Where the elements of an MPD stand that steering touches.
 //!
-//! In: bytes. Out: the children of the root, and the base URLs further in. It must not know what becomes of them.
+//! In: bytes, and where they came from. Out: the children of the root, and how far up the addresses further in lead. What
+//! a browser's parser would refuse is refused here. It must not know what becomes of it.
 
 use std::{borrow::Cow, ops::Range};
 
 use quick_xml::{Reader, escape::unescape, events::Event};
 use wayside_decide::invalid::quote;
 
-use crate::splice::{self, Error};
+use super::{
+    reach::{Address, Reach, Up, climb, is_plain},
+    tags::{self, Attribute, Fault},
+};
+use crate::{
+    pathway::{Place, Source},
+    splice::{self, Error},
+};
 
 /// The byte order mark.
 const BOM: char = '\u{feff}';
@@ -17,6 +25,10 @@ const DEPTH_MAX: usize = 64;
 const MESSAGE_CHARS_MAX: usize = 200;
 /// The root's name.
 const ROOT: &str = "MPD";
+/// Elements that may have base URLs.
+const WITH_BASE: [&str; 5] = [ROOT, "Period", "AdaptationSet", "EmptyAdaptationSet", "Representation"];
+/// What is expected of an address that names the origin.
+const RELATIVE: &str = "a relative one: an absolute one leads past the targets";
 
 /// An element.
 #[derive(Debug, Clone)]
@@ -37,17 +49,18 @@ impl Element<'_> {
     /// # Errors
     /// [`Error::Line`] when they are no attributes.
     pub(super) fn other_attributes(&self) -> Result<String, Error> {
-        let (mut rest, mut others) = (self.attributes, String::new());
-        while !rest.trim_start().is_empty() {
-            let Some((name, whole)) = first_attribute(rest) else {
-                return Err(Error::line(self.line, quote(rest), "attributes, name=\"value\""));
-            };
-            if name != "serviceLocation" {
-                others.push_str(whole);
-            }
-            rest = &rest[whole.len()..];
-        }
-        Ok(others)
+        let attributes = self.attributes()?;
+        let others = attributes
+            .iter()
+            .filter(|attribute| attribute.name != "serviceLocation");
+        Ok(others.map(|attribute| attribute.whole).collect())
+    }
+
+    fn attributes(&self) -> Result<Vec<Attribute<'_>>, Error> {
+        let mut attributes = Vec::new();
+        let read = tags::read(self.name, self.attributes, &mut attributes);
+        read.map_err(|fault| wrong(self.line, fault))?;
+        Ok(attributes)
     }
 
     /// Its text.
@@ -74,8 +87,8 @@ pub(super) struct Outline<'a> {
     pub(super) root_end: usize,
     /// The root's children.
     pub(super) elements: Vec<Element<'a>>,
-    /// Elements `BaseURL` further in.
-    pub(super) inner_base_urls: Vec<Element<'a>>,
+    /// What there must be between the asset's folder and the MPD's base, by what stands further in.
+    pub(super) needed: Option<Up<'a>>,
 }
 
 impl<'a> Outline<'a> {
@@ -88,22 +101,30 @@ impl<'a> Outline<'a> {
 /// Reads an MPD.
 ///
 /// # Errors
-/// [`Error::Line`] when it is no well-formed XML, has a document type, or is no MPD with a period.
-pub(super) fn read(mpd: &[u8]) -> Result<Outline<'_>, Error> {
+/// [`Error::Line`] when it is no well-formed XML, has a document type, is no MPD with a period, or names what it should
+/// not further in.
+pub(super) fn read<'a>(mpd: &'a [u8], source: &Source) -> Result<Outline<'a>, Error> {
     let text = splice::text(mpd)?;
     let mut walk = Walk {
         text,
+        source,
         open: Vec::new(),
+        attributes: Vec::new(),
         counted: (0, 1),
         outline: None,
         is_over: false,
     };
+    if let Some(at) = text.find(|c| !tags::is_character(c)) {
+        let found = quote(text[at..].get(..1).unwrap_or_default());
+        return Err(Error::line(walk.line(at), found, "characters that XML may have"));
+    }
     let skipped = if text.starts_with(BOM) { BOM.len_utf8() } else { 0 };
     // The reader would leave a second one out as well, and then count bytes from behind it.
     if text[skipped..].starts_with(BOM) {
         return Err(Error::line(1, "a second byte order mark", "one at most"));
     }
     let mut reader = Reader::from_str(&text[skipped..]);
+    reader.config_mut().check_comments = true;
     loop {
         let start = skipped + reader.buffer_position() as usize;
         let event = reader.read_event().map_err(|broken| {
@@ -122,31 +143,48 @@ pub(super) fn read(mpd: &[u8]) -> Result<Outline<'_>, Error> {
             Event::End(_) => walk.end(range)?,
             Event::DocType(_) => return Err(Error::line(walk.line(start), "a document type", "none")),
             Event::Eof => return walk.finish(),
-            Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => walk.content(range)?,
+            Event::Text(_) | Event::GeneralRef(_) => walk.text(range)?,
+            Event::CData(_) => walk.content(range)?,
+            Event::Decl(_) if start > skipped => {
+                let expected = "it at the beginning alone";
+                return Err(Error::line(walk.line(start), "an XML declaration", expected));
+            }
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
         }
     }
 }
 
+/// An element that is open.
+struct Open<'a> {
+    /// Its start tag.
+    tag: Range<usize>,
+    /// Its name, without the prefix of the root; empty when it has another.
+    name: &'a str,
+    attributes: &'a str,
+    reach: Reach<'a>,
+}
+
 /// Elements that are open, and what was seen so far.
-struct Walk<'a> {
+struct Walk<'a, 's> {
     text: &'a str,
-    /// Start tags of the open elements.
-    open: Vec<Range<usize>>,
+    source: &'s Source,
+    open: Vec<Open<'a>>,
+    /// Of the last start tag.
+    attributes: Vec<Attribute<'a>>,
     /// Up to which byte lines were counted, and on which line that is.
     counted: (usize, usize),
     outline: Option<Outline<'a>>,
     is_over: bool,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Walk<'a, '_> {
     fn start(&mut self, tag: Range<usize>) -> Result<(), Error> {
         let line = self.line(tag.start);
         if self.open.len() == DEPTH_MAX {
             return Err(Error::line(line, "elements in elements past 64", "64 at most"));
         }
+        let (name, attributes) = tags::name_and_rest(self.text.get(tag.clone()).unwrap_or_default());
         if self.open.is_empty() {
-            let (name, _) = name_and_attributes(&self.text[tag.clone()]);
             let (prefix, local) = name.rfind(':').map_or(("", name), |colon| name.split_at(colon + 1));
             if local != ROOT || self.is_over {
                 return Err(Error::line(line, quote(name), "one MPD"));
@@ -156,30 +194,86 @@ impl<'a> Walk<'a> {
                 line,
                 root_end: tag.end,
                 elements: Vec::new(),
-                inner_base_urls: Vec::new(),
+                needed: None,
             });
         }
-        self.open.push(tag);
+        tags::read(name, attributes, &mut self.attributes).map_err(|fault| wrong(line, fault))?;
+        // Elements of other prefixes are somebody else's, whatever they are called.
+        let prefix = self.outline.as_ref().map_or("", |outline| outline.prefix);
+        let local = name.strip_prefix(prefix).filter(|local| !local.contains(':'));
+        let name = local.unwrap_or_default();
+        let reach = self.named(line, name)?;
+        self.open.push(Open {
+            tag,
+            name,
+            attributes,
+            reach,
+        });
         Ok(())
     }
 
+    /// What the last start tag names, as that of an element of this name.
+    fn named(&self, line: usize, element: &'a str) -> Result<Reach<'a>, Error> {
+        let mut reach = Reach::default();
+        for attribute in &self.attributes {
+            let Attribute { name, value, .. } = *attribute;
+            if (element, name) == ("Representation", "id") && !is_plain(&plain(value)) {
+                let found = tags::described(name, value, element);
+                return Err(Error::line(line, found, "an identifier without segments of dots"));
+            }
+            let address = Address {
+                line,
+                element,
+                attribute: Some(name),
+                value,
+            };
+            // Where representations are, or where it stands.
+            let is_inherited = match (element, name) {
+                ("SegmentTemplate", "media" | "index" | "initialization" | "bitstreamSwitching")
+                | ("SegmentURL", "media" | "index")
+                | ("Initialization" | "RepresentationIndex" | "BitstreamSwitching", "sourceURL") => true,
+                ("InitializationSet" | "InitializationGroup", "initialization") => false,
+                _ => continue,
+            };
+            let value = plain(value);
+            if self.is_elsewhere(&address, &value)? {
+                continue;
+            }
+            let climb = climb(&value).map_err(|expected| misled(&address, expected))?;
+            if is_inherited {
+                reach.name(address, climb);
+            } else {
+                reach.name_here(address, climb);
+            }
+        }
+        Ok(reach)
+    }
+
+    /// Whether an address is absolute; one that names the origin would lead past the targets.
+    fn is_elsewhere(&self, address: &Address<'_>, value: &str) -> Result<bool, Error> {
+        let value = value.trim();
+        if !Source::is_absolute(value) {
+            return Ok(false);
+        }
+        match self.source.locate(value) {
+            Ok(Place::Below(_)) => Err(misled(address, RELATIVE)),
+            _ => Ok(true),
+        }
+    }
+
     fn end(&mut self, tag: Range<usize>) -> Result<(), Error> {
-        let Some(start) = self.open.pop() else {
+        let Some(open) = self.open.pop() else {
             let line = self.line(tag.start);
             return Err(Error::line(line, "the end of an element", "its start before it"));
         };
         let depth = self.open.len();
         self.is_over = depth == 0;
-        let (name, attributes) = name_and_attributes(&self.text[start.clone()]);
-        // Elements of other prefixes are somebody else's, whatever they are called.
-        let prefix = self.outline.as_ref().map_or("", |outline| outline.prefix);
-        let name = name
-            .strip_prefix(prefix)
-            .filter(|local| !local.contains(':'))
-            .unwrap_or_default();
-        if depth == 0 || depth > 1 && name != "BaseURL" {
-            return Ok(());
-        }
+        let Open {
+            tag: start,
+            name,
+            attributes,
+            reach,
+        } = open;
         let line = self.line_of_closed(start.start);
         let element = Element {
             name,
@@ -189,15 +283,58 @@ impl<'a> Walk<'a> {
             content: self.text.get(start.end..tag.start).unwrap_or_default(),
             range: start.start..tag.end,
         };
-        if let Some(outline) = &mut self.outline {
-            let of = if depth == 1 {
-                &mut outline.elements
-            } else {
-                &mut outline.inner_base_urls
-            };
-            of.push(element);
+        if depth > 1 && name == "BaseURL" {
+            return self.base_url(&element);
+        }
+        if let Some(parent) = self.open.last_mut() {
+            parent.reach.end(&reach, WITH_BASE.contains(&name));
+        }
+        match &mut self.outline {
+            Some(outline) if depth == 0 => outline.needed = reach.needed(),
+            Some(outline) if depth == 1 => outline.elements.push(element),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// A base URL further in is resolved against the MPD's, or is elsewhere. Pathways are of the MPD as a whole.
+    fn base_url(&mut self, element: &Element<'a>) -> Result<(), Error> {
+        let mut attributes = element.attributes()?.into_iter();
+        if attributes.any(|attribute| attribute.name == "serviceLocation") {
+            let found = "a serviceLocation of a BaseURL further in";
+            let expected = "none: pathways are those of the MPD, and others cannot be added to its own";
+            return Err(Error::line(element.line, found, expected));
+        }
+        let text = element.text()?;
+        let address = Address {
+            line: element.line,
+            element: element.name,
+            attribute: None,
+            value: element.content,
+        };
+        let climb = match self.is_elsewhere(&address, &text)? {
+            true => None,
+            false => Some(climb(text.trim()).map_err(|expected| misled(&address, expected))?),
+        };
+        if let Some(parent) = self.open.last_mut() {
+            parent.reach.base(address, climb);
+        }
+        Ok(())
+    }
+
+    /// Text with what stands for characters in it.
+    fn text(&mut self, range: Range<usize>) -> Result<(), Error> {
+        let text = self.text.get(range.clone()).unwrap_or_default();
+        let checked = tags::check_references(text);
+        checked.map_err(|fault| wrong(self.line(range.start), fault))?;
+        if text.contains("]]>") {
+            return Err(Error::line(
+                self.line(range.start),
+                "]]> in text",
+                "it at the end of CDATA alone",
+            ));
+        }
+        self.content(range)
     }
 
     /// Text outside the root is none of an MPD, but for white space.
@@ -239,21 +376,15 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The name in a start tag, and what follows it up to the tag's end.
-fn name_and_attributes(tag: &str) -> (&str, &str) {
-    let inside = tag.strip_prefix('<').unwrap_or(tag);
-    let inside = inside.strip_suffix('>').unwrap_or(inside);
-    let inside = inside.strip_suffix('/').unwrap_or(inside);
-    let end = inside.find(|c: char| c.is_ascii_whitespace()).unwrap_or(inside.len());
-    inside.split_at(end)
+/// The value of an attribute as players read it. That its references are good was looked at.
+fn plain(value: &str) -> Cow<'_, str> {
+    unescape(value).unwrap_or(Cow::Borrowed(value))
 }
 
-/// The name of the first attribute, and all of it with the white space before it.
-fn first_attribute(text: &str) -> Option<(&str, &str)> {
-    let (name, after) = text.split_once('=')?;
-    let value = after.trim_start();
-    let quotation = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    let closing = value[1..].find(quotation)? + 1;
-    let end = text.len() - value.len() + closing + 1;
-    Some((name.trim(), &text[..end]))
+fn wrong(line: usize, (found, expected): Fault) -> Error {
+    Error::line(line, found, expected)
+}
+
+fn misled(address: &Address<'_>, expected: &str) -> Error {
+    Error::line(address.line, address.described(), expected)
 }

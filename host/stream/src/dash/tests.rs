@@ -194,7 +194,7 @@ fn broken_manifests_are_named_by_their_line() {
         ),
         (
             "<MPD>\n<BaseURL>&b;</BaseURL><Period/></MPD>",
-            "line 2: found \"&b;\", expected text, with no entities but XML's own",
+            "line 2: found \"&b;\", expected no & but those of XML's own entities, as &amp;",
         ),
         (
             "<MPD>\n<BaseURL>a/</BaseURL>\n<BaseURL>b/</BaseURL><Period/></MPD>",
@@ -206,7 +206,7 @@ fn broken_manifests_are_named_by_their_line() {
         ),
         (
             "<MPD><BaseURL>https://cdn.example/</BaseURL><Period/></MPD>",
-            "line 1: found \"https://cdn.example/\", expected a BaseURL below the asset's folder",
+            "line 1: found \"https://cdn.example/\", expected a BaseURL below the asset's folder: with one elsewhere nothing is left for the targets",
         ),
         (
             "<MPD><BaseURL>../../</BaseURL><Period/></MPD>",
@@ -214,15 +214,211 @@ fn broken_manifests_are_named_by_their_line() {
         ),
         (
             "<MPD><Period>\n\n<BaseURL>https://origin.example/vod/v/</BaseURL></Period></MPD>",
-            "line 3: found \"https://origin.example/vod/v/\", expected a relative BaseURL: an absolute one leads past the targets",
+            "line 3: found \"https://origin.example/vod/v/\", expected a relative one: an absolute one leads past the targets",
         ),
         (
             "<MPD><BaseURL>data:,x</BaseURL><Period/></MPD>",
-            "line 1: found \"data:,x\", expected a BaseURL below the asset's folder",
+            "line 1: found \"data:,x\", expected a BaseURL below the asset's folder: with one elsewhere nothing is left for the targets",
         ),
     ] {
         assert_eq!(refused(mpd), expected, "{mpd}");
     }
+}
+
+/// An MPD whose base is one folder below the asset's, with one representation in it.
+fn nested(period: &str, set: &str, representation: &str) -> String {
+    format!(
+        "<MPD>\n<Period>{period}\n<AdaptationSet>{set}\n<Representation id=\"v\">{representation}</Representation>\
+         </AdaptationSet></Period></MPD>"
+    )
+}
+
+const ABSOLUTE: &str = "a relative one: an absolute one leads past the targets";
+const BELOW: &str = "a URI below the asset's folder https://origin.example/vod/";
+
+#[test]
+fn addresses_further_in_lead_out_of_no_folder() {
+    for (period, set, representation, expected) in [
+        (
+            "",
+            "<SegmentTemplate media=\"../../$RepresentationID$/$Number$.m4s\"/>",
+            "",
+            format!("line 3: found media=\"../../$RepresentationID$/$Number$.m4s\" of SegmentTemplate, expected {BELOW}"),
+        ),
+        (
+            "",
+            "",
+            "<SegmentTemplate initialization='/root/i.mp4'/>",
+            format!("line 4: found initialization=\"/root/i.mp4\" of SegmentTemplate, expected {BELOW}"),
+        ),
+        (
+            "<SegmentTemplate index='../../i'/>",
+            "",
+            "",
+            format!("line 2: found index=\"../../i\" of SegmentTemplate, expected {BELOW}"),
+        ),
+        (
+            "",
+            "<SegmentTemplate bitstreamSwitching='/b'/>",
+            "",
+            format!("line 3: found bitstreamSwitching=\"/b\" of SegmentTemplate, expected {BELOW}"),
+        ),
+        (
+            "",
+            "",
+            "<SegmentList><Initialization sourceURL='../../i'/><SegmentURL media='s'/></SegmentList>",
+            format!("line 4: found sourceURL=\"../../i\" of Initialization, expected {BELOW}"),
+        ),
+        (
+            "",
+            "",
+            "<SegmentList><SegmentURL media='&#x2e;&#46;/../s' index='s'/></SegmentList>",
+            format!("line 4: found media=\"&#x2e;&#46;/../s\" of SegmentURL, expected {BELOW}"),
+        ),
+        (
+            "",
+            "",
+            "<SegmentBase><RepresentationIndex sourceURL='..%2f..%2fi'/></SegmentBase>",
+            "line 4: found sourceURL=\"..%2f..%2fi\" of RepresentationIndex, expected no segment that is two dots once \
+             slashes are unescaped"
+                .to_owned(),
+        ),
+        (
+            "",
+            "",
+            "<SegmentTemplate media='https://ORIGIN.example/vod/film/s'/>",
+            format!("line 4: found media=\"https://ORIGIN.example/vod/film/s\" of SegmentTemplate, expected {ABSOLUTE}"),
+        ),
+    ] {
+        assert_eq!(refused(&nested(period, set, representation)), expected);
+    }
+    let identified = nested("", "", "").replace("id=\"v\"", "id=\"../../v\"");
+    assert_eq!(
+        refused(&identified),
+        "line 4: found id=\"../../v\" of Representation, expected an identifier without segments of dots"
+    );
+}
+
+#[test]
+fn base_urls_further_in_lead_out_of_no_folder_and_name_no_pathway() {
+    for (period, set, representation, expected) in [
+        ("<BaseURL>../../x/</BaseURL>", "", "", format!("line 2: found \"../../x/\", expected {BELOW}")),
+        ("", "<BaseURL>/vod/film/</BaseURL>", "", format!("line 3: found \"/vod/film/\", expected {BELOW}")),
+        // What stands in the set is resolved against the base of the representation.
+        (
+            "",
+            "<SegmentTemplate media='../s'/>",
+            "<BaseURL>../</BaseURL>",
+            format!("line 3: found media=\"../s\" of SegmentTemplate, expected {BELOW}"),
+        ),
+        (
+            "",
+            "",
+            "<SegmentTemplate media='../../s'/><BaseURL>v/</BaseURL><BaseURL>w</BaseURL>",
+            format!("line 4: found media=\"../../s\" of SegmentTemplate, expected {BELOW}"),
+        ),
+        (
+            "<BaseURL serviceLocation=\"a\">v/</BaseURL>",
+            "",
+            "",
+            "line 2: found a serviceLocation of a BaseURL further in, expected none: pathways are those of the MPD, and \
+             others cannot be added to its own"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(refused(&nested(period, set, representation)), expected);
+    }
+}
+
+#[test]
+fn addresses_that_stay_below_or_are_elsewhere_stay_as_they_are() {
+    for (period, set, representation) in [
+        (
+            "",
+            "<SegmentTemplate media=\"../$RepresentationID$/$Number$.m4s\"/>",
+            "",
+        ),
+        (
+            "<BaseURL>a/b/</BaseURL>",
+            "<BaseURL>../</BaseURL>",
+            "<SegmentTemplate media='../../s'/>",
+        ),
+        ("", "<SegmentTemplate media='../../s'/>", "<BaseURL>v/</BaseURL>"),
+        (
+            "<BaseURL>https://ads.example/a/</BaseURL>",
+            "<SegmentTemplate media='/s' index='../../../i'/>",
+            "",
+        ),
+        (
+            "",
+            "",
+            "<SegmentTemplate media='https://cdn.example/../s' initialization='data:,x'/>",
+        ),
+        ("<x:SegmentTemplate xmlns:x='y' media='/s'/>", "<Label media='/s'/>", ""),
+    ] {
+        let mpd = nested(period, set, representation);
+        let found = text(&mpd, &["a"]);
+        let rest = mpd.strip_prefix("<MPD>").expect("the root");
+        assert!(found.ends_with(rest), "{found}");
+    }
+    // A base of the MPD's own is where all begin.
+    let deeper =
+        nested("", "<SegmentTemplate media='../../s'/>", "").replace("<MPD>", "<MPD><BaseURL>v/?a=/x/</BaseURL>");
+    text(&deeper, &["a"]);
+    refused(&deeper.replace("v/?", "v?"));
+}
+
+#[test]
+fn what_a_browser_s_parser_refuses_is_refused() {
+    for (mpd, expected) in [
+        (
+            "<MPD type=\"dynamic\"\n x='' type=\"static\"><Period/></MPD>",
+            "line 1: found attribute type of MPD again, expected each attribute once",
+        ),
+        (
+            "<MPD>\n<Period id=\"a&b\"/></MPD>",
+            "line 2: found id=\"a&b\" of Period, expected no & but those of XML's own entities, as &amp;",
+        ),
+        (
+            "<MPD>\n<Period><Title>a &nbsp; b</Title></Period></MPD>",
+            "line 2: found \"&nbsp;\", expected no & but those of XML's own entities, as &amp;",
+        ),
+        (
+            "<MPD><Period a='<'/></MPD>",
+            "line 1: found a=\"<\" of Period, expected no < in a value",
+        ),
+        (
+            "<MPD><Period a=1/></MPD>",
+            "line 1: found \" a=1\", expected attributes, name=\"value\"",
+        ),
+        (
+            "<MPD><Period/>]]></MPD>",
+            "line 1: found ]]> in text, expected it at the end of CDATA alone",
+        ),
+        (
+            "\n<?xml version='1.0'?><MPD><Period/></MPD>",
+            "line 2: found an XML declaration, expected it at the beginning alone",
+        ),
+        (
+            "<MPD><Period/>\n\u{1}</MPD>",
+            "line 2: found \"\\u{1}\", expected characters that XML may have",
+        ),
+    ] {
+        assert_eq!(refused(mpd), expected, "{mpd}");
+    }
+    refused("<MPD><!-- a -- b --><Period/></MPD>");
+    refused("<MPD><Period/>a & b</MPD>");
+    // It takes no longer for being large.
+    let periods = "<Period a='' b='' c=''/>".repeat(400_000);
+    text(&format!("<MPD>{periods}</MPD>"), &["a"]);
+    let many: String = (0..1_000_000).map(|number| format!(" a{number}=''")).collect();
+    assert_eq!(
+        refused(&format!(
+            "<MPD{}><Period/></MPD>",
+            &many[..9_000_000].rsplit_once(' ').expect("many").0
+        )),
+        "line 1: found attributes of MPD past 64, expected 64 at most"
+    );
 }
 
 #[test]
@@ -271,7 +467,7 @@ fn removed(found: &str) -> String {
 proptest! {
     #[test]
     fn removing_what_was_spliced_gives_the_manifest_back(
-        before in "(<!-- [a-z<>é]{0,8} -->|\\s{0,3})", inner in "(<[A-D]{1,2} x='[a-z> é]{0,5}'/>|\\s{0,3}|<!\\[CDATA\\[[a-z<&]{0,6}\\]\\]>|&amp;){0,5}",
+        before in "(<!-- [a-z<>é]{0,8} -->|[ \r\n\t]{0,3})", inner in "(<[A-D]{1,2} x='[a-z> é]{0,5}'/>|[ \r\n\t]{0,3}|<!\\[CDATA\\[[a-z<&]{0,6}\\]\\]>|&amp;){0,5}",
         space in "[ \r\n\t]{0,4}", has_bom in any::<bool>(), has_information in any::<bool>(),
     ) {
         let information = if has_information { "<ProgramInformation a=\"b\"> <Title>x</Title></ProgramInformation>" } else { "" };
