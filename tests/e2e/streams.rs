@@ -151,6 +151,18 @@ fn any_file_of_an_asset_is_on_a_target_and_nothing_else_is() {
     eventually("the asset is there", || leads_to(&dev, "/video/film/a/b.ts", &copy));
     let file = get(&dev, "/video/film/a/b.ts?start=5");
     assert_eq!(file.location(), Some(format!("{copy}a/b.ts?start=5")));
+    // A cache would keep the file once for each viewer.
+    dev.ok(&["stream", "add", "video", "another"]);
+    eventually("another asset is there", || {
+        get(&dev, "/.wayside/play/another").status == 200
+    });
+    let another = json(&get(&dev, "/.wayside/play/another"));
+    let session = another["session"].as_str().expect("a session");
+    let strange = get(
+        &dev,
+        &format!("/video/film/a/b.ts?session={session}&start=5&session=mine"),
+    );
+    assert_eq!(strange.location(), Some(format!("{copy}a/b.ts?start=5&session=mine")));
     assert_eq!(file.header("access-control-allow-origin").as_deref(), Some("*"));
     assert_eq!(file.header("cache-control").as_deref(), Some("no-store"));
     for (path, status) in [
@@ -385,18 +397,6 @@ fn steering_manifests_are_as_players_want_them() {
 }
 
 #[test]
-fn an_explanation_names_what_took_each_target_out() {
-    let dev = with_site();
-    let target = Target::start();
-    for (name, more) in [
-        ("here", &[][..]),
-        ("drained", &["--service", "draining"]),
-        ("elsewhere", &["--country", "JP"]),
-        ("weightless", &["--weight", "0"]),
-        ("without", &[]),
-    ] {
-        add_target(&dev, name, &target.url(), more);
-#[test]
 fn who_cannot_be_signed_for_is_neither_chosen_nor_counted_nor_named() {
     let dev = with_site();
     let (open, keyless) = (Target::start(), Target::start());
@@ -431,6 +431,18 @@ fn who_cannot_be_signed_for_is_neither_chosen_nor_counted_nor_named() {
     );
 }
 
+#[test]
+fn an_explanation_names_what_took_each_target_out() {
+    let dev = with_site();
+    let target = Target::start();
+    for (name, more) in [
+        ("here", &[][..]),
+        ("drained", &["--service", "draining"]),
+        ("elsewhere", &["--country", "JP"]),
+        ("weightless", &["--weight", "0"]),
+        ("without", &[]),
+    ] {
+        add_target(&dev, name, &target.url(), more);
     }
     let named = ["here", "drained", "elsewhere", "weightless"];
     let pathways = named.iter().flat_map(|name| ["--pathway", name]);

@@ -47,6 +47,9 @@ pub(super) const SESSION: &str = "session=";
 /// How long a session's identifier is believed, in minutes: as long as anybody watches in one go.
 const SESSION_AGE_MIN_MAX: u64 = 24 * 60;
 
+/// Letters of an identifier.
+const SESSION_LETTERS: usize = 54;
+
 /// What a policy wants of a stream.
 pub(crate) struct Wanted<'r> {
     pub(crate) plan: Arc<StreamPlan>,
@@ -89,6 +92,13 @@ type AddressBytes = ([u8; 8], usize);
 /// The session that a query names.
 pub(super) fn session_named(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix(SESSION))
+}
+
+/// Whether a text has the form of the identifiers that nodes give out, of whatever asset and however old.
+pub(super) fn looks_like_a_session(text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    // Of the last letter's six bits two are of a byte.
+    text.len() == SESSION_LETTERS && text.bytes().all(is_letter) && text.ends_with(['A', 'Q', 'g', 'w'])
 }
 
 /// What an identifier of a session says, when it is one of ours.
@@ -188,6 +198,12 @@ impl Request<'_> {
         *self.networks.get_or_init(networks)
     }
 
+    /// Has the keys of all targets looked at that have a copy, before one of these is chosen. Only who comes first waits.
+    pub(crate) async fn read_keys(&self) {
+        let copies = self.asset.copies(&self.pool.targets());
+        copies.read_keys(self.signs()).await;
+    }
+
     /// What URLs on targets are signed by.
     pub(super) fn signs(&self) -> Signs<'_> {
         Signs {
@@ -196,12 +212,6 @@ impl Request<'_> {
             is_secure: self.visit.is_secure,
             now_s: self.visit.now.unix_s,
         }
-    }
-
-    /// Has the keys of all targets looked at that have a copy, before one of these is chosen. Only who comes first waits.
-    pub(crate) async fn read_keys(&self) {
-        let copies = self.asset.copies(&self.pool.targets());
-        copies.read_keys(self.signs()).await;
     }
 
     /// What the session is known by: its identifier, or the address of those that have none.
@@ -237,6 +247,7 @@ impl Request<'_> {
             // Nothing is reported of anywhere where nobody asks for more.
             networks: self.networks.get().copied().unwrap_or_else(|| self.who.networks()),
             playing,
+            signs: Some(self.signs()),
             among,
         }
     }
@@ -247,7 +258,6 @@ impl Request<'_> {
             (Nobody::Plan { refused, is_new }, Some(wanted)) => {
                 let failure = Failure::InvalidDecision(refused);
                 if is_new {
-            signs: Some(self.signs()),
                     wanted
                         .live
                         .note_refused(self.edge, &self.site.site, self.visit.now.unix_s, &failure);
@@ -300,5 +310,32 @@ impl Request<'_> {
         let visit = self.visit;
         let url = Target::of_parts(visit.is_secure, &visit.host, visit.port, parts);
         url.map_err(Refusal::LocationRefused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wayside_stream::session::{Key, give_out};
+
+    use super::looks_like_a_session;
+
+    #[test]
+    fn identifiers_look_as_they_are_given_out() {
+        let key = Key::of(b"a").expect("a key");
+        for byte in 0..=255 {
+            let session = give_out(&key, "film", [byte; 12], u64::from(byte), 1_800_000_000);
+            assert!(looks_like_a_session(&session), "{session}");
+        }
+        let session = give_out(&key, "film", [7; 12], 0, 1_800_000_000);
+        for other in [
+            "",
+            "mine",
+            &session[1..],
+            &format!("{session}A"),
+            &session.replace(char::is_alphanumeric, "."),
+        ] {
+            assert!(!looks_like_a_session(other), "{other}");
+        }
+        assert!(!looks_like_a_session(&format!("{}B", &session[1..])));
     }
 }
