@@ -41,6 +41,7 @@ pub(super) async fn manifest(request: &Request<'_>, kind: Kind) -> Result<Answer
     let wanted = Wanted {
         tenant: &request.site.site.tenant,
         site: request.site.site.id,
+        site_name: &request.site.site.name,
         asset,
         kind,
     };

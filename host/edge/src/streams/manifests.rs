@@ -30,7 +30,7 @@ use self::{
     ready::{Place, QUICK_BYTES_MAX, Ready, Session, prepare},
     seats::Seats,
     shelf::Shelf,
-    slot::{Slot, Step},
+    slot::{Owner, Slot, Step},
 };
 use super::fetch::Fetcher;
 
@@ -49,6 +49,8 @@ mod slot;
 pub(crate) struct Wanted<'a> {
     pub(crate) tenant: &'a Name,
     pub(crate) site: SiteId,
+    /// What the log calls the site.
+    pub(crate) site_name: &'a Name,
     pub(crate) asset: &'a Asset,
     pub(crate) kind: Kind,
 }
@@ -218,9 +220,10 @@ impl Manifests {
             asset,
             kind,
             site,
+            site_name,
             tenant,
         } = *wanted;
-        let id = || format!("asset {} of site {site}", asset.id).into();
+        let id = || format!("asset {} of site {site_name}", asset.id).into();
         let (Some(folder), Some(path)) = (&asset.source, kind.path(asset)) else {
             return Err(NoManifest::Missing(id()));
         };
@@ -236,7 +239,12 @@ impl Manifests {
         let url = folder.join(path);
         let url = url.map_err(|invalid| NoManifest::Broken(invalid.to_string().into()))?;
         let key = known.to_key();
-        let new = || Ok((Arc::new(Slot::new(key.clone(), tenant.clone(), url)), 0));
+        let owner = || Owner {
+            tenant: tenant.clone(),
+            site: site_name.clone(),
+            asset: asset.id.clone(),
+        };
+        let new = || Ok((Arc::new(Slot::new(key.clone(), owner(), url)), 0));
         self.shared.slots.get_or_insert_with(&key, new).map(|(slot, _)| slot)
     }
 

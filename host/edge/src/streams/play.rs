@@ -155,6 +155,7 @@ fn renditions(request: &Request<'_>, kind: Kind) -> Option<Arc<[Rendition]>> {
     request.edge.streams.manifests.renditions(&Wanted {
         tenant: &site.tenant,
         site: site.id,
+        site_name: &site.name,
         asset: &request.asset.asset,
         kind,
     })

@@ -43,10 +43,19 @@ pub(super) enum Step {
     Wait(Landing),
 }
 
+/// Whose manifest it is, as the log tells.
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) tenant: Name,
+    pub(super) site: Name,
+    /// The asset that asked for it first: others may have the same.
+    pub(super) asset: Name,
+}
+
 /// A manifest at its URL.
 pub(super) struct Slot {
     key: SlotKey,
-    tenant: Name,
+    owner: Owner,
     pub(super) url: Target,
     state: Mutex<State>,
 }
@@ -74,11 +83,11 @@ struct State {
 }
 
 impl Slot {
-    pub(super) fn new(key: SlotKey, tenant: Name, url: Target) -> Self {
+    pub(super) fn new(key: SlotKey, owner: Owner, url: Target) -> Self {
         let now = Instant::now();
         Self {
             key,
-            tenant,
+            owner,
             url,
             state: Mutex::new(State {
                 content: None,
@@ -139,7 +148,7 @@ impl Slot {
 
     /// Begins to fetch; none when too much is fetched for the tenant already.
     fn take_off(self: &Arc<Self>, state: &State, shared: &Arc<Shared>) -> Option<Landing> {
-        let seat = shared.seats.take(&self.tenant)?;
+        let seat = shared.seats.take(&self.owner.tenant)?;
         let (result, landing) = watch::channel(None);
         let known = state
             .content
@@ -169,7 +178,7 @@ impl Slot {
     }
 
     pub(super) const fn tenant(&self) -> &Name {
-        &self.tenant
+        &self.owner.tenant
     }
 
     /// Whether the disk has what is held.
@@ -242,7 +251,12 @@ impl Drop for Flight {
 impl Flight {
     async fn fly(&self, known: Validators) -> Result<Arc<Content>, NoManifest> {
         let slot = &self.slot;
-        match self.shared.fetcher.fetch(slot.tenant.as_str(), &slot.url, &known).await {
+        match self
+            .shared
+            .fetcher
+            .fetch(slot.tenant().as_str(), &slot.url, &known)
+            .await
+        {
             Ok(Fetched::Unchanged { fresh }) => match slot.content() {
                 Some(content) => {
                     let content = self.renew(content, fresh);
@@ -327,7 +341,8 @@ impl Flight {
     /// What is served when there is nothing newer: the last one, else what was kept on disk.
     async fn failed(&self, error: NoManifest) -> Result<Arc<Content>, NoManifest> {
         let slot = &self.slot;
-        tracing::warn!(tenant = %slot.tenant, site = %slot.site(), %error, "kept the manifest that was there, if any");
+        let Owner { tenant, site, asset } = &slot.owner;
+        tracing::warn!(%tenant, %site, %asset, %error, "kept the manifest that was there, if any");
         let last = match slot.last() {
             Some(last) => Some((last, None)),
             None => self.shelved().await.map(|(content, left)| (content, Some(left))),

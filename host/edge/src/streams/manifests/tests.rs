@@ -180,6 +180,7 @@ async fn ready(manifests: &Manifests, asset: &Asset, kind: Kind) -> Result<Arc<R
     let wanted = Wanted {
         tenant: &tenant,
         site: SiteId(7),
+        site_name: &tenant,
         asset,
         kind,
     };
@@ -192,7 +193,6 @@ async fn text(ready: &Arc<Ready>) -> String {
 }
 
 async fn write(manifests: &Manifests, ready: &Arc<Ready>) -> Result<Bytes, NoManifest> {
-    let url = |text: &str| Target::parse(text).expect(text);
     write_to(manifests, ready, "t", 1).await
 }
 
@@ -202,6 +202,7 @@ async fn write_to(manifests: &Manifests, ready: &Arc<Ready>, tenant: &str, addre
         tenant: &name(tenant),
         address: Ipv4Addr::from(0xC000_0200 + address).into(),
     };
+    let url = |text: &str| Target::parse(text).expect(text);
     let session = Session {
         server: url("https://s.example/steer?session=x&y=1"),
         own: url("https://s.example/film.mpd"),
@@ -320,6 +321,7 @@ async fn nobody_waits_for_what_a_manifest_lists() {
         manifests.renditions(&Wanted {
             tenant: &tenant,
             site: SiteId(7),
+            site_name: &tenant,
             asset,
             kind: Kind::Hls,
         })
@@ -345,6 +347,7 @@ async fn what_a_manifest_lists_is_short_however_long_the_manifest_and_counts_for
         let listed = manifests.renditions(&Wanted {
             tenant: &tenant,
             site: SiteId(7),
+            site_name: &tenant,
             asset: &asset,
             kind: Kind::Hls,
         });
@@ -372,6 +375,7 @@ async fn servers_of_one_tenant_that_never_answer_keep_no_other_waiting() {
         let wanted = Wanted {
             tenant: &tenant,
             site: SiteId(8),
+            site_name: &tenant,
             asset: &asset,
             kind: Kind::Hls,
         };
@@ -427,13 +431,13 @@ async fn a_large_manifest_is_kept_and_written_to_so_many_who_do_not_read_it() {
         refused.starts_with("found large manifests that players of tenant t did not read yet"),
         "{refused}"
     );
+    write_to(&manifests, &found, "other", 99)
+        .await
+        .expect("room for others");
     // Small ones have room, and large ones when one was read to its end.
     origin.say(file("", PLAYLIST));
     let mut small = asset.clone();
     small.hls = Some(RelativePath::parse("hls", "small.m3u8").expect("a path"));
-    write_to(&manifests, &found, "other", 99)
-        .await
-        .expect("room for others");
     get(&manifests, &small).await.expect("a playlist");
     let part = unread.remove(0).slice(..100);
     write(&manifests, &found)
@@ -820,6 +824,7 @@ async fn other_tokens_and_other_urls_make_another_playlist_and_tokens_for_one_ur
     let wanted = Wanted {
         tenant: &tenant,
         site: SiteId(7),
+        site_name: &tenant,
         asset: &asset,
         kind: Kind::Hls,
     };
