@@ -317,3 +317,53 @@ fn who_reads_no_large_manifest_keeps_it_from_nobody_at_another_address() {
     let answer = dev.process.get_with(path, &other);
     assert_eq!((answer.status, answer.body.len() > 9_000_000), (200, true));
 }
+
+#[test]
+fn keys_are_in_the_folder_and_the_log_says_once_which_is_not_and_whose_manifest_is_broken() {
+    let (folder, source) = (tempfile::tempdir().expect("folder"), Source::start());
+    let (secrets, log) = (folder.path().join("secrets"), folder.path().join("log"));
+    fs::create_dir_all(secrets.join("default")).expect("a folder");
+    fs::write(secrets.join("default/in-folder"), KEYS[0].1).expect("a key");
+    let mut command = Process::dev_command(folder.path(), &["--secrets", secrets.to_str().expect("a path")]);
+    command.stderr(fs::File::create(&log).expect("a log"));
+    let process = Process::run(command, "ready");
+    let dev = Dev { process, folder };
+    dev.ok(&["site", "set", "localhost", "--streams", "/video"]);
+    let signing = |secret: &str| Some(json!({"scheme": "hmac", "placement": "path", "secret": secret}));
+    add_target(&dev, "signed", signing("in-folder"));
+    add_target(&dev, "keyless", signing("absent"));
+    source.say(200, "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH\nv1\n");
+    add_asset(&dev, "film", manifests(&source));
+    let play = || get(&dev, "/.wayside/play/film");
+    eventually("the asset is there", || play().status == 200);
+    let explain = ["stream", "explain", "localhost", "--asset", "film", "--ip", "127.0.0.1"];
+    eventually("all targets are there", || dev.ok(&explain).contains("keyless: "));
+    for _ in 0..20 {
+        let play: Value = serde_json::from_str(&play().body).expect("JSON");
+        assert_eq!(
+            (&play["target"]["id"], &play["hls"]["fallbacks"]),
+            (&json!("signed"), &json!([]))
+        );
+    }
+    assert_eq!(get(&dev, "/video/film/main.m3u8").status, 502);
+    let logged = || fs::read_to_string(&log).expect("a log");
+    let with = |text: &str| {
+        logged()
+            .lines()
+            .filter(|line| line.contains(text))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let keys = with("a key cannot be used");
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    assert!(
+        keys[0].contains("WARN") && keys[0].contains("secret absent of tenant default"),
+        "{keys:?}"
+    );
+    let broken = with("kept the manifest that was there");
+    let line: Value = serde_json::from_str(broken.first().expect("a line")).expect("JSON");
+    assert!(
+        line.to_string().contains("\"site\":\"localhost\"") && line.to_string().contains("\"asset\":\"film\""),
+        "{line}"
+    );
+}

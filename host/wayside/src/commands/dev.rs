@@ -58,6 +58,9 @@ pub(crate) struct Args {
     /// A network whose `X-Forwarded-For` is believed; may be given again
     #[arg(long, value_name = "NETWORK")]
     trust_proxy: Vec<IpNet>,
+    /// Folder of keys for signed URLs: `TENANT/NAME` each
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
     /// Threads that answer visitors; 0 stands for one a core
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     threads: usize,
@@ -126,6 +129,7 @@ fn configure(args: &Args) -> anyhow::Result<Config> {
         Ipv6Net::from(Ipv6Addr::LOCALHOST).into(),
     ];
     config.streams.private_networks.0 = loopback.map(Cidr).into();
+    config.streams.secrets = args.secrets.as_deref().map(file_path).transpose()?;
     config.admin.listen.0 = args.admin;
     config.origin.listen.0 = args.origin;
     config.origin.data = file_path(&args.data.join("origin"))?;
