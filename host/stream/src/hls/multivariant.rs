@@ -238,11 +238,8 @@ impl Splicer<'_> {
             let named = self.own_pathway.get_or_insert_with(|| own.value.to_owned());
             if named != own.value {
                 let expected = format!("one pathway, {named}: a playlist with several cannot be given others");
-                return Err(Error::line(
-                    line.number,
-                    format!("PATHWAY-ID={}", quote(own.value)),
-                    expected,
-                ));
+                let found = format!("PATHWAY-ID={}", quote(own.text().unwrap_or(own.value)));
+                return Err(Error::line(line.number, found, expected));
             }
         }
         Ok(read)

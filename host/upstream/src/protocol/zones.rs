@@ -16,6 +16,8 @@ use wayside_decide::{
     name::Name,
 };
 
+/// What it is about, in messages.
+const WHAT: &str = "coverage zones";
 /// Largest file, in bytes.
 pub const ZONES_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -39,15 +41,11 @@ struct Zone {
 /// [`Invalid`] when it is too long or no such JSON, names a group that is no name or a network that is none, has more
 /// networks than a tenant may, or one network in two groups.
 pub fn parse(body: &[u8]) -> Result<Vec<(Name, Vec<IpNet>)>, Invalid> {
-    const WHAT: &str = "coverage zones";
     if body.len() > ZONES_BYTES_MAX {
         let expected = format!("at most {ZONES_BYTES_MAX}");
         return Err(Invalid::other(WHAT, format!("{} bytes", body.len()), expected));
     }
-    let file: File = serde_json::from_slice(body).map_err(|error| {
-        let expected = "JSON with `coverageZones`, an object of groups with `network` and `network6`";
-        Invalid::other(WHAT, quote(&error.to_string()), expected)
-    })?;
+    let file: File = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let mut whose: HashMap<IpNet, Name> = HashMap::new();
     let mut groups = Vec::with_capacity(file.coverage_zones.len());
     for (name, zone) in file.coverage_zones {
@@ -77,6 +75,27 @@ pub fn parse(body: &[u8]) -> Result<Vec<(Name, Vec<IpNet>)>, Invalid> {
         groups.push((name, networks));
     }
     Ok(groups)
+}
+
+/// What stands in place of such a file, in words of JSON.
+fn unreadable(error: &serde_json::Error) -> Invalid {
+    let text = error.to_string();
+    let place = format!("at line {} column {}", error.line(), error.column());
+    let problem = text.strip_suffix(&place).unwrap_or(&text).trim_end();
+    let of_type = problem.strip_prefix("invalid type: ");
+    let of_type = of_type.map(|rest| rest.rsplit_once(", expected ").map_or(rest, |(found, _)| found));
+    let found = match (of_type, problem.strip_prefix("duplicate field ")) {
+        _ if !error.is_data() => format!("no JSON {place}: {}", quote(problem)),
+        (Some("map"), _) => format!("an object {place}"),
+        (Some("sequence"), _) => format!("a list {place}"),
+        (Some(found), _) => format!("{} {place}", quote(found)),
+        (None, Some(name)) => format!("{name} twice {place}"),
+        (None, None) if problem.starts_with("missing field ") => "nothing".to_owned(),
+        (None, None) => format!("{} {place}", quote(problem)),
+    };
+    let expected = "the field `coverageZones`, an object of groups, each an object with `network` and `network6`, lists \
+                    of networks as text";
+    Invalid::other(WHAT, found, expected)
 }
 
 /// A network, or a single address.
@@ -128,7 +147,22 @@ mod tests {
             .map(|number| std::net::Ipv4Addr::from(number << 8).to_string() + "/24")
             .collect();
         for (file, expected) in [
-            (json!({}), "missing field `coverageZones`"),
+            (
+                json!({}),
+                "coverage zones: found nothing, expected the field `coverageZones`, an object of groups",
+            ),
+            (
+                json!({"coverageZones": []}),
+                "found a list at line 1 column 17, expected the field",
+            ),
+            (
+                json!({"coverageZones": {"a": {"network": {}}}}),
+                "found an object at line 1 column 33, expected",
+            ),
+            (
+                json!({"coverageZones": {"a": 1}}),
+                "found \"integer `1`\" at line 1 column 23, expected",
+            ),
             (json!({"coverageZones": {"a b": {}}}), "coverage zone: found \"a b\""),
             (
                 json!({"coverageZones": {"eu": {"network": ["192.0.2.0/33"]}}}),
@@ -146,6 +180,18 @@ mod tests {
             let refused = parse(file.to_string().as_bytes()).expect_err(expected).to_string();
             assert!(refused.contains(expected), "{refused}");
         }
-        parse(b"\xff").expect_err("no text");
+        for (file, expected) in [
+            (
+                &b"\xff"[..],
+                "found no JSON at line 1 column 1: \"expected value\", expected the field",
+            ),
+            (
+                b"{\"coverageZones\": {}, \"coverageZones\": {}}",
+                "found `coverageZones` twice at line 1 column",
+            ),
+        ] {
+            let refused = parse(file).expect_err(expected).to_string();
+            assert!(refused.contains(expected), "{refused}");
+        }
     }
 }

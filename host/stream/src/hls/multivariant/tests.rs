@@ -120,9 +120,7 @@ fn steering_and_a_pathway_of_the_origin_s_own_are_replaced_or_refused() {
         "line 5: found #EXT-X-CONTENT-STEERING again, expected one at most"
     );
     let several = "#EXTM3U\n#EXT-X-STREAM-INF:PATHWAY-ID=\"p\"\nv\n#EXT-X-STREAM-INF:PATHWAY-ID=\"q\"\nv\n";
-    assert!(
-        refused(several, &["a"]).starts_with("line 4: found PATHWAY-ID=\"\\\"q\\\"\", expected one pathway, \"p\": ")
-    );
+    assert!(refused(several, &["a"]).starts_with("line 4: found PATHWAY-ID=\"q\", expected one pathway, \"p\": "));
 }
 
 #[test]
