@@ -22,6 +22,9 @@ use super::{
     request::Request,
 };
 
+/// What leaves a target out on which there is no copy of the asset.
+const NO_COPY: &str = "asset: no copy";
+
 /// Of whom it is asked.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,9 +119,15 @@ pub(crate) fn told(request: &Request<'_>, ip: IpAddr, mut policy: Option<String>
     let (target, why, targets) = match explained {
         Ok((targets, explanation)) => {
             let copies = request.asset.copies(&targets);
+            let keyless = copies.unsignable(copies.of, request.signs());
             let said = targets.iter().zip(&explanation.targets);
             let described = said.map(|((index, spec), explained)| {
-                describe(explained, spec, copies.get(index).map(|copy| uncarried(copy, asset)))
+                let (left_out, not_in_manifests) = match copies.get(index) {
+                    None => (Some(NO_COPY), Vec::new()),
+                    Some(_) if keyless.has(index) => (Some("signing: no key that can be used"), Vec::new()),
+                    Some(copy) => (None, uncarried(copy, asset)),
+                };
+                describe(explained, spec, left_out, not_in_manifests)
             });
             let choice = explanation.choice;
             let name = choice.and_then(|choice| targets.get(choice.target));
@@ -162,30 +171,32 @@ fn uncarried(copy: &Copy, asset: &Asset) -> Vec<String> {
     told.collect()
 }
 
-/// Of a target that has a copy, with why manifests cannot name that.
-fn describe(explained: &Explained, spec: &StreamTarget, copy: Option<Vec<String>>) -> Target {
-    let has_copy = copy.is_some();
-    let not_in_manifests = copy.unwrap_or_default();
+/// What is said of a target: what leaves it out before anything else does, and why manifests cannot name it.
+fn describe(
+    explained: &Explained,
+    spec: &StreamTarget,
+    left_out: Option<&str>,
+    not_in_manifests: Vec<String>,
+) -> Target {
     let Score {
         load,
         latency,
         bandwidth,
         total,
     } = explained.score;
-    let no_copy = || "asset: no copy".to_owned();
-    let line = match has_copy {
-        true => explained.to_string(),
-        false => format!("{}: {}", explained.name, no_copy()),
+    let line = match left_out {
+        Some(why) => format!("{}: {why}", explained.name),
+        None => explained.to_string(),
     };
-    let removed_by = match has_copy {
-        true => explained.removed_by.as_ref().map(ToString::to_string),
-        false => Some(no_copy()),
+    let removed_by = match left_out {
+        Some(why) => Some(why.to_owned()),
+        None => explained.removed_by.as_ref().map(ToString::to_string),
     };
     Target {
         name: explained.name.to_string(),
         region: spec.region.to_string(),
         service: spec.service.as_str(),
-        has_copy,
+        has_copy: left_out != Some(NO_COPY),
         removed_by,
         tier: explained.tier,
         is_near: explained.is_near,

@@ -36,6 +36,9 @@ pub(crate) mod choice;
 mod selectors;
 pub(crate) mod targets;
 
+/// How much is kept of what is wrong with a probe.
+const PROBLEM_CHARS_MAX: usize = 200;
+
 /// How targets are judged on this node.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -81,6 +84,17 @@ struct Inner {
     sessions: Sessions,
     selectors: Selectors,
     random: Random,
+    /// What was wrong with the last probe of a target, where that failed.
+    problems: HashMap<Name, Box<str>>,
+}
+
+/// How a target does on this node.
+pub(crate) struct Stands {
+    pub(crate) standing: Standing,
+    /// What plays from it by this node.
+    pub(crate) count: Count,
+    /// What was wrong with its last probe, if that failed.
+    pub(crate) problem: Option<Box<str>>,
 }
 
 /// Why a tenant's targets cannot be chosen among.
@@ -214,6 +228,7 @@ impl TenantPool {
                 sessions: Sessions::new(settings.silence_max, settings.address_sessions_max),
                 selectors: Selectors::default(),
                 random: Random::new(seed),
+                problems: HashMap::new(),
                 targets,
             }),
         };
@@ -252,6 +267,11 @@ impl TenantPool {
             targets.pool.find(known.name.as_str())
         });
         inner.selectors = Selectors::default();
+        let is_probed = |name: &Name| {
+            let known = targets.pool.find(name.as_str()).and_then(|index| targets.get(index));
+            known.is_some_and(|target| target.probe.is_some())
+        };
+        inner.problems.retain(|name, _| is_probed(name));
         self.targets.store(Arc::clone(&targets));
         inner.targets = targets;
         inner.count_all();
@@ -263,13 +283,25 @@ impl TenantPool {
         self.asks_where.store(asks, Ordering::Relaxed);
     }
 
-    /// Learns how a probe of the target of this name ended; true when its health changed.
-    pub(crate) fn probed(&self, name: &Name, probe: Probe) -> bool {
+    /// Learns how a probe of the target of this name ended, or what was wrong with it; true when its health changed.
+    pub(crate) fn probed(&self, name: &Name, probed: Result<Duration, &str>) -> bool {
         let now = self.now();
         let mut inner = self.lock();
         let targets = Arc::clone(&inner.targets);
         let Some(index) = targets.pool.find(name.as_str()) else {
             return false;
+        };
+        let probe = match probed {
+            Ok(took) => {
+                inner.problems.remove(name);
+                Probe::Answered(took)
+            }
+            Err(why) => {
+                // It may name what a server said.
+                let told = why.chars().take(PROBLEM_CHARS_MAX).collect::<String>();
+                inner.problems.insert(name.clone(), told.into());
+                Probe::Failed
+            }
         };
         inner.live.probe(&targets.pool, index, probe, now)
     }
@@ -285,13 +317,19 @@ impl TenantPool {
         }
     }
 
-    /// How each target stands, and what plays from it by this node.
-    pub(crate) fn standings(&self) -> (Arc<Targets>, Vec<(Standing, Count)>) {
+    /// How each target does, in their order.
+    pub(crate) fn standings(&self) -> (Arc<Targets>, Vec<Stands>) {
         let inner = self.lock();
         let targets = Arc::clone(&inner.targets);
         let standings = targets
             .iter()
-            .filter_map(|(index, _)| Some((inner.live.standing(index)?, inner.sessions.count(index))))
+            .filter_map(|(index, target)| {
+                Some(Stands {
+                    standing: inner.live.standing(index)?,
+                    count: inner.sessions.count(index),
+                    problem: inner.problems.get(&target.name).cloned(),
+                })
+            })
             .collect();
         drop(inner);
         (targets, standings)

@@ -15,7 +15,6 @@ use wayside_decide::{
     },
     target::Target,
 };
-use wayside_stream::select::live::Probe as Ended;
 
 use super::{Streams, fetch::Fetcher, pools};
 use crate::pipeline::Edge;
@@ -140,22 +139,20 @@ async fn ask(edge: Arc<Edge>, (tenant, target): (Name, Name), plan: Plan) {
     let mut has_failed_before = false;
     loop {
         let began = Instant::now();
-        let (ended, why) = match plan.ask(&edge.streams.fetcher, tenant.as_str()).await {
-            Ok(took) => (Ended::Answered(took), String::new()),
-            Err(why) => (Ended::Failed, why),
-        };
-        let has_failed = ended == Ended::Failed;
-        if let Some(pool) = edge.streams.pools.of(&tenant)
-            && pool.probed(&target, ended)
-        {
-            if has_failed {
-                tracing::warn!(%tenant, %target, %url, why, "a target is down");
-            } else {
-                tracing::info!(%tenant, %target, "a target answers again");
-            }
-        } else if has_failed && !has_failed_before {
-            tracing::debug!(%tenant, %target, %url, why, "a probe failed");
+        let ended = plan.ask(&edge.streams.fetcher, tenant.as_str()).await;
+        let ended = ended.as_ref().map_err(String::as_str).copied();
+        let has_changed = edge
+            .streams
+            .pools
+            .of(&tenant)
+            .is_some_and(|pool| pool.probed(&target, ended));
+        match ended {
+            Ok(_) if has_changed => tracing::info!(%tenant, %target, "a target answers again"),
+            Err(why) if has_changed => tracing::warn!(%tenant, %target, %url, why, "a target is down"),
+            Err(why) if !has_failed_before => tracing::debug!(%tenant, %target, %url, why, "a probe failed"),
+            _ => {}
         }
+        let has_failed = ended.is_err();
         let is_first_failure = has_failed && !has_failed_before;
         has_failed_before = has_failed;
         tokio::time::sleep_until(began + pause(interval, is_first_failure, random.share())).await;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use wayside_stream::select::live::{Health, Standing};
 
-use super::pools::{Pools, TenantPool};
+use super::pools::{Pools, Stands, TenantPool};
 
 /// A target.
 #[derive(Debug, Clone, Serialize)]
@@ -23,8 +23,10 @@ pub(crate) struct TargetShown {
     pub(crate) sessions_everywhere: u32,
     /// What this node's sessions fetch, in kbit/s, as far as players say so.
     pub(crate) kbit_s: u64,
-    /// How long its probes took of late, in milliseconds.
-    pub(crate) latency_ms: f64,
+    /// How long its probes took of late, in milliseconds; none when none was ever answered.
+    pub(crate) latency_ms: Option<f64>,
+    /// What is wrong with its last probe, if that failed.
+    problem: Option<Box<str>>,
 }
 
 /// All targets of all tenants, in order of their names.
@@ -36,7 +38,12 @@ pub(crate) fn targets(pools: &Pools) -> Vec<TargetShown> {
 
 fn of(pool: &TenantPool) -> Vec<TargetShown> {
     let (targets, standings) = pool.standings();
-    let described = targets.iter().zip(standings).map(|((_, target), (standing, count))| {
+    let described = targets.iter().zip(standings).map(|((_, target), stands)| {
+        let Stands {
+            standing,
+            count,
+            problem,
+        } = stands;
         let Standing {
             health,
             share_percent,
@@ -53,7 +60,8 @@ fn of(pool: &TenantPool) -> Vec<TargetShown> {
             sessions: count.sessions,
             sessions_everywhere: sessions,
             kbit_s: count.kbit_s,
-            latency_ms: (latency.as_secs_f64() * 10_000.0).round() / 10.0,
+            latency_ms: latency.map(|latency| (latency.as_secs_f64() * 10_000.0).round() / 10.0),
+            problem,
         }
     });
     described.collect()

@@ -59,8 +59,8 @@ pub struct Standing {
     pub share_percent: u8,
     /// Its sessions, everywhere.
     pub sessions: u32,
-    /// How long its probes took of late.
-    pub latency: Duration,
+    /// How long its probes took of late; none when none was ever answered.
+    pub latency: Option<Duration>,
 }
 
 /// How a probe ended.
@@ -134,6 +134,8 @@ struct State {
     failed_in_a_row: u32,
     /// Since when it has not answered.
     fails_since: Option<Moment>,
+    /// Whether its latency is more than what was expected.
+    has_answered: bool,
     share: Share,
     latency: PeakEwma,
     own_sessions: u32,
@@ -148,6 +150,7 @@ impl State {
             is_degraded: false,
             failed_in_a_row: 0,
             fails_since: None,
+            has_answered: false,
             share: Share::new(slow_start),
             latency: PeakEwma::new(LATENCY_EXPECTED, LATENCY_DECAY, now),
             own_sessions: 0,
@@ -234,6 +237,7 @@ impl Live {
             Probe::Answered(took) => {
                 state.failed_in_a_row = 0;
                 state.fails_since = None;
+                state.has_answered = true;
                 state.latency.observe(took, now);
                 state.is_degraded = spec.late_after.is_some_and(|late| took > late);
             }
@@ -317,7 +321,7 @@ impl Live {
             health: self.health(target),
             share_percent: state.share.percent(),
             sessions: state.sessions(),
-            latency: state.latency.last(),
+            latency: state.has_answered.then(|| state.latency.last()),
         })
     }
 

@@ -9,6 +9,7 @@ use crate::{
 };
 
 const COLUMNS: &[&str] = &[
+    "tenant",
     "target",
     "region",
     "service",
@@ -18,6 +19,7 @@ const COLUMNS: &[&str] = &[
     "sessions_everywhere",
     "kbit_s",
     "latency_ms",
+    "problem",
 ];
 
 pub(crate) const EXAMPLES: &str = "\
