@@ -217,11 +217,14 @@ impl Asset {
     /// Whether what is said of it goes together.
     ///
     /// # Errors
-    /// [`Invalid`] for manifests without a source, a TTL past its ends, too many pathways or one target twice.
+    /// [`Invalid`] for manifests without a source, or both in one file, a TTL past its ends, too many pathways or one target twice.
     pub fn check(&self) -> Result<(), Invalid> {
         if self.source.is_none() && (self.hls.is_some() || self.dash.is_some()) {
             let expected = "the URL of the folder that its manifests are in";
             return Err(Invalid::other("source", "none", expected));
+        }
+        if let Some(hls) = self.hls.as_ref().filter(|hls| Some(*hls) == self.dash.as_ref()) {
+            return Err(Invalid::text("dash", hls.as_str(), "another file than that of `hls`"));
         }
         if !Self::TTL_S_RANGE.contains(&self.ttl_s) {
             let expected = format!("{} to {} s", Self::TTL_S_RANGE.start(), Self::TTL_S_RANGE.end());

@@ -122,6 +122,14 @@ async fn a_target_that_cannot_be_is_refused_by_field() {
             json!({"signing": {"scheme": "cloudfront", "secret": "k"}}),
         ),
         (
+            "signing.issuer",
+            json!({"signing": {"scheme": "akamai", "secret": "k", "issuer": "us"}}),
+        ),
+        (
+            "signing.placement",
+            json!({"signing": {"scheme": "fastly", "secret": "k", "placement": "path"}}),
+        ),
+        (
             "signing.valid_s",
             json!({"signing": {"scheme": "akamai", "secret": "k", "valid_s": 0}}),
         ),
@@ -215,6 +223,10 @@ async fn an_asset_that_cannot_be_is_refused_by_field() {
         ("state", json!({"state": "live"})),
         ("balancer", json!({"balancer": "random"})),
         ("ttl_s", json!({"ttl_s": 0})),
+        (
+            "dash",
+            json!({"source": "https://o.example/film/", "hls": "a.m3u8", "dash": "a.m3u8"}),
+        ),
         ("existing", json!({"existing": "keep"})),
         ("tags", json!({"tags": [""]})),
         ("attributes.k", json!({"attributes": {"k": "\u{1}"}})),

@@ -163,8 +163,33 @@ impl TargetContent {
             ingest: self.ingest,
             since_ms: 0,
         };
-        StreamTarget::try_from(wire).map_err(|invalid| Problem::invalid(field(invalid.what), invalid))
+        let given = wire.signing.clone();
+        let target = StreamTarget::try_from(wire).map_err(|invalid| Problem::invalid(field(invalid.what), invalid))?;
+        match given.zip(target.signing.as_ref()).and_then(|(given, spec)| {
+            let meant = EdgeSigning::from(spec);
+            unused(given, meant)
+        }) {
+            Some(problem) => Err(problem),
+            None => Ok(target),
+        }
     }
+}
+
+/// What is said of another scheme than the one that is meant, and would have no effect.
+fn unused(given: EdgeSigning, meant: EdgeSigning) -> Option<Problem> {
+    let fields = [
+        ("key_pair_id", given.key_pair_id, meant.key_pair_id),
+        ("hash", given.hash, meant.hash),
+        ("key_id", given.key_id, meant.key_id),
+        ("issuer", given.issuer, meant.issuer),
+        ("placement", given.placement, meant.placement),
+    ];
+    let mut unused = fields.into_iter().filter(|(_, _, meant)| meant.is_none());
+    unused.find_map(|(name, given, _)| {
+        let expected = format!("nothing, for `{}` has no such thing", meant.scheme);
+        let invalid = Invalid::text("signing", &given?, &expected);
+        Some(Problem::invalid(format!("signing.{name}"), invalid))
+    })
 }
 
 /// Names the first item of a list that cannot be read.

@@ -174,6 +174,12 @@ impl Signing {
             return Ok(());
         }
         let signing = within(target, "signing")?;
+        if self.scheme.is_some() && signing.get("scheme") != self.scheme.as_ref() {
+            // What only the scheme before had says nothing of this one.
+            for name in ["key_pair_id", "hash", "key_id", "issuer", "placement"] {
+                signing.remove(name);
+            }
+        }
         set(signing, "scheme", self.scheme);
         set(signing, "secret", self.secret);
         set(signing, "valid_s", self.valid_s);
@@ -254,6 +260,13 @@ mod tests {
             changed(bare, &["--probe-interval", "300"])["probe"],
             json!({"interval_ms": 300})
         );
+        let signed = json!({"signing": {"scheme": "cat", "secret": "k", "key_id": "one", "issuer": "us"}});
+        assert_eq!(
+            changed(signed.clone(), &["--signing", "akamai"])["signing"],
+            json!({"scheme": "akamai", "secret": "k"}),
+            "what was the other scheme's is gone"
+        );
+        assert_eq!(changed(signed.clone(), &["--signing", "cat"]), signed);
         let asked = json!({"probe": {"path": "up", "url": null, "interval_ms": 300}});
         for url in ["tcp://in.example:1935", "http://in.example:9997/v3/paths/list"] {
             assert_eq!(
