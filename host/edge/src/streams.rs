@@ -27,7 +27,7 @@ use self::{
     assets::{LiveAsset, OriginAssets},
     fetch::Fetcher,
     manifests::{Manifests, kind::Kind},
-    pools::{Pools, TenantPool},
+    pools::{Pools, tenant::TenantPool},
     request::{About, Wanted},
     secrets::{Signers, Variable},
     tokens::Tokens,

@@ -17,7 +17,7 @@ use crate::{
         self,
         assets::LiveAsset,
         explain::{Told, Which, told},
-        pools::TenantPool,
+        pools::tenant::TenantPool,
         posted::Posted,
         request::{About, Wanted},
         way::{self, Asked, Way, path_of},

@@ -132,7 +132,7 @@ impl fmt::Display for Asked {
 }
 
 async fn ask(edge: Arc<Edge>, (tenant, target): (Name, Name), plan: Plan) {
-    let mut random = Random::new(pools::seed());
+    let mut random = Random::new(pools::tenant::seed());
     let (url, interval) = (&plan.asked, Duration::from_millis(plan.probe.interval_ms.into()));
     // Nodes that start together, and targets that come together, are spread over the first interval.
     tokio::time::sleep(random.up_to(interval.min(Duration::from_secs(1)))).await;

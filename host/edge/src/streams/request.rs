@@ -28,9 +28,9 @@ use super::{
     assets::{Copies, LiveAsset},
     manifests::kind::Kind,
     pools::{
-        TenantPool,
         choice::{Ask, Nobody},
         targets::{Networks, Who},
+        tenant::TenantPool,
     },
     signed::Signs,
 };

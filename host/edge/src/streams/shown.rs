@@ -3,7 +3,10 @@
 use serde::Serialize;
 use wayside_stream::select::live::{Health, Standing};
 
-use super::pools::{Pools, Stands, TenantPool};
+use super::pools::{
+    Pools,
+    tenant::{Stands, TenantPool},
+};
 
 /// A target.
 #[derive(Debug, Clone, Serialize)]

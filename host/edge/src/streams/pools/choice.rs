@@ -20,9 +20,9 @@ use wayside_stream::{
 };
 
 use super::{
-    Inner, TenantPool,
     selectors::Selection,
     targets::{Networks, Targets, Who},
+    tenant::{Inner, TenantPool},
 };
 use crate::streams::{
     assets::{Copies, Copy, LiveAsset},

@@ -20,9 +20,10 @@ use wayside_stream::{
 use wayside_upstream::protocol::{EdgeDirectory, streams::EdgeAsset};
 
 use super::{
-    Pools, Settings, TenantPool,
+    Pools, Settings,
     choice::{Ask, Chosen, Nobody},
     targets::Who,
+    tenant::TenantPool,
 };
 use crate::streams::assets::{Copies, LiveAsset};
 
@@ -86,7 +87,7 @@ fn sessions(pool: &TenantPool) -> Vec<u32> {
 }
 
 fn from_now(pool: &TenantPool, after: Duration) -> Moment {
-    Moment::after_start(pool.started.elapsed() + after)
+    pool.now() + after
 }
 
 #[test]
