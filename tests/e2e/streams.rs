@@ -286,9 +286,9 @@ fn a_target_that_answers_late_is_taken_when_it_is_alone_until_it_recovers() {
     eventually("both serve", || begin() == "slow" && begin() == "quick");
     let health = |name: &str| {
         let shown = dev.ok(&["target", "status"]);
-        let of = shown.lines().find(|line| line.split_whitespace().next() == Some(name));
+        let of = shown.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
         let of = of.unwrap_or_else(|| panic!("{name} in {shown}"));
-        of.split_whitespace().nth(3).expect("a word").to_owned()
+        of.split_whitespace().nth(4).expect("a word").to_owned()
     };
     assert_eq!(
         (health("slow").as_str(), health("quick").as_str()),
