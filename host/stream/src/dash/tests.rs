@@ -248,8 +248,8 @@ fn addresses_further_in_lead_out_of_no_folder() {
         (
             "",
             "",
-            "<SegmentTemplate initialization='/root/i.mp4'/>",
-            format!("line 4: found initialization=\"/root/i.mp4\" of SegmentTemplate, expected {BELOW}"),
+            "<SegmentTemplate initialization='/top/i.mp4'/>",
+            format!("line 4: found initialization=\"/top/i.mp4\" of SegmentTemplate, expected {BELOW}"),
         ),
         (
             "<SegmentTemplate index='../../i'/>",
