@@ -12,7 +12,10 @@ use super::{
 
 /// How many choices a plan remembers, at most. It forgets by halves: what it sent to the targets that were up an hour ago
 /// is no reason to overrun one that comes back.
-const SENT_MAX: u32 = 2_048;
+const SENT_MAX: u32 = 2_048 * CHOICE;
+/// What one choice counts. Balancers compare what there would be with one more: for a small share of few choices a whole one
+/// would be too much.
+const CHOICE: u32 = 16;
 
 /// Where a plan sent sessions of late.
 #[derive(Debug, Clone)]
@@ -30,8 +33,8 @@ impl Sent {
     }
 
     pub(super) fn count(&mut self, target: TargetIndex) {
-        self.to[target.place()] += 1;
-        self.all += 1;
+        self.to[target.place()] += CHOICE;
+        self.all += CHOICE;
         if self.all >= SENT_MAX {
             for to in &mut self.to {
                 *to /= 2;
