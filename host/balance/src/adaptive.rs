@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// What is quicker is as quick: between targets nearby, chance would decide who is twice as quick as whom.
+const QUICK_ENOUGH: Duration = Duration::from_millis(10);
+
 /// What counts how much in a score. Only the proportions count.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Weights {
@@ -83,11 +86,8 @@ impl Adaptive {
             bandwidth,
         } = self.weights;
         let free = |used: f64| 1.0 - if used.is_nan() { 1.0 } else { used.clamp(0.0, 1.0) };
-        let quickness = if target.latency <= quickest {
-            1.0
-        } else {
-            quickest.as_secs_f64() / target.latency.as_secs_f64()
-        };
+        let seconds = |latency: Duration| latency.max(QUICK_ENOUGH).as_secs_f64();
+        let quickness = (seconds(quickest) / seconds(target.latency)).min(1.0);
         let sum = load * free(target.load) + latency * quickness + bandwidth * free(target.bandwidth);
         sum / (load + latency + bandwidth)
     }
@@ -115,6 +115,11 @@ mod tests {
         assert!((score(signals(1.0, 10, 0.0)) - 0.6).abs() < 1e-9);
         assert!((score(signals(0.0, 20, 0.0)) - 0.85).abs() < 1e-9);
         assert!((score(signals(0.5, 10, 1.0)) - 0.5).abs() < 1e-9);
+        let nearby = Adaptive::default().score(&signals(0.0, 2, 0.0), Duration::from_millis(1));
+        assert!(
+            (nearby - 1.0).abs() < 1e-9,
+            "twice as long as the quickest, and quick enough"
+        );
         assert!(
             score(signals(f64::NAN, 10, 9.0)) < 0.31,
             "what nobody knows counts as full"
