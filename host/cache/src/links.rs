@@ -273,11 +273,12 @@ impl LinkCache {
         let key = KeyRef { site, path };
         let mut flights = self.shared.flights.lock();
         flights.remove(&key.to_key());
-        self.shared.generation(key).fetch_add(1, Ordering::SeqCst);
         self.shared.horizon.change(self.shared.jitter.hash_one(key), cursor);
         if let Some(disk) = &self.shared.disk {
             disk.remove(key.to_key());
         }
+        // Only now: who reads the disk of before must not find the generation of after.
+        self.shared.generation(key).fetch_add(1, Ordering::SeqCst);
         self.shared.memory.remove(&key);
     }
 

@@ -511,6 +511,11 @@ impl LoadLink for Changing {
     }
 }
 
+fn version_of(link: &Link) -> u64 {
+    let label = link.target.host()[1..].split('.').next();
+    label.and_then(|text| text.parse().ok()).expect("version")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_gets_anything_older_than_the_last_change_that_was_pushed() {
     const KEYS: u64 = 40;
@@ -570,11 +575,7 @@ async fn nobody_gets_anything_older_than_the_last_change_that_was_pushed() {
                         assert!(now != at_least || now.is_multiple_of(4), "{path}: an old miss");
                         continue;
                     };
-                    let version: u64 = link.target.host()[1..]
-                        .split('.')
-                        .next()
-                        .and_then(|text| text.parse().ok())
-                        .expect("version");
+                    let version = version_of(link);
                     assert!(version >= at_least, "{path}: {version}, and {at_least} was pushed");
                     tokio::task::yield_now().await;
                 }
@@ -585,4 +586,49 @@ async fn nobody_gets_anything_older_than_the_last_change_that_was_pushed() {
         reader.await.expect("reader");
     }
     changer.await.expect("changer");
+}
+
+/// Who reads the disk while an invalidation is under way must not bring back what it found there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_invalidation_ends_reads_of_the_disk_that_are_under_way() {
+    const ROUNDS: u64 = 5_000;
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Arc::new(Changing {
+        versions: Mutex::default(),
+    });
+    let shared: Arc<dyn LoadLink> = Arc::clone(&origin) as Arc<dyn LoadLink>;
+    let clock = NodeClock::resume(None, 0, Instant::now());
+    let tiers = tiers(clock, open(folder.path()).await);
+    let cache = LinkCache::new(settings(), tiers, Arc::default(), shared, Handle::current());
+    let pushed = Arc::new(AtomicU64::new(0));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (cache, pushed) = (cache.clone(), Arc::clone(&pushed));
+            tokio::spawn(async move {
+                loop {
+                    let at_least = pushed.load(Ordering::SeqCst);
+                    if at_least == ROUNDS {
+                        return;
+                    }
+                    let held = cache.load(SITE, "/one").await.expect("load");
+                    if let Some(link) = &held.link {
+                        let version = version_of(link);
+                        assert!(version >= at_least, "{version}, and {at_least} was pushed");
+                    }
+                    // What is read next comes from the disk, or from what is queued for it.
+                    cache.shared.memory.clear();
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for version in 1..=ROUNDS {
+        origin.versions.lock().expect("lock").insert("/one".to_owned(), version);
+        cache.invalidate(SITE, "/one", version);
+        pushed.store(version, Ordering::SeqCst);
+        cache.load(SITE, "/one").await.expect("load");
+    }
+    for reader in readers {
+        reader.await.expect("reader");
+    }
 }
