@@ -19,8 +19,8 @@ impl BaseUrl {
     /// Reads the URL of a folder; a slash at its end is added when it lacks.
     ///
     /// # Errors
-    /// [`Invalid`] when it is no absolute `http` or `https` URL, names a user, has a query or a fragment, or is longer than
-    /// [`URL_BYTES_MAX`] in its normal form.
+    /// [`Invalid`] when it is no absolute `http` or `https` URL, names a user or port 0, has a query or a fragment, or is
+    /// longer than [`URL_BYTES_MAX`] in its normal form.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let parsed = Target::parse(text)?;
         let folder = if parsed.as_str().ends_with('/') {
@@ -46,6 +46,9 @@ impl BaseUrl {
     fn without_query(folder: Target, text: &str) -> Result<Self, Invalid> {
         if folder.as_str().contains(['?', '#']) {
             return Err(Invalid::text("base URL", text, "no query and no fragment"));
+        }
+        if folder.authority().ends_with(":0") {
+            return Err(Invalid::text("base URL", text, "a port from 1 to 65535"));
         }
         Ok(Self(folder))
     }
@@ -205,6 +208,7 @@ mod tests {
             ("https://user:password@cdn.example.com/", "user"),
             ("https://cdn.example.com:99999/", "port"),
             ("https://cdn.example.com:-1/", "port"),
+            ("https://cdn.example.com:0/", "a port from 1 to 65535"),
             ("ftp://cdn.example.com/", "http"),
             ("https://cdn.example.com/?a=1", "no query and no fragment"),
             ("https://cdn.example.com/#a", "no query and no fragment"),

@@ -19,7 +19,7 @@ pub(crate) struct Content {
     #[arg(long, value_name = "LAT,LON", value_parser = place, allow_hyphen_values = true)]
     at: Option<Value>,
     /// How much it carries beside others; 0 for one that takes nobody
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     weight: Option<u32>,
     /// Sessions that it can carry; `none` for any number
     #[arg(long, value_name = "N", value_parser = number_or_none)]
@@ -31,7 +31,7 @@ pub(crate) struct Content {
     #[arg(long, value_name = "N", value_parser = number_or_none)]
     kbit_s_commit: Option<Value>,
     /// What it costs beside others, in any unit
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     cost: Option<u32>,
     /// A country that it may serve, by its two letters; repeat for more, `all` for every one
     #[arg(long = "country", value_name = "CC")]
