@@ -1,5 +1,5 @@
-//! What choosing a target costs: among 3 and among 64, by each balancer, for a new session and one that stays, with most
-//! of the targets taken out, and the order of all for a steering manifest.
+//! What choosing a target costs: among 3 and among 64, by each balancer, for a new session, one that stays and one that is moved, with
+//! most of the targets taken out, and the order of all for a steering manifest.
 
 #![allow(
     missing_docs,
@@ -57,7 +57,7 @@ fn select(criterion: &mut Criterion) {
     let mut random = Random::new(1);
     let now = Moment::after_start(Duration::from_secs(1));
     for count in [3, 64] {
-        let (pool, live) = pool(count, &mut random);
+        let (pool, mut live) = pool(count, &mut random);
         let near = pool.of_region(&Name::parse("name", "region-1").expect("a name"));
         for (name, balancer) in BALANCERS {
             let mut selector = Selector::new(&pool, Plan::of_all(&pool), balancer);
@@ -75,7 +75,7 @@ fn select(criterion: &mut Criterion) {
                             avoided: TargetSet::EMPTY,
                             among: TargetSet::ALL,
                         };
-                        selector.pick(&pool, black_box(&live), &visitor, now, &mut random)
+                        selector.pick(&pool, black_box(&mut live), &visitor, now, &mut random)
                     });
                 });
             }
@@ -92,12 +92,17 @@ fn select(criterion: &mut Criterion) {
         };
         for listed in [4, count] {
             criterion.bench_function(&format!("order-of-{listed}/{count}"), |bench| {
-                bench.iter(|| selector.order(&pool, black_box(&live), &visitor, listed, now, &mut random));
+                bench.iter(|| selector.order(&pool, black_box(&mut live), &visitor, listed, now, &mut random));
             });
         }
         visitor.current = TargetIndex::new(1);
         criterion.bench_with_input(BenchmarkId::new("kept", count), &visitor, |bench, visitor| {
-            bench.iter(|| selector.pick(&pool, black_box(&live), visitor, now, &mut random));
+            bench.iter(|| selector.pick(&pool, black_box(&mut live), visitor, now, &mut random));
+        });
+        visitor.among.set(TargetIndex::new(1).expect("a place"), false);
+        visitor.near = TargetSet::EMPTY;
+        criterion.bench_with_input(BenchmarkId::new("moved", count), &visitor, |bench, visitor| {
+            bench.iter(|| selector.pick(&pool, black_box(&mut live), visitor, now, &mut random));
         });
     }
 }

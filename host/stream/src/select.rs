@@ -36,6 +36,7 @@ use self::{
 pub mod explain;
 mod group;
 pub mod live;
+mod moves;
 pub mod order;
 pub mod plan;
 mod scores;
@@ -92,6 +93,12 @@ pub struct Choice {
     pub target: TargetIndex,
     /// Why.
     pub why: Why,
+}
+
+/// A choice, and of which group.
+struct Chosen {
+    choice: Choice,
+    of: TargetSet,
 }
 
 /// Chooses among the targets of a pool by one plan.
@@ -158,26 +165,33 @@ impl Selector {
     pub fn pick(
         &mut self,
         pool: &Pool,
-        live: &Live,
+        live: &mut Live,
         visitor: &Visitor<'_>,
         now: Moment,
         random: &mut Random,
     ) -> Option<Choice> {
-        let choice = self.choice(pool, live, visitor, now, random)?;
-        if let Some(sent) = self.sent.as_mut().filter(|_| choice.why != Why::Kept) {
-            sent.count(choice.target);
+        let Chosen { choice, of } = self.choose(pool, live, visitor, now, random)?;
+        if choice.why != Why::Kept {
+            if let Some(sent) = &mut self.sent {
+                sent.count(choice.target);
+            }
+            if visitor.current.is_some() {
+                let weight = |place| self.plan.weight(place);
+                live.moves.count(of, weight, choice.target, now);
+            }
         }
         Some(choice)
     }
 
-    fn choice(
+    /// What [`Selector::pick`] takes, of which nothing is noted yet but whose turn it was.
+    fn choose(
         &mut self,
         pool: &Pool,
         live: &Live,
         visitor: &Visitor<'_>,
         now: Moment,
         random: &mut Random,
-    ) -> Option<Choice> {
+    ) -> Option<Chosen> {
         let groups = self.groups(pool, live, visitor);
         let (best, least_bad) = match groups.best() {
             Some(best) => (Some(best), TargetSet::EMPTY),
@@ -186,20 +200,23 @@ impl Selector {
         let is_kept = |target: &TargetIndex| groups.keeps(*target, best.as_ref()) || least_bad.has(*target);
         if let Some(current) = visitor.current.filter(is_kept) {
             let home = best.and_then(|best| self.home(live, visitor, &best, current));
-            return Some(match home {
+            let choice = match home {
                 Some(target) => Choice { target, why: Why::Home },
                 None => Choice {
                     target: current,
                     why: Why::Kept,
                 },
-            });
+            };
+            let of = best.map_or(least_bad, |best| best.targets);
+            return Some(Chosen { choice, of });
         }
         let (of, why) = match best {
             Some(best) => (best.targets, Why::Picked),
             None => (least_bad, Why::Panic),
         };
         let target = self.balance(pool, live, visitor, of, now, random)?;
-        Some(Choice { target, why })
+        let choice = Choice { target, why };
+        Some(Chosen { choice, of })
     }
 
     /// Where hashing leads a session that is elsewhere, when there is room. One whose target is not of the best group is
@@ -254,19 +271,26 @@ impl Selector {
         let Self { plan, sent, state, .. } = self;
         let (weights, sent) = (&*plan.weights, sent.as_ref());
         let is_of = |place: usize| of.has_place(place);
-        let by_score = |random: &mut Random| by_score(pool, Scores::new(live, sent, weights, of), weights, of, random);
+        // Those who take the best one as of now; the others spread sessions by themselves.
+        let open = match visitor.current {
+            Some(_) => live.moves.open(of, now),
+            None => of,
+        };
+        let is_open = |place: usize| open.has_place(place);
+        let by_score =
+            |random: &mut Random| by_score(pool, Scores::new(live, sent, weights, of), weights, open, random);
         let place = match state {
             State::Adaptive => by_score(random),
             State::RoundRobin(turn) => turn.pick(pool.count(), is_of),
             State::SmoothWeighted(weighted) => weighted.pick(is_of),
             State::LeastConnections => {
                 let busy = busy(counts(sent, live), weights);
-                least_connections::pick(&busy[..pool.count()], is_of, random)
+                least_connections::pick(&busy[..pool.count()], is_open, random)
             }
             State::PeakEwma => {
-                let (counts, weight) = (counts(sent, live), weight_of(weights, of));
-                let open = |place: usize| counts.get(place).copied().unwrap_or_default();
-                let cost = |place: usize| live.latency_cost(place, open(place), now) / f64::from(weight(place).max(1));
+                let (counts, weight) = (counts(sent, live), weight_of(weights, open));
+                let busy = |place: usize| counts.get(place).copied().unwrap_or_default();
+                let cost = |place: usize| live.latency_cost(place, busy(place), now) / f64::from(weight(place).max(1));
                 two_choices::pick(pool.count(), &weight, cost, random)
             }
             State::ConsistentHash(ring) => by_hash(ring, counts(sent, live), visitor, of),

@@ -44,6 +44,8 @@ struct World {
     now_s: u64,
     /// Whether the target that dies is dead.
     is_dead: bool,
+    /// How much longer each target takes to answer than the one before it.
+    slower_by: Duration,
 }
 
 impl World {
@@ -62,6 +64,7 @@ impl World {
             pool,
             now_s: 0,
             is_dead: false,
+            slower_by: Duration::ZERO,
         }
     }
 
@@ -75,7 +78,8 @@ impl World {
         if self.now_s.is_multiple_of(PROBE_S) {
             for target in self.pool.all().iter() {
                 let is_dead = self.is_dead && target.place() == 0;
-                let answered = Probe::Answered(Duration::from_millis(20));
+                let slower = self.slower_by * u32::try_from(target.place()).expect("few");
+                let answered = Probe::Answered(Duration::from_millis(20) + slower);
                 let probe = if is_dead { Probe::Failed } else { answered };
                 self.live.probe(&self.pool, target, probe, self.now());
             }
@@ -99,17 +103,13 @@ impl World {
         let id = session.to_be_bytes();
         let key = session_key(&id);
         let visitor = Visitor {
-            session: &id,
-            country: None,
-            near: TargetSet::EMPTY,
-            place: None,
-            current: self.sessions.playing(key).map(|playing| playing.target),
-            avoided: TargetSet::EMPTY,
-            among: TargetSet::ALL,
+            current: self.playing(session),
+            ..visitor(&id)
         };
+        let now = self.now();
         let choice = self
             .selector
-            .pick(&self.pool, &self.live, &visitor, self.now(), &mut self.random);
+            .pick(&self.pool, &mut self.live, &visitor, now, &mut self.random);
         let choice = choice.expect("a choice");
         assert_ne!(choice.why, Why::Panic, "others are well");
         let player = Player {
@@ -132,6 +132,12 @@ impl World {
         left.map(|_| choice.target)
     }
 
+    /// From where a session plays.
+    fn playing(&self, session: u64) -> Option<TargetIndex> {
+        let playing = self.sessions.playing(session_key(&session.to_be_bytes()));
+        playing.map(|playing| playing.target)
+    }
+
     fn on(&self, place: usize) -> u32 {
         let target = TargetIndex::new(place).expect("a place");
         let sessions = self.live.sessions(target);
@@ -140,9 +146,25 @@ impl World {
     }
 }
 
+/// Somebody of whom nothing is known but the session.
+const fn visitor(session: &[u8]) -> Visitor<'_> {
+    Visitor {
+        session,
+        country: None,
+        near: TargetSet::EMPTY,
+        place: None,
+        current: None,
+        avoided: TargetSet::EMPTY,
+        among: TargetSet::ALL,
+    }
+}
+
 /// Lets the first target die and return. `comes_home` says whether running sessions come back to it.
 fn check(weights: &[u32], balancer: Balancer, seed: u64, comes_home: bool) {
-    let mut world = World::new(weights, balancer, seed);
+    check_in(World::new(weights, balancer, seed), weights, balancer, seed, comes_home);
+}
+
+fn check_in(mut world: World, weights: &[u32], balancer: Balancer, seed: u64, comes_home: bool) {
     while world.now_s < DIES_S {
         world.second();
     }
@@ -210,4 +232,54 @@ fn sessions_of_a_dead_target_are_moved_in_time_and_overrun_nobody() {
 fn hashed_sessions_are_moved_as_soon_and_come_home_step_by_step() {
     check(&[1, 1, 1, 1], Balancer::ConsistentHash, 1, true);
     check(&[2, 1, 3, 2], Balancer::ConsistentHash, 1, true);
+}
+
+#[test]
+fn targets_that_are_better_than_others_are_overrun_by_nobody_either() {
+    for balancer in [Balancer::Adaptive, Balancer::PeakEwma] {
+        let weights = [2, 1, 3, 2];
+        let mut world = World::new(&weights, balancer, 1);
+        world.slower_by = Duration::from_millis(60);
+        check_in(world, &weights, balancer, 1, false);
+    }
+}
+
+#[test]
+fn who_fails_over_before_being_told_overruns_nobody_either() {
+    let weights = [3, 2, 4, 1];
+    let mut world = World::new(&weights, Balancer::Adaptive, 1);
+    world.slower_by = Duration::from_millis(60);
+    while world.now_s < DIES_S {
+        world.second();
+    }
+    let mut second = [0; 4];
+    for session in 0..SESSIONS {
+        let (id, current) = (session.to_be_bytes(), world.playing(session));
+        let visitor = Visitor {
+            current,
+            ..visitor(&id)
+        };
+        let now = world.now();
+        let order = world
+            .selector
+            .order(&world.pool, &mut world.live, &visitor, 4, now, &mut world.random);
+        let listed: Vec<_> = order.iter().collect();
+        assert_eq!(
+            (listed.len(), Some(listed[0])),
+            (4, current),
+            "nobody has a reason to move"
+        );
+        if listed[0].place() == 0 {
+            second[listed[1].place()] += 1;
+        }
+    }
+    let all: u32 = second.iter().sum();
+    assert!(all > MASS && second[0] == 0, "{second:?}");
+    for (second, weight) in second.iter().zip(weights).skip(1) {
+        let share = f64::from(all) * f64::from(weight) / 7.0;
+        assert!(
+            (f64::from(*second) - share).abs() <= 0.05 * share,
+            "{second} for {share}"
+        );
+    }
 }

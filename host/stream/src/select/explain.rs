@@ -101,11 +101,11 @@ impl Selector {
         now: Moment,
         random: &Random,
     ) -> Explanation {
-        let choice = self.clone().pick(pool, live, visitor, now, &mut random.clone());
+        let chosen = self.clone().choose(pool, live, visitor, now, &mut random.clone());
         let described = pool.all().iter().zip(pool.targets());
         let targets = described.map(|(target, spec)| self.explain_one(pool, live, visitor, target, spec));
         Explanation {
-            choice,
+            choice: chosen.map(|chosen| chosen.choice),
             targets: targets.collect(),
         }
     }

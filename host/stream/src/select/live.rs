@@ -20,6 +20,7 @@ use wayside_balance::{
 use wayside_decide::stream::target::Service;
 
 use super::{
+    moves::Moves,
     scores::crowd,
     session_key,
     set::{TargetIndex, TargetSet},
@@ -109,6 +110,8 @@ pub struct Live {
     /// How many sessions there were when that was worked out.
     usual_of: u64,
     sessions_all: u64,
+    /// Which targets took sessions that were moved.
+    pub(super) moves: Moves,
 }
 
 /// Targets by state.
@@ -202,6 +205,7 @@ impl Live {
             usual_crowd: 0.0,
             usual_of: 0,
             sessions_all: 0,
+            moves: Moves::new(now),
         };
         live.refresh_all(pool);
         live

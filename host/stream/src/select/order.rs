@@ -1,6 +1,7 @@
 //! All targets of a session in order: what a steering manifest lists.
 //!
-//! In: what a choice is made of. Out: the chosen target, then the others, best first. It must not know how it is written.
+//! In: what a choice is made of. Out: the chosen target, then the one to which its session would fail over, then the others,
+//! best first. It must not know how it is written.
 
 use wayside_balance::{moment::Moment, random::Random};
 
@@ -8,12 +9,19 @@ use super::{
     SCORE_STEPS, Selector, Visitor,
     live::Live,
     scores::Scores,
+    session_key,
     set::{TARGETS_MAX, TargetIndex},
     target::Pool,
 };
 
 /// Players fail over by themselves only along a list of two.
 const LISTED_MIN: usize = 2;
+/// Where the rank of a target begins in its key.
+const RANK_SHIFT: u32 = 40;
+/// The place of a target in its key.
+const PLACE_MASK: u64 = 0xff;
+/// Keeps what is drawn for a session's second target apart from all else that is drawn for it.
+const SECOND: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Targets, best first.
 #[derive(Debug, Clone, Copy)]
@@ -54,12 +62,13 @@ impl Order {
 }
 
 impl Selector {
-    /// The chosen target and then the others that serve, best first, `most` at most. Those that are down or draining fill
-    /// up to two when there are not so many. Empty when policy and geography leave none.
+    /// The chosen target and then others that serve, `most` at most: the second is drawn by weight from those that stand best,
+    /// the rest is ordered, best first. Those that are down or draining fill up to two when there are not so many. Empty when
+    /// policy and geography leave none.
     pub fn order(
         &mut self,
         pool: &Pool,
-        live: &Live,
+        live: &mut Live,
         visitor: &Visitor<'_>,
         most: usize,
         now: Moment,
@@ -82,6 +91,7 @@ impl Selector {
             count += 1;
         }
         let keys = &mut keys[..count];
+        self.draw_second(keys, visitor.session);
         let wanted = most.saturating_sub(1);
         if wanted > 0 && wanted < count {
             // Only as many as are listed need an order.
@@ -101,10 +111,27 @@ impl Selector {
         }
         order
     }
-}
 
-/// The place of a target in its key.
-const PLACE_MASK: u64 = 0xff;
+    /// Puts one of those that stand best first, drawn by their weights and the same one for a session each time. It is where
+    /// players go by themselves when their target dies: by scores all of them would go to the same one.
+    fn draw_second(&self, keys: &mut [u64], session: &[u8]) {
+        let Some(best) = keys.iter().map(|key| key >> RANK_SHIFT).min() else {
+            return;
+        };
+        let weight = |key: u64| self.plan.weight((key & PLACE_MASK) as usize) as usize;
+        let is_best = |key: &&mut u64| **key >> RANK_SHIFT == best;
+        let all: usize = keys.iter_mut().filter(is_best).map(|key| weight(*key)).sum();
+        let mut left = Random::new(session_key(session) ^ SECOND).below(all);
+        for key in keys.iter_mut().filter(is_best) {
+            let weight = weight(*key);
+            if left < weight {
+                *key &= PLACE_MASK;
+                return;
+            }
+            left -= weight;
+        }
+    }
+}
 
 /// Rank, then score, then cost, then place: one number, so that sorting compares nothing else.
 fn key(rank: u64, pool: &Pool, scores: &Scores<'_>, target: TargetIndex) -> u64 {
@@ -113,5 +140,5 @@ fn key(rank: u64, pool: &Pool, scores: &Scores<'_>, target: TargetIndex) -> u64 
     // Both from 0, and below 2¹⁶: a score is 1 at most, a cost's share below 1.
     let behind = (SCORE_STEPS - steps) as u64;
     let cost = (pool.cost_share(place) * 65_536.0) as u64;
-    rank << 40 | behind << 24 | cost << 8 | place as u64
+    rank << RANK_SHIFT | behind << 24 | cost << 8 | place as u64
 }

@@ -54,7 +54,7 @@ impl Scene {
     /// The order in which a visitor is told of targets.
     fn order(&mut self, selector: &mut Selector) -> Vec<usize> {
         let visitor = visitor(b"s");
-        let order = selector.order(&self.pool, &self.live, &visitor, 9, self.now, &mut self.random);
+        let order = selector.order(&self.pool, &mut self.live, &visitor, 9, self.now, &mut self.random);
         order.iter().map(TargetIndex::place).collect()
     }
 
@@ -76,7 +76,7 @@ impl Scene {
     }
 
     fn pick(&mut self, selector: &mut Selector, visitor: &Visitor<'_>) -> Option<Choice> {
-        selector.pick(&self.pool, &self.live, visitor, self.now, &mut self.random)
+        selector.pick(&self.pool, &mut self.live, visitor, self.now, &mut self.random)
     }
 
     /// What is taken, by name.
@@ -391,7 +391,14 @@ fn a_target_serves_only_the_countries_that_it_may() {
     assert!(scene.pick(&mut selector, &from(Some(country("at")))).is_some());
     assert_eq!(scene.pick(&mut selector, &from(Some(country("fr")))), None);
     assert_eq!(scene.pick(&mut selector, &from(None)), None, "nobody knows from where");
-    let order = selector.order(&scene.pool, &scene.live, &from(None), 9, scene.now, &mut scene.random);
+    let order = selector.order(
+        &scene.pool,
+        &mut scene.live,
+        &from(None),
+        9,
+        scene.now,
+        &mut scene.random,
+    );
     assert!(order.is_empty());
     assert_eq!(
         (Country::parse("d"), Country::parse("d1"), Country::parse("deu")),
@@ -577,7 +584,7 @@ fn the_weights_of_a_score_can_be_set() {
     live.set_counted(&pool, b, live.sessions(b), 50);
     live.set_counted(&pool, a, 100, 0);
     let mut selector = Selector::new(&pool, Plan::of_all(&pool), Balancer::Adaptive);
-    let taken = selector.pick(&pool, &live, &visitor(b"s"), Moment::default(), &mut Random::new(1));
+    let taken = selector.pick(&pool, &mut live, &visitor(b"s"), Moment::default(), &mut Random::new(1));
     assert_eq!(taken.map(|choice| choice.target), Some(a));
 }
 

@@ -161,7 +161,7 @@ impl TenantPool {
                     continue;
                 }
             };
-            let order = selector.order(&targets.pool, &inner.live, &visitor, most, now, &mut inner.random);
+            let order = selector.order(&targets.pool, &mut inner.live, &visitor, most, now, &mut inner.random);
             let target = order.iter().next().ok_or(Nobody::NotHere)?;
             if counts && told != Some((version, target)) {
                 let fetches = None;

@@ -177,7 +177,7 @@ proptest! {
             };
             let may = |place: usize| !is_denied(place) && (is_french || !states[place].2);
             let told = selector.explain(&scene.pool, &scene.live, &visitor, scene.now, &scene.random);
-            let before = scene.random.clone();
+            let (mut random, mut live) = (scene.random.clone(), scene.live.clone());
             let choice = scene.pick(&mut selector, &visitor);
             prop_assert_eq!(choice, told.choice, "what is explained is what happens");
             prop_assert_eq!(choice.is_some(), (0..count).any(may));
@@ -196,7 +196,7 @@ proptest! {
                 Why::Panic => prop_assert!(nobody_is_well),
             }
             let mut again = Selector::new(&scene.pool, plan.clone(), balancer);
-            let order = again.order(&scene.pool, &scene.live, &visitor, 5, scene.now, &mut before.clone());
+            let order = again.order(&scene.pool, &mut live, &visitor, 5, scene.now, &mut random);
             let listed: Vec<usize> = order.iter().map(TargetIndex::place).collect();
             prop_assert_eq!(listed[0], choice.target.place());
             prop_assert!(listed.iter().all(|place| may(*place)) && listed.len() <= 5);

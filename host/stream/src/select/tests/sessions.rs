@@ -69,7 +69,7 @@ fn a_session_leaves_what_it_avoids_while_there_are_others() {
     for _ in 0..3 {
         assert_eq!(scene.taken(&mut selector, &visitor), ("t1".to_owned(), Why::Picked));
     }
-    let order = selector.order(&scene.pool, &scene.live, &visitor, 9, scene.now, &mut scene.random);
+    let order = selector.order(&scene.pool, &mut scene.live, &visitor, 9, scene.now, &mut scene.random);
     assert_eq!(order.iter().map(TargetIndex::place).collect::<Vec<_>>(), [1, 0]);
     let told = selector.explain(&scene.pool, &scene.live, &visitor, scene.now, &scene.random);
     assert!(told.targets[0].to_string().ends_with(", avoided for its quality"));
@@ -233,7 +233,7 @@ fn only_those_that_may_be_taken_are_whatever_turn_it_is() {
             scene.pick(&mut selector, &visitor(b"s")).expect("a choice");
             let choice = scene.pick(&mut selector, &few).expect("a choice");
             assert!(two.has(choice.target), "{balancer:?}: {choice:?}");
-            let order = selector.order(&scene.pool, &scene.live, &few, 9, scene.now, &mut scene.random);
+            let order = selector.order(&scene.pool, &mut scene.live, &few, 9, scene.now, &mut scene.random);
             assert!(order.len() == 2 && order.iter().all(|target| two.has(target)));
         }
         // Where a session plays from a target that it may not get, it leaves it.
@@ -276,9 +276,9 @@ fn what_is_known_of_targets_outlives_a_change_of_the_pool() {
         Balancer::Adaptive,
     ] {
         let one = Pool::new(vec![spec("a", "r")]).expect("a pool");
-        let live = Live::new(&one, Adaptive::default(), STEP, scene.now);
+        let mut live = Live::new(&one, Adaptive::default(), STEP, scene.now);
         let mut selector = scene.selector(balancer);
-        let taken = selector.pick(&scene.pool, &live, &visitor(b"s"), scene.now, &mut scene.random);
+        let taken = selector.pick(&scene.pool, &mut live, &visitor(b"s"), scene.now, &mut scene.random);
         assert!(taken.is_some(), "{balancer:?}");
     }
 }
