@@ -123,7 +123,7 @@ fn json(response: &Response) -> Value {
     serde_json::from_str(&response.body).unwrap_or_else(|error| panic!("{error}: {response:?}"))
 }
 
-/// The pathways of a steering manifest, best first.
+/// The pathways of a steering manifest, the chosen one first.
 fn pathways(response: &Response) -> Vec<String> {
     let manifest = json(response);
     let priority = manifest["PATHWAY-PRIORITY"].as_array().expect("a list").clone();

@@ -16,16 +16,22 @@ pub fn pick(
     random: &mut Random,
 ) -> Option<usize> {
     let all: usize = (0..count).map(|target| weight(target) as usize).sum();
-    let first = drawn(count, &weight, random.below(all))?;
+    let first = at(count, &weight, random.below(all))?;
     let others = |target: usize| if target == first { 0 } else { weight(target) };
-    let Some(second) = drawn(count, others, random.below(all - weight(first) as usize)) else {
+    let Some(second) = at(count, others, random.below(all - weight(first) as usize)) else {
         return Some(first);
     };
     Some(if cost(second) < cost(first) { second } else { first })
 }
 
+/// A target drawn in proportion to its weight; none when there is none that is available.
+pub fn drawn(count: usize, weight: impl Fn(usize) -> u32, random: &mut Random) -> Option<usize> {
+    let all: usize = (0..count).map(|target| weight(target) as usize).sum();
+    at(count, weight, random.below(all))
+}
+
 /// The target in whose part of all weights, laid end to end, `at` lies.
-fn drawn(count: usize, weight: impl Fn(usize) -> u32, at: usize) -> Option<usize> {
+fn at(count: usize, weight: impl Fn(usize) -> u32, at: usize) -> Option<usize> {
     let mut end = 0;
     (0..count).find(|target| {
         end += weight(*target) as usize;

@@ -72,6 +72,7 @@ fn select(criterion: &mut Criterion) {
                             near,
                             place: Place::new(10.0, 20.0).ok(),
                             current: None,
+                            has_lost_its_target: false,
                             avoided: TargetSet::EMPTY,
                             among: TargetSet::ALL,
                         };
@@ -87,6 +88,7 @@ fn select(criterion: &mut Criterion) {
             near,
             place: None,
             current: None,
+            has_lost_its_target: false,
             avoided: TargetSet::EMPTY,
             among: TargetSet::ALL,
         };

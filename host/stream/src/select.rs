@@ -49,6 +49,8 @@ const HASH_BOUND: f64 = 1.05;
 const RING_POINTS: u64 = 20_480;
 /// The fewest points for a unit of weight, while there is room for them.
 const RING_POINTS_MIN: u64 = 160;
+/// Keeps what is drawn for the target to which a session fails over apart from all else that is drawn for it.
+const SECOND: u64 = u64::from_be_bytes(*b"failover");
 /// Scores that differ by less are equal, and the cost decides. With coarser steps targets of one step would fill by
 /// chance: a step of 1/512 is 2 % of the sessions of a target that has as many as is usual.
 const SCORE_STEPS: f64 = 512.0;
@@ -66,11 +68,20 @@ pub struct Visitor<'a> {
     pub place: Option<Place>,
     /// The target that the session plays from; none for a new one.
     pub current: Option<TargetIndex>,
+    /// Whether the session plays from a target that the pool does not have any more.
+    pub has_lost_its_target: bool,
     /// Targets that the session is to leave, or not to begin on, while there are others:
     /// [`crate::quality::Quality::avoided`].
     pub avoided: TargetSet,
     /// The only targets that can serve what is asked for.
     pub among: TargetSet,
+}
+
+impl Visitor<'_> {
+    /// Whether the session has begun: where it does not stay, it is moved.
+    const fn plays(&self) -> bool {
+        self.current.is_some() || self.has_lost_its_target
+    }
 }
 
 /// Why a target was taken.
@@ -95,10 +106,10 @@ pub struct Choice {
     pub why: Why,
 }
 
-/// A choice, and of which group.
+/// A choice, and of which group, where that is one of the moves of which no target gets much more than its share.
 struct Chosen {
     choice: Choice,
-    of: TargetSet,
+    moved_among: Option<TargetSet>,
 }
 
 /// Chooses among the targets of a pool by one plan.
@@ -170,15 +181,13 @@ impl Selector {
         now: Moment,
         random: &mut Random,
     ) -> Option<Choice> {
-        let Chosen { choice, of } = self.choose(pool, live, visitor, now, random)?;
-        if choice.why != Why::Kept {
-            if let Some(sent) = &mut self.sent {
-                sent.count(choice.target);
-            }
-            if visitor.current.is_some() {
-                let weight = |place| self.plan.weight(place);
-                live.moves.count(of, weight, choice.target, now);
-            }
+        let Chosen { choice, moved_among } = self.choose(pool, live, visitor, now, random)?;
+        if let Some(sent) = self.sent.as_mut().filter(|_| choice.why != Why::Kept) {
+            sent.count(choice.target);
+        }
+        if let Some(of) = moved_among {
+            live.moves
+                .count(of, |place| self.plan.weight(place), choice.target, now);
         }
         Some(choice)
     }
@@ -207,16 +216,20 @@ impl Selector {
                     why: Why::Kept,
                 },
             };
-            let of = best.map_or(least_bad, |best| best.targets);
-            return Some(Chosen { choice, of });
+            return Some(Chosen {
+                choice,
+                moved_among: None,
+            });
         }
         let (of, why) = match best {
             Some(best) => (best.targets, Why::Picked),
             None => (least_bad, Why::Panic),
         };
-        let target = self.balance(pool, live, visitor, of, now, random)?;
+        let moved_among = Some(of).filter(|of| visitor.plays() && self.takes_the_best(pool, visitor, *of));
+        let open = moved_among.map_or(of, |of| live.moves.open(of, |place| self.plan.weight(place), now));
+        let target = self.balance(pool, live, visitor, open, now, random)?;
         let choice = Choice { target, why };
-        Some(Chosen { choice, of })
+        Some(Chosen { choice, moved_among })
     }
 
     /// Where hashing leads a session that is elsewhere, when there is room. One whose target is not of the best group is
@@ -271,36 +284,48 @@ impl Selector {
         let Self { plan, sent, state, .. } = self;
         let (weights, sent) = (&*plan.weights, sent.as_ref());
         let is_of = |place: usize| of.has_place(place);
-        // Those who take the best one as of now; the others spread sessions by themselves.
-        let open = match visitor.current {
-            Some(_) => live.moves.open(of, now),
-            None => of,
-        };
-        let is_open = |place: usize| open.has_place(place);
-        let by_score =
-            |random: &mut Random| by_score(pool, Scores::new(live, sent, weights, of), weights, open, random);
+        let by_score = |random: &mut Random| by_score(pool, Scores::new(live, sent, weights, of), weights, of, random);
         let place = match state {
             State::Adaptive => by_score(random),
             State::RoundRobin(turn) => turn.pick(pool.count(), is_of),
             State::SmoothWeighted(weighted) => weighted.pick(is_of),
             State::LeastConnections => {
                 let busy = busy(counts(sent, live), weights);
-                least_connections::pick(&busy[..pool.count()], is_open, random)
+                least_connections::pick(&busy[..pool.count()], is_of, random)
             }
             State::PeakEwma => {
-                let (counts, weight) = (counts(sent, live), weight_of(weights, open));
+                let (counts, weight) = (counts(sent, live), weight_of(weights, of));
                 let busy = |place: usize| counts.get(place).copied().unwrap_or_default();
                 let cost = |place: usize| live.latency_cost(place, busy(place), now) / f64::from(weight(place).max(1));
                 two_choices::pick(pool.count(), &weight, cost, random)
             }
             State::ConsistentHash(ring) => by_hash(ring, counts(sent, live), visitor, of),
-            State::Nearest => {
-                let (places, with_place) = pool.places();
-                let known = of.and(with_place);
-                let from = visitor.place.filter(|_| !known.is_empty());
-                let nearest = from.and_then(|from| nearest::pick(&from, places, |place| known.has_place(place)));
-                nearest.or_else(|| by_score(random))
-            }
+            State::Nearest => nearest(pool, visitor, of).or_else(|| by_score(random)),
+        };
+        place.and_then(TargetIndex::new)
+    }
+
+    /// Whether the balancer takes the one `of` a group that does best as of now, which is the same one for everybody. The
+    /// others spread sessions by themselves, or go by where the visitor is.
+    fn takes_the_best(&self, pool: &Pool, visitor: &Visitor<'_>, of: TargetSet) -> bool {
+        match self.state {
+            State::Adaptive | State::LeastConnections | State::PeakEwma => true,
+            State::RoundRobin(_) | State::SmoothWeighted(_) | State::ConsistentHash(_) => false,
+            State::Nearest => nearest(pool, visitor, of).is_none(),
+        }
+    }
+
+    /// To which `of` a group, which its own target is not in, a session fails over: where hashing or nearness would lead it, or
+    /// one that is drawn by weight, the same one each time. By score, all would fail over to the same one.
+    fn second(&self, pool: &Pool, live: &Live, visitor: &Visitor<'_>, of: TargetSet) -> Option<TargetIndex> {
+        let by_weight = || {
+            let mut random = Random::new(session_key(visitor.session) ^ SECOND);
+            two_choices::drawn(pool.count(), weight_of(&self.plan.weights, of), &mut random)
+        };
+        let place = match &self.state {
+            State::ConsistentHash(ring) => by_hash(ring, counts(self.sent.as_ref(), live), visitor, of),
+            State::Nearest => nearest(pool, visitor, of).or_else(by_weight),
+            _ => by_weight(),
         };
         place.and_then(TargetIndex::new)
     }
@@ -310,6 +335,14 @@ impl Selector {
 fn by_score(pool: &Pool, scores: Scores<'_>, weights: &[u32], of: TargetSet, random: &mut Random) -> Option<usize> {
     let cost = |place| pool.cost_share(place) - (scores.of(place) * SCORE_STEPS).floor();
     two_choices::pick(pool.count(), weight_of(weights, of), cost, random)
+}
+
+/// The target that is nearest to the visitor, where that is known.
+fn nearest(pool: &Pool, visitor: &Visitor<'_>, of: TargetSet) -> Option<usize> {
+    let (places, with_place) = pool.places();
+    let known = of.and(with_place);
+    let from = visitor.place.filter(|_| !known.is_empty())?;
+    nearest::pick(&from, places, |place| known.has_place(place))
 }
 
 /// What weights are compared with: sessions, or what the plan sent of late where its weights are its own.

@@ -154,6 +154,7 @@ const fn visitor(session: &[u8]) -> Visitor<'_> {
         near: TargetSet::EMPTY,
         place: None,
         current: None,
+        has_lost_its_target: false,
         avoided: TargetSet::EMPTY,
         among: TargetSet::ALL,
     }
@@ -242,6 +243,11 @@ fn targets_that_are_better_than_others_are_overrun_by_nobody_either() {
         world.slower_by = Duration::from_millis(60);
         check_in(world, &weights, balancer, 1, false);
     }
+    // Also one of which little is expected.
+    let weights = [100, 2, 49, 49];
+    let mut world = World::new(&weights, Balancer::Adaptive, 1);
+    world.slower_by = Duration::from_millis(60);
+    check_in(world, &weights, Balancer::Adaptive, 1, false);
 }
 
 #[test]

@@ -82,6 +82,7 @@ struct Target {
     is_degraded: bool,
     is_over_commit: bool,
     is_avoided: bool,
+    has_had_its_share: bool,
     /// Its share while it comes back.
     coming_back_percent: Option<u8>,
     weight: u32,
@@ -203,6 +204,7 @@ fn describe(
         is_degraded: explained.is_degraded,
         is_over_commit: explained.is_over_commit,
         is_avoided: explained.is_avoided,
+        has_had_its_share: explained.has_had_its_share,
         coming_back_percent: explained.not_yet_at_percent,
         weight: explained.weight,
         cost: explained.cost,

@@ -84,7 +84,7 @@ impl<'p> Level<'p> {
 struct Manifests {
     /// On the chosen target.
     url: String,
-    /// On the others, best first.
+    /// On the others: where to go on first, and then the best first.
     fallbacks: Vec<String>,
     /// At the site itself, with steering and all pathways in it; none where the site has no path for its assets.
     #[serde(skip_serializing_if = "Option::is_none")]

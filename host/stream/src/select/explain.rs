@@ -73,6 +73,8 @@ pub struct Explained {
     pub not_yet_at_percent: Option<u8>,
     /// Whether the session avoids it for its quality.
     pub is_avoided: bool,
+    /// Whether the session is moved, and it has had its share of those that are.
+    pub has_had_its_share: bool,
     /// Its weight in the plan.
     pub weight: u32,
     /// Its score.
@@ -103,10 +105,18 @@ impl Selector {
     ) -> Explanation {
         let chosen = self.clone().choose(pool, live, visitor, now, &mut random.clone());
         let described = pool.all().iter().zip(pool.targets());
-        let targets = described.map(|(target, spec)| self.explain_one(pool, live, visitor, target, spec));
+        let mut targets: Vec<_> = described
+            .map(|(target, spec)| self.explain_one(pool, live, visitor, target, spec))
+            .collect();
+        if let Some(of) = chosen.as_ref().and_then(|chosen| chosen.moved_among) {
+            let open = live.moves.open(of, |place| self.plan.weight(place), now);
+            for (place, explained) in targets.iter_mut().enumerate() {
+                explained.has_had_its_share = of.without(open).has_place(place);
+            }
+        }
         Explanation {
             choice: chosen.map(|chosen| chosen.choice),
-            targets: targets.collect(),
+            targets,
         }
     }
 
@@ -133,6 +143,7 @@ impl Selector {
             is_over_commit: rank.is_over_commit,
             not_yet_at_percent: Some(live.share_percent(target)).filter(|percent| rank.is_not_yet && *percent < 100),
             is_avoided: visitor.avoided.has(target),
+            has_had_its_share: false,
             weight,
             score: Score {
                 load: scores.load(place),
@@ -220,6 +231,7 @@ impl fmt::Display for Explained {
             (self.is_degraded, "degraded"),
             (self.is_over_commit, "past its commit"),
             (self.is_avoided, "avoided for its quality"),
+            (self.has_had_its_share, "has had its share of those that are moved"),
         ] {
             if is_so {
                 write!(formatter, ", {said}")?;

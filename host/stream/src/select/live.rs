@@ -110,7 +110,7 @@ pub struct Live {
     /// How many sessions there were when that was worked out.
     usual_of: u64,
     sessions_all: u64,
-    /// Which targets took sessions that were moved.
+    /// Which targets took sessions that were moved by how targets do.
     pub(super) moves: Moves,
 }
 
@@ -205,7 +205,7 @@ impl Live {
             usual_crowd: 0.0,
             usual_of: 0,
             sessions_all: 0,
-            moves: Moves::new(now),
+            moves: Moves::new(),
         };
         live.refresh_all(pool);
         live

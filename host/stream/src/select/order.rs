@@ -9,7 +9,6 @@ use super::{
     SCORE_STEPS, Selector, Visitor,
     live::Live,
     scores::Scores,
-    session_key,
     set::{TARGETS_MAX, TargetIndex},
     target::Pool,
 };
@@ -20,10 +19,8 @@ const LISTED_MIN: usize = 2;
 const RANK_SHIFT: u32 = 40;
 /// The place of a target in its key.
 const PLACE_MASK: u64 = 0xff;
-/// Keeps what is drawn for a session's second target apart from all else that is drawn for it.
-const SECOND: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Targets, best first.
+/// Targets: the chosen one, the one to which its session fails over, and then the best first.
 #[derive(Debug, Clone, Copy)]
 pub struct Order {
     targets: [Option<TargetIndex>; TARGETS_MAX],
@@ -62,8 +59,8 @@ impl Order {
 }
 
 impl Selector {
-    /// The chosen target and then others that serve, `most` at most: the second is drawn by weight from those that stand best,
-    /// the rest is ordered, best first. Those that are down or draining fill up to two when there are not so many. Empty when
+    /// The chosen target and then others that serve, `most` at most: the second is where the session fails over
+    /// to by itself, one of those that stand best; the rest is ordered, best first. Those that are down or draining fill up to two when there are not so many. Empty when
     /// policy and geography leave none.
     pub fn order(
         &mut self,
@@ -91,7 +88,17 @@ impl Selector {
             count += 1;
         }
         let keys = &mut keys[..count];
-        self.draw_second(keys, visitor.session);
+        let best_rank = keys.iter().map(|key| key >> RANK_SHIFT).min();
+        let stand_best = keys.iter().filter(|key| Some(*key >> RANK_SHIFT) == best_rank);
+        let stand_best = stand_best.filter_map(|key| target_of(*key)).collect();
+        let second = self.second(pool, live, visitor, stand_best);
+        let of_second = keys
+            .iter_mut()
+            .find(|key| second.is_some() && target_of(**key) == second);
+        if let Some(key) = of_second {
+            // Below all others.
+            *key &= PLACE_MASK;
+        }
         let wanted = most.saturating_sub(1);
         if wanted > 0 && wanted < count {
             // Only as many as are listed need an order.
@@ -100,7 +107,7 @@ impl Selector {
         let first = wanted.min(count);
         keys[..first].sort_unstable();
         for key in &keys[..first] {
-            let Some(target) = TargetIndex::new((key & PLACE_MASK) as usize) else {
+            let Some(target) = target_of(*key) else {
                 break;
             };
             let sets = live.sets();
@@ -111,34 +118,20 @@ impl Selector {
         }
         order
     }
+}
 
-    /// Puts one of those that stand best first, drawn by their weights and the same one for a session each time. It is where
-    /// players go by themselves when their target dies: by scores all of them would go to the same one.
-    fn draw_second(&self, keys: &mut [u64], session: &[u8]) {
-        let Some(best) = keys.iter().map(|key| key >> RANK_SHIFT).min() else {
-            return;
-        };
-        let weight = |key: u64| self.plan.weight((key & PLACE_MASK) as usize) as usize;
-        let is_best = |key: &&mut u64| **key >> RANK_SHIFT == best;
-        let all: usize = keys.iter_mut().filter(is_best).map(|key| weight(*key)).sum();
-        let mut left = Random::new(session_key(session) ^ SECOND).below(all);
-        for key in keys.iter_mut().filter(is_best) {
-            let weight = weight(*key);
-            if left < weight {
-                *key &= PLACE_MASK;
-                return;
-            }
-            left -= weight;
-        }
-    }
+/// The target that a key is of.
+fn target_of(key: u64) -> Option<TargetIndex> {
+    TargetIndex::new((key & PLACE_MASK) as usize)
 }
 
 /// Rank, then score, then cost, then place: one number, so that sorting compares nothing else.
 fn key(rank: u64, pool: &Pool, scores: &Scores<'_>, target: TargetIndex) -> u64 {
     let place = target.place();
     let steps = (scores.of(place) * SCORE_STEPS).floor();
-    // Both from 0, and below 2¹⁶: a score is 1 at most, a cost's share below 1.
-    let behind = (SCORE_STEPS - steps) as u64;
+    // Both below 2¹⁶, for a score is 1 at most and a cost's share below 1, and the first never 0: nobody comes before the
+    // one to which the session fails over.
+    let behind = (SCORE_STEPS - steps) as u64 + 1;
     let cost = (pool.cost_share(place) * 65_536.0) as u64;
     rank << RANK_SHIFT | behind << 24 | cost << 8 | place as u64
 }

@@ -119,6 +119,7 @@ const fn visitor(session: &[u8]) -> Visitor<'_> {
         near: TargetSet::EMPTY,
         place: None,
         current: None,
+        has_lost_its_target: false,
         avoided: TargetSet::EMPTY,
         among: TargetSet::ALL,
     }
@@ -607,5 +608,6 @@ fn a_load_that_the_operator_reports_counts_when_it_is_more_than_what_is_counted(
     assert!((told.targets[0].score.load - 0.9).abs() < 1e-9 && told.targets[1].score.load > 0.5);
 }
 
+mod moved;
 mod properties;
 mod sessions;

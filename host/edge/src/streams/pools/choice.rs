@@ -109,7 +109,7 @@ impl<'a> Ask<'a> {
 }
 
 impl TenantPool {
-    /// `most` targets for a session in order. It is not counted: see [`TenantPool::see`].
+    /// `most` targets for a session in order. Where it plays is not counted: see [`TenantPool::see`].
     pub(crate) fn choose(&self, ask: &Ask<'_>, most: usize) -> Result<Chosen, Nobody> {
         self.order(ask, most, None, false)
     }
@@ -227,12 +227,14 @@ impl Inner {
         let (pool, key) = (&self.targets.pool, ask.speaker.speaker.session);
         let told = ask.playing.and_then(|name| pool.find(name.as_str()));
         let known = || self.sessions.playing(key).map(|playing| playing.target);
+        let current = told.or_else(known);
         Visitor {
             session: ask.session,
             country: ask.who.country,
             near: self.targets.near(ask.who),
             place: ask.who.place,
-            current: told.or_else(known),
+            current,
+            has_lost_its_target: current.is_none() && ask.playing.is_some(),
             avoided: self.quality.avoided(ask.networks.as_slice(), key),
             among,
         }
