@@ -27,6 +27,7 @@ use wayside_decide::stream::{asset::Balancer, target::Country};
 use self::{
     group::{Group, Groups},
     live::Live,
+    moves::Among,
     plan::Plan,
     scores::{Scores, Sent},
     set::{TARGETS_MAX, TargetIndex, TargetSet},
@@ -109,7 +110,7 @@ pub struct Choice {
 /// A choice, and of which group, where that is one of the moves of which no target gets much more than its share.
 struct Chosen {
     choice: Choice,
-    moved_among: Option<TargetSet>,
+    moved_among: Option<Among>,
 }
 
 /// Chooses among the targets of a pool by one plan.
@@ -185,9 +186,8 @@ impl Selector {
         if let Some(sent) = self.sent.as_mut().filter(|_| choice.why != Why::Kept) {
             sent.count(choice.target);
         }
-        if let Some(of) = moved_among {
-            live.moves
-                .count(of, |place| self.plan.weight(place), choice.target, now);
+        if let Some(among) = moved_among {
+            live.moves.count(&among, choice.target, now);
         }
         Some(choice)
     }
@@ -225,8 +225,9 @@ impl Selector {
             Some(best) => (best.targets, Why::Picked),
             None => (least_bad, Why::Panic),
         };
-        let moved_among = Some(of).filter(|of| visitor.plays() && self.takes_the_best(pool, visitor, *of));
-        let open = moved_among.map_or(of, |of| live.moves.open(of, |place| self.plan.weight(place), now));
+        let is_shared = visitor.plays() && self.takes_the_best(pool, visitor, of);
+        let moved_among = is_shared.then(|| Among::new(of, &self.plan.weights));
+        let open = moved_among.map_or(of, |among| live.moves.open(&among, now));
         let target = self.balance(pool, live, visitor, open, now, random)?;
         let choice = Choice { target, why };
         Some(Chosen { choice, moved_among })

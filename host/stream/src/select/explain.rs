@@ -108,10 +108,10 @@ impl Selector {
         let mut targets: Vec<_> = described
             .map(|(target, spec)| self.explain_one(pool, live, visitor, target, spec))
             .collect();
-        if let Some(of) = chosen.as_ref().and_then(|chosen| chosen.moved_among) {
-            let open = live.moves.open(of, |place| self.plan.weight(place), now);
+        if let Some(among) = chosen.as_ref().and_then(|chosen| chosen.moved_among) {
+            let open = live.moves.open(&among, now);
             for (place, explained) in targets.iter_mut().enumerate() {
-                explained.has_had_its_share = of.without(open).has_place(place);
+                explained.has_had_its_share = among.targets().without(open).has_place(place);
             }
         }
         Explanation {

@@ -16,58 +16,73 @@ const SHARES_MAX: f64 = 1.15;
 /// So many moves a second go wherever they do best: each target may have its share of them besides, and of those of one
 /// second ahead.
 const FREE_A_SECOND: f64 = 10.0;
+/// For how long, in seconds, what time gives is not looked at again: thousands are moved in a second, and it gives ten.
+const STEP_S: f64 = 0.01;
 
 /// Allowances of the targets of a pool, by place.
 #[derive(Debug, Clone)]
 pub(super) struct Moves {
-    allowances: [Allowance; TARGETS_MAX],
+    left: [f64; TARGETS_MAX],
+    /// As of when, in seconds.
+    as_of: [f64; TARGETS_MAX],
     /// Those that had less than one when a move was last counted.
     closed: TargetSet,
+    counted_s: f64,
 }
 
+/// The targets among which a session is moved.
 #[derive(Debug, Clone, Copy)]
-struct Allowance {
-    left: f64,
-    /// As of when, in seconds.
-    as_of_s: f64,
+pub(super) struct Among {
+    targets: TargetSet,
+    /// By place; together 1.
+    shares: [f64; TARGETS_MAX],
 }
 
-impl Allowance {
-    /// What a target with this share of its group may take now.
-    fn at(self, now_s: f64, share: f64) -> f64 {
-        let free = FREE_A_SECOND * share;
-        let left = self.left + free * (now_s - self.as_of_s).max(0.0);
-        // Whole sessions are moved, also to the smallest.
-        left.min(free.max(1.0))
+impl Among {
+    /// These targets, by their weights, of which there is one for each place of the pool.
+    pub(super) fn new(targets: TargetSet, weights: &[u32]) -> Self {
+        let mut own = [0; TARGETS_MAX];
+        for (place, (own, weight)) in own.iter_mut().zip(weights).enumerate() {
+            *own = if targets.has_place(place) { *weight as i32 } else { 0 };
+        }
+        let all: i32 = own.iter().sum();
+        let for_weight = 1.0 / f64::from(all.max(1));
+        Self {
+            targets,
+            shares: own.map(|own| f64::from(own) * for_weight),
+        }
+    }
+
+    pub(super) const fn targets(&self) -> TargetSet {
+        self.targets
     }
 }
 
 impl Moves {
     pub(super) const fn new() -> Self {
-        let allowance = Allowance {
-            left: FREE_A_SECOND,
-            as_of_s: 0.0,
-        };
         Self {
-            allowances: [allowance; TARGETS_MAX],
+            left: [FREE_A_SECOND; TARGETS_MAX],
+            as_of: [0.0; TARGETS_MAX],
             closed: TargetSet::EMPTY,
+            counted_s: 0.0,
         }
     }
 
-    /// Those `of` a group with these weights that may take one more session that is moved. Of a group that is not empty at
-    /// least one may: the one that may take most when none has an allowance left.
-    pub(super) fn open(&self, of: TargetSet, weight: impl Fn(usize) -> u32, now: Moment) -> TargetSet {
-        let closed = self.closed.and(of);
-        if closed.is_empty() {
-            return of;
-        }
-        let (shares, now_s) = (Shares::new(of, weight), seconds(now));
+    /// Those of a group that may take one more session that is moved. Of one that is not empty at least one may: the one that
+    /// may take most when none has an allowance left.
+    pub(super) fn open(&self, among: &Among, now: Moment) -> TargetSet {
+        let of = among.targets;
+        let now_s = seconds(now);
         let left = |target: TargetIndex| {
             let place = target.place();
-            self.allowances[place].at(now_s, shares.of(place))
+            let free = FREE_A_SECOND * among.shares[place];
+            self.left[place] + free * (now_s - self.as_of[place])
         };
-        let still_closed: TargetSet = closed.iter().filter(|target| left(*target) < 1.0).collect();
-        let open = of.without(still_closed);
+        let mut closed = self.closed.and(of);
+        if now_s - self.counted_s >= STEP_S {
+            closed = closed.iter().filter(|target| left(*target) < 1.0).collect();
+        }
+        let open = of.without(closed);
         if !open.is_empty() {
             return open;
         }
@@ -75,41 +90,29 @@ impl Moves {
         most.into_iter().collect()
     }
 
-    /// A session was moved to the target `to`, one `of` a group with these weights.
-    pub(super) fn count(&mut self, of: TargetSet, weight: impl Fn(usize) -> u32, to: TargetIndex, now: Moment) {
-        let (shares, now_s) = (Shares::new(of, weight), seconds(now));
-        for place in of.iter().map(TargetIndex::place) {
-            let (allowance, share) = (&mut self.allowances[place], shares.of(place));
-            *allowance = Allowance {
-                left: allowance.at(now_s, share) + SHARES_MAX * share,
-                as_of_s: now_s,
+    /// A session was moved to the target `to`, one of this group.
+    pub(super) fn count(&mut self, among: &Among, to: TargetIndex, now: Moment) {
+        let now_s = seconds(now);
+        // Over all places, without a branch: this is a few instructions for each.
+        let allowances = self.left.iter_mut().zip(&mut self.as_of);
+        for ((left, as_of), share) in allowances.zip(&among.shares) {
+            let free = FREE_A_SECOND * share;
+            // Whole sessions are moved, also to the smallest.
+            let before = (*left + free * (now_s - *as_of).max(0.0)).min(free.max(1.0));
+            let is_of_group = *share > 0.0;
+            *left = if is_of_group {
+                before + SHARES_MAX * share
+            } else {
+                *left
             };
+            *as_of = if is_of_group { now_s } else { *as_of };
         }
-        self.allowances[to.place()].left -= 1.0;
+        self.counted_s = now_s;
+        self.left[to.place()] -= 1.0;
         self.closed.set(to, true);
         for target in self.closed.iter() {
-            self.closed.set(target, self.allowances[target.place()].left < 1.0);
+            self.closed.set(target, self.left[target.place()] < 1.0);
         }
-    }
-}
-
-/// What part of a group's weight each target has.
-struct Shares<W> {
-    weight: W,
-    for_weight: f64,
-}
-
-impl<W: Fn(usize) -> u32> Shares<W> {
-    fn new(of: TargetSet, weight: W) -> Self {
-        let all: u32 = of.iter().map(|target| weight(target.place())).sum();
-        Self {
-            weight,
-            for_weight: 1.0 / f64::from(all.max(1)),
-        }
-    }
-
-    fn of(&self, place: usize) -> f64 {
-        f64::from((self.weight)(place)) * self.for_weight
     }
 }
 
@@ -124,7 +127,7 @@ mod tests {
     use proptest::prelude::{any, prop_assert, proptest};
     use wayside_balance::{moment::Moment, random::Random};
 
-    use super::{FREE_A_SECOND, Moves, SHARES_MAX};
+    use super::{Among, FREE_A_SECOND, Moves, SHARES_MAX};
     use crate::select::set::{TargetIndex, TargetSet};
 
     const fn at(ms: u64) -> Moment {
@@ -137,57 +140,62 @@ mod tests {
 
     #[test]
     fn few_moves_go_where_they_like() {
-        let (of, best) = (TargetSet::first(3), target(0));
+        let (weights, best) = ([1; 3], target(0));
+        let among = Among::new(TargetSet::first(3), &weights);
         let mut moves = Moves::new();
         for number in 1..1_000 {
             let now = at(number * 300);
-            assert!(moves.open(of, |_| 1, now).has(best), "move {number}");
-            moves.count(of, |_| 1, best, now);
+            assert!(moves.open(&among, now).has(best), "move {number}");
+            moves.count(&among, best, now);
         }
     }
 
     #[test]
     fn who_is_alone_takes_everybody() {
+        let among = Among::new(TargetSet::first(1), &[3, 1]);
         let mut moves = Moves::new();
         for _ in 0..10_000 {
-            assert!(moves.open(TargetSet::first(1), |_| 3, at(0)).has(target(0)));
-            moves.count(TargetSet::first(1), |_| 3, target(0), at(0));
+            assert!(moves.open(&among, at(0)).has(target(0)));
+            moves.count(&among, target(0), at(0));
         }
     }
 
     #[test]
     fn one_may_take_one_more_when_all_have_had_their_shares() {
-        let (of, mut moves) = (TargetSet::first(3), Moves::new());
-        // Other groups have used up what these had.
+        let weights = [1; 64];
+        let [all, three] = [64, 3].map(|count| Among::new(TargetSet::first(count), &weights));
+        let mut moves = Moves::new();
+        // Another group has used up what these had.
         for place in 0..3 {
             for _ in 0..40 + place {
-                moves.count(TargetSet::first(64), |_| 1, target(place), at(0));
+                moves.count(&all, target(place), at(0));
             }
         }
-        assert_eq!(moves.open(of, |_| 1, at(0)), TargetSet::first(1));
-        assert_eq!(moves.open(of, |_| 1, at(20_000)), of, "time makes it good");
+        assert_eq!(moves.open(&three, at(0)), TargetSet::first(1));
+        assert_eq!(moves.open(&three, at(20_000)), three.targets(), "time makes it good");
     }
 
     proptest! {
         /// Whoever is taken of those that may be, nobody gets much more than its share, from any move to any other.
         #[test]
         fn nobody_gets_much_more_than_a_share(
-            weights in proptest::collection::vec(1_u32..50, 2..64), likes in any::<u64>(), gap_ms in 0_u64..3,
+            weights in proptest::collection::vec(1_u32..50, 2..64), likes in any::<u64>(),
+            idle_ms in 0_u64..100_000, gap_ms in 0_u64..3,
         ) {
             let of = TargetSet::first(weights.len());
-            let weight = |place: usize| weights[place];
+            let among = Among::new(of, &weights);
             let all = f64::from(weights.iter().sum::<u32>());
             let (mut moves, mut random) = (Moves::new(), Random::new(likes));
             let mut taken = Vec::new();
             for number in 0..2_000 {
-                let now = at(number * gap_ms);
-                let open = moves.open(of, weight, now);
+                let now = at(idle_ms + number * gap_ms);
+                let open = moves.open(&among, now);
                 prop_assert!(!open.is_empty() && open.without(of).is_empty());
                 // Now and then they like another one best.
                 let liked = Random::new(likes ^ (number / 97)).below(weights.len());
                 let best = open.iter().find(|target| target.place() >= liked);
                 let best = best.or_else(|| open.iter().nth(random.below(open.len()))).expect("one is open");
-                moves.count(of, weight, best, now);
+                moves.count(&among, best, now);
                 taken.push(best.place());
             }
             for (from, to) in [(0, 2_000), (0, 300), (500, 900), (1_000, 2_000)] {
