@@ -141,8 +141,13 @@ impl Pending {
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
+        if !is_written {
+            // Also when something newer was said: until that is written, what is older is still there.
+            self.failed += usize::from(!entry.has_failed);
+            entry.has_failed = true;
+        }
         if entry.word != word {
-            // Something newer was said meanwhile, and is queued.
+            // It is queued.
             return;
         }
         if is_written {
@@ -150,8 +155,6 @@ impl Pending {
             self.entries.remove(&key);
             return;
         }
-        self.failed += usize::from(!entry.has_failed);
-        entry.has_failed = true;
         entry.is_queued = true;
         self.queue.push_back(Queued::Key(key));
     }
@@ -170,5 +173,48 @@ impl Pending {
             entry.is_queued = true;
             self.queue.push_back(Queued::Key(key));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wayside_decide::site::SiteId;
+
+    use super::{Op, Pending, Put, Step};
+    use crate::key::Key;
+
+    fn step(pending: &mut Pending) -> (Key, u64) {
+        match pending.next() {
+            Some(Step::Key(key, _, word)) => (key, word),
+            _ => panic!("a key is queued"),
+        }
+    }
+
+    #[test]
+    fn a_removal_that_failed_counts_until_something_newer_is_written() {
+        let key = Key {
+            site: SiteId(1),
+            path: "/a".into(),
+        };
+        let mut pending = Pending::default();
+        pending.remove(key.clone());
+        let (_, removal) = step(&mut pending);
+        let put = Put {
+            value: Box::default(),
+            loaded_s: 0,
+            epoch: 1,
+            hits: 0,
+            only_over: false,
+        };
+        assert!(pending.put(key.clone(), put));
+        pending.done(key.clone(), removal, false);
+        assert_eq!(pending.failed, 1, "what was to be removed is still there");
+        let (_, word) = step(&mut pending);
+        assert!(matches!(pending.op(key.view()), Some(Op::Put(_))));
+        pending.done(key.clone(), word, false);
+        assert_eq!(pending.failed, 1, "counted once");
+        let (_, word) = step(&mut pending);
+        pending.done(key, word, true);
+        assert_eq!((pending.failed, pending.len()), (0, 0));
     }
 }
