@@ -262,7 +262,8 @@ impl LinkCache {
         (self.shared.flights.lock().len(), self.shared.settings.loads_max)
     }
 
-    /// The node has been told of every change up to `seen`, and has forgotten what changed.
+    /// The node has been told of every change up to `seen`, and has forgotten what changed, but for the last change: that is
+    /// forgotten next. In this order, so that what is loaded after that is loaded as of the change.
     pub fn follow(&self, seen: Seen) {
         self.shared.horizon.follow(seen);
     }

@@ -73,7 +73,8 @@ impl Horizon {
     /// Whether a value of a key of this hash, loaded by whoever had `seen` this much, is surely no older than the key's
     /// last change that this node was told of.
     pub(super) fn covers(&self, hash: u64, seen: Seen) -> bool {
-        let followed = *self.followed();
+        // Held to the end: whoever begins anew forgets the changes.
+        let followed = self.followed();
         followed.seen.is_some_and(|mine| mine.epoch == seen.epoch)
             && seen.cursor >= followed.since
             && seen.cursor >= self.place(hash).load(Ordering::SeqCst)

@@ -455,9 +455,13 @@ async fn what_was_read_from_disk_just_before_a_resync_ended_is_not_served_after_
         let cache = cache.clone();
         async move { loaded(&cache, "/large").await }
     });
-    while disk.counts().hits == 0 {
-        // What it reads comes to this thread only when this test waits.
+    // It asks, and has the disk read. What that finds comes to this thread only when this test waits again.
+    for _ in 0..2 {
         tokio::task::yield_now().await;
+    }
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while disk.counts().hits == 0 {
+        assert!(Instant::now() < give_up, "the disk is read");
         std::thread::sleep(Duration::from_millis(1));
     }
     cache.end_resync().expect("end");
@@ -627,6 +631,72 @@ async fn an_invalidation_ends_reads_of_the_disk_that_are_under_way() {
         cache.invalidate(SITE, "/one", version);
         pushed.store(version, Ordering::SeqCst);
         cache.load(SITE, "/one").await.expect("load");
+    }
+    for reader in readers {
+        reader.await.expect("reader");
+    }
+}
+
+/// Origins that are behind: each answer is as of the change that it has to have, and no later.
+#[derive(Default)]
+struct Lagging {
+    /// What the link's version was from each change on.
+    versions: Mutex<Vec<u64>>,
+}
+
+impl LoadLink for Lagging {
+    fn load<'a>(
+        &'a self,
+        _: SiteId,
+        _: &'a str,
+        seen: Option<Seen>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
+        Box::pin(async move {
+            let as_of = seen.map_or(0, |seen| seen.cursor);
+            let version = usize::try_from(as_of)
+                .ok()
+                .map(|place| self.versions.lock().expect("lock")[place]);
+            Ok(version.map(|version| link(&format!("https://v{version}.example/"))))
+        })
+    }
+}
+
+/// As a node follows a feed: first it asks as of the change, and then it forgets what changed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_loaded_after_a_change_is_as_of_it_however_far_behind_an_origin_is() {
+    const ROUNDS: u64 = 20_000;
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = Arc::new(Lagging::default());
+    origin.versions.lock().expect("lock").push(0);
+    let shared: Arc<dyn LoadLink> = Arc::clone(&origin) as Arc<dyn LoadLink>;
+    let clock = NodeClock::resume(None, 0, Instant::now());
+    let tiers = tiers(clock, open(folder.path()).await);
+    let cache = LinkCache::new(settings(), tiers, Arc::default(), shared, Handle::current());
+    cache.follow(Seen { epoch: 1, cursor: 0 });
+    let pushed = Arc::new(AtomicU64::new(0));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (cache, pushed) = (cache.clone(), Arc::clone(&pushed));
+            tokio::spawn(async move {
+                loop {
+                    let at_least = pushed.load(Ordering::SeqCst);
+                    if at_least == ROUNDS {
+                        return;
+                    }
+                    let held = cache.load(SITE, "/one").await.expect("load");
+                    let version = version_of(held.link.as_ref().expect("a link"));
+                    assert!(version >= at_least, "{version}, and {at_least} was pushed");
+                    tokio::task::yield_now().await;
+                }
+            })
+        })
+        .collect();
+    for cursor in 1..=ROUNDS {
+        origin.versions.lock().expect("lock").push(cursor);
+        cache.follow(Seen { epoch: 1, cursor });
+        cache.invalidate(SITE, "/one", cursor);
+        pushed.store(cursor, Ordering::SeqCst);
+        tokio::task::yield_now().await;
     }
     for reader in readers {
         reader.await.expect("reader");
