@@ -9,7 +9,7 @@ use wayside_decide::digest::Digest;
 use crate::{
     broken::SlowPath,
     harness::{Process, eventually, request},
-    origins::{Numbered, cli, copy, held, leads_to, publish, start_edge, start_origin},
+    origins::{Numbered, cli, copy, edge_command, held, leads_to, publish, start_edge, start_origin},
 };
 
 const LINKS: usize = 40;
@@ -121,6 +121,34 @@ fn a_restored_record_is_checked_against_while_visitors_are_served() {
         leads_to(&edge, 2).as_deref() == Some("https://newer.example/")
     });
     assert_eq!(origin.end(), Some(0));
+}
+
+/// What changes while a node runs without its files of links is not forgotten in them.
+#[test]
+fn links_kept_before_a_run_without_them_are_checked() {
+    let setting = Numbered::start(LINKS);
+    let edge = setting.edge();
+    warm(&setting, &edge);
+    edge.kill();
+    let (folder, url) = (setting.folder.path(), &setting.url);
+    let mut command = edge_command(folder, url);
+    command.env("WAYSIDE__CACHE__DISK_MIB", "0");
+    let without = Process::run(command, "admin");
+    cli(
+        folder,
+        url,
+        &["link", "set", "apart", "/1", "--target", "https://new.example/"],
+    );
+    eventually("the change is seen", || {
+        leads_to(&without, 1).as_deref() == Some("https://new.example/")
+    });
+    assert_eq!(without.end(), Some(0));
+    let edge = setting.edge();
+    eventually("what it holds is checked", || {
+        leads_to(&edge, 1).as_deref() == Some("https://new.example/")
+    });
+    assert!(edge.metric("wayside_origin_requests_total{kind=\"snapshot\",outcome=\"ok\"}") > 0.5);
+    assert_eq!(leads_to(&edge, 3).as_deref(), Some("https://3.example/"));
 }
 
 #[test]

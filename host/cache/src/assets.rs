@@ -70,6 +70,17 @@ impl<V: Held> Known<V> {
     }
 }
 
+/// An asset that is held.
+#[derive(Debug)]
+pub struct HeldAsset<V> {
+    /// Its site.
+    pub site: SiteId,
+    /// The asset.
+    pub asset: Arc<V>,
+    /// Whether nothing said that it may have changed since it was loaded.
+    pub is_trusted: bool,
+}
+
 /// What a load ends with.
 pub type Loaded<V> = Result<Known<V>, LoadError>;
 
@@ -81,6 +92,9 @@ pub trait LoadAsset<V>: Send + Sync + 'static {
     /// Asks for the asset `id` of `site`, no older than what the node has `seen`. The cache puts a timeout around it.
     fn load<'a>(&'a self, site: SiteId, id: &'a str, seen: Option<Seen>) -> Loading<'a, V>;
 }
+
+/// The epoch of what is loaded anew before it is served: before any other.
+const DISTRUSTED: u64 = 0;
 
 /// How the cache behaves.
 #[derive(Debug, Clone)]
@@ -187,7 +201,7 @@ impl<V: Held> AssetCache<V> {
             ),
             settings,
             flights: Mutex::default(),
-            epoch: AtomicU64::new(0),
+            epoch: AtomicU64::new(DISTRUSTED + 1),
             changes: AtomicU64::new(0),
             seen: RwLock::default(),
             loader,
@@ -235,7 +249,8 @@ impl<V: Held> AssetCache<V> {
         (Instant::now() < entry.stale_until).then_some(entry.known)
     }
 
-    /// The node has been told of every change up to `seen`, and has forgotten what changed.
+    /// The node has been told of every change up to `seen`, and has forgotten what changed, but for the last change: that is
+    /// forgotten next.
     pub fn follow(&self, seen: Seen) {
         let mut known = self.0.seen.write().unwrap_or_else(PoisonError::into_inner);
         *known = Some(seen);
@@ -255,33 +270,42 @@ impl<V: Held> AssetCache<V> {
         let mut flights = self.lock();
         flights.clear();
         self.0.epoch.fetch_add(1, Ordering::SeqCst);
+        self.0.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Differs from what it was when an asset has changed since: what was only renewed or let go of is as it was.
+    /// Differs from what it was when an asset has changed since, or may have: what was only renewed or let go of is as it was.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.0.changes.load(Ordering::SeqCst)
     }
 
-    /// Assets that are held, at most so many: what a restart begins with.
+    /// Assets that are held and may be served, at most so many: what a restart begins with.
     #[must_use]
-    pub fn held_assets(&self, most: usize) -> Vec<(SiteId, Arc<V>)> {
-        let assets = self.0.memory.iter().filter_map(|(key, entry)| match entry.known {
-            Known::There(asset) => Some((key.site, asset)),
+    pub fn held_assets(&self, most: usize, now: Instant) -> Vec<HeldAsset<V>> {
+        let epoch = self.0.epoch.load(Ordering::SeqCst);
+        let held = self.0.memory.iter().filter(|(_, entry)| now < entry.stale_until);
+        let assets = held.filter_map(|(key, entry)| match entry.known {
+            Known::There(asset) => Some(HeldAsset {
+                site: key.site,
+                asset,
+                is_trusted: entry.epoch == epoch,
+            }),
             Known::Gone | Known::Missing => None,
         });
         assets.take(most).collect()
     }
 
-    /// Puts in an asset that was held before a restart, as if it had been loaded now.
-    pub fn restore(&self, site: SiteId, id: &str, asset: V, now: Instant) {
+    /// Puts in an asset that was held before a restart, as if it had been loaded now; one that was not trusted then is loaded
+    /// anew before it is served, if anybody answers.
+    pub fn restore(&self, site: SiteId, id: &str, asset: V, is_trusted: bool, now: Instant) {
         let Settings { ttl, stale_max, .. } = self.0.settings;
+        let current = self.0.epoch.load(Ordering::SeqCst);
         let entry = Entry {
             weight: asset.weight(),
             known: Known::There(Arc::new(asset)),
             fresh_until: now + ttl,
             stale_until: now + ttl + stale_max,
-            epoch: self.0.epoch.load(Ordering::SeqCst),
+            epoch: if is_trusted { current } else { DISTRUSTED },
         };
         self.0.memory.insert(KeyRef { site, id }.to_key(), entry);
     }
@@ -373,7 +397,7 @@ impl<V: Held> Boarded<V> {
         if self.is_current(&flights) {
             match &mut loaded {
                 Ok(known) => {
-                    self.compare(known);
+                    let has_changed = self.compare(known);
                     let (fresh, stale) = match known {
                         Known::There(_) => (shared.settings.ttl, shared.settings.stale_max),
                         // Links stand where an asset might: they need no origin for as long as they are served themselves.
@@ -388,6 +412,8 @@ impl<V: Held> Boarded<V> {
                         epoch: self.flight.epoch,
                     };
                     shared.memory.insert(self.key.clone(), entry);
+                    // Only now: who keeps what is held as of this version has it.
+                    shared.changes.fetch_add(u64::from(has_changed), Ordering::SeqCst);
                 }
                 Err(_) => {
                     if let Some(mut entry) = shared.memory.get(&self.key) {
@@ -401,21 +427,18 @@ impl<V: Held> Boarded<V> {
         self.flight.result.send_replace(Some(loaded));
     }
 
-    /// What was loaded, beside what is held: of two that are the same the older one stays, with all that was worked out of
-    /// it.
-    fn compare(&self, loaded: &mut Known<V>) {
+    /// Whether what was loaded is another than what is held: of two that are the same the older one stays, with all that was
+    /// worked out of it.
+    fn compare(&self, loaded: &mut Known<V>) -> bool {
         let shared = &self.cache.0;
         let held = shared.memory.get(&self.key).map(|entry| entry.known);
-        let has_changed = match (held, &mut *loaded) {
+        match (held, loaded) {
             (Some(Known::There(held)), Known::There(new)) if held == *new => {
                 *new = held;
                 false
             }
             (Some(Known::There(_)), _) | (_, Known::There(_)) => true,
             _ => false,
-        };
-        if has_changed {
-            shared.changes.fetch_add(1, Ordering::SeqCst);
         }
     }
 

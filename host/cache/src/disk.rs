@@ -187,7 +187,14 @@ impl Disk {
         self.store.change_epochs(Epochs::end_earlier);
     }
 
-    /// Whether the files were there before this process.
+    /// The files' own number, by which they are told from others at the same place. It stays over restarts, and when they are
+    /// given another size.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.store.usual.header().seed
+    }
+
+    /// Whether the files were there before this process, and could be read.
     #[must_use]
     pub fn was_there(&self) -> bool {
         self.store.was_there

@@ -125,7 +125,8 @@ impl Checkpoint {
         self.write_assets(done)?;
         let now = Instant::now();
         let clock = self.clock.kept(now, unix_s(), done.has_heard);
-        self.snapshot.keep_position(&Position::new(place.clone(), clock))?;
+        self.snapshot
+            .keep_position(&Position::new(place.clone(), clock, self.disk.as_deref()))?;
         done.position = Some((place, now));
         Ok(())
     }
@@ -137,10 +138,11 @@ impl Checkpoint {
         if done.assets == Some(version) || (done.assets.is_none() && version == 0) {
             return Ok(());
         }
-        let held = assets.held_assets(ASSETS_MAX).into_iter();
-        self.snapshot.keep_assets(held.map(|(site, live)| KeptAsset {
-            site_id: site.0,
-            asset: EdgeAsset::from(&live.asset),
+        let held = assets.held_assets(ASSETS_MAX, Instant::now()).into_iter();
+        self.snapshot.keep_assets(held.map(|held| KeptAsset {
+            site_id: held.site.0,
+            asset: EdgeAsset::from(&held.asset.asset),
+            is_trusted: held.is_trusted,
         }))?;
         done.assets = Some(version);
         Ok(())

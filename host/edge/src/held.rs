@@ -93,15 +93,20 @@ impl Held {
     /// Serves what was kept, and keeps it from now on.
     pub(crate) async fn revive(self, edge: &Arc<Edge>, follower: &Arc<Follower>) -> Option<Arc<Checkpoint>> {
         let snapshot = self.snapshot?;
-        let cursor = self.position.as_ref().and_then(|position| position.place.cursor);
-        let is_known = self
-            .position
+        // The place is that of other files of links when the node ran without these.
+        let kept = self.disk.as_ref().filter(|disk| disk.was_there());
+        let of_disk = |position: &Position| kept.is_none_or(|disk| position.is_of(disk));
+        let position = self.position.filter(of_disk);
+        let cursor = position.as_ref().and_then(|position| position.place.cursor);
+        let is_known = position
             .as_ref()
             .is_some_and(|position| position.place.resync.is_none());
-        if let Some(position) = self.position {
+        if let Some(position) = position {
             follower.go_on_from(position.place);
-        } else if self.disk.as_ref().is_some_and(|disk| disk.was_there()) {
-            tracing::warn!("the node's place in the feed is lost; checking the links that it kept");
+        } else if kept.is_some() {
+            tracing::warn!(
+                "the node's place in the feed is lost, or not that of the links that it kept; checking them"
+            );
             follower.check_all();
         }
         let reading = snapshot.clone();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use wayside_cache::{aside::set_aside, clock::Kept, links::Popular};
+use wayside_cache::{aside::set_aside, clock::Kept, disk::Disk, links::Popular};
 use wayside_decide::{digest::Digest, site::SiteId};
 use wayside_upstream::protocol::{EdgeDirectory, streams::EdgeAsset};
 
@@ -25,6 +25,9 @@ pub(crate) struct Position {
     /// Every change up to here is forgotten in what is kept on disk.
     #[serde(flatten)]
     pub(crate) place: Place,
+    /// Of which files of links that is true: a run without them goes on, and forgets nothing there.
+    #[serde(default)]
+    disk: Option<u64>,
     /// The node's own seconds.
     node_s: u64,
     /// The calendar's, of the same instant.
@@ -32,12 +35,18 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    pub(crate) const fn new(place: Place, clock: Kept) -> Self {
+    pub(crate) fn new(place: Place, clock: Kept, disk: Option<&Disk>) -> Self {
         Self {
             place,
+            disk: disk.map(Disk::id),
             node_s: clock.node_s,
             wall_s: clock.wall_s,
         }
+    }
+
+    /// Whether what these files have kept from before is as of the place.
+    pub(crate) fn is_of(&self, disk: &Disk) -> bool {
+        self.disk == Some(disk.id())
     }
 
     pub(crate) const fn clock(&self) -> Kept {
@@ -60,6 +69,9 @@ struct PopularLine {
 pub(crate) struct KeptAsset {
     pub(crate) site_id: u64,
     pub(crate) asset: EdgeAsset,
+    /// Whether nothing said that it may have changed by then.
+    #[serde(default)]
+    pub(crate) is_trusted: bool,
 }
 
 /// The folder in which all of it is.
@@ -112,9 +124,16 @@ impl Snapshot {
         self.write("popular", lines)
     }
 
-    /// The assets that were held.
+    /// The assets that were held. Those of the file before the newest may have changed since: the place in the feed that is
+    /// kept is beyond them.
     pub(crate) fn assets(&self) -> Vec<KeptAsset> {
-        self.read("assets").unwrap_or_default()
+        let Some((mut assets, is_newest)) = self.read_either::<KeptAsset>("assets") else {
+            return Vec::new();
+        };
+        for asset in &mut assets {
+            asset.is_trusted &= is_newest;
+        }
+        assets
     }
 
     /// Keeps assets: before a place in the feed beyond any of them is kept.
@@ -128,9 +147,15 @@ impl Snapshot {
 
     /// The values of a file, else of the one before it; says what is wrong with each that is set aside.
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<Vec<T>> {
+        self.read_either(name).map(|(values, _)| values)
+    }
+
+    /// As [`Self::read`], and whether they are those of the newest file.
+    fn read_either<T: DeserializeOwned>(&self, name: &str) -> Option<(Vec<T>, bool)> {
         let newest = self.folder.join(name);
-        [files::previous(&newest), newest].into_iter().rev().find_map(|path| match read(&path, name) {
-            Ok(values) => values,
+        let files = [(newest.clone(), true), (files::previous(&newest), false)];
+        files.into_iter().find_map(|(path, is_newest)| match read(&path, name) {
+            Ok(values) => values.map(|values| (values, is_newest)),
             Err(error) => {
                 tracing::error!(path = %path.display(), %error, "set aside what the node kept; going on with what was kept before");
                 if let Err(error) = set_aside(&path) {
@@ -221,7 +246,7 @@ mod tests {
 
     use wayside_cache::clock::Kept;
 
-    use super::{Position, Snapshot, read};
+    use super::{KeptAsset, Position, Snapshot, read};
     use crate::follow::Place;
 
     fn position(cursor: u64) -> Position {
@@ -230,7 +255,7 @@ mod tests {
             cursor: Some(cursor),
             ..Place::default()
         };
-        Position::new(place, clock)
+        Position::new(place, clock, None)
     }
 
     #[test]
@@ -281,5 +306,25 @@ mod tests {
         assert_eq!(snapshot.position(), Some(position(2)));
         snapshot.keep_position(&position(5)).expect("write");
         assert_eq!(snapshot.position(), Some(position(5)));
+    }
+
+    #[test]
+    fn assets_of_the_file_before_the_newest_are_not_trusted() {
+        let folder = tempfile::tempdir().expect("folder");
+        let snapshot = Snapshot::of(folder.path().to_owned());
+        let keep = |of_before: &[bool]| {
+            let assets = of_before.iter().map(|is_trusted| KeptAsset {
+                site_id: 1,
+                asset: serde_json::from_str(r#"{"id":"film"}"#).expect("an asset"),
+                is_trusted: *is_trusted,
+            });
+            snapshot.keep_assets(assets).expect("write");
+        };
+        let trusted = || snapshot.assets().iter().map(|kept| kept.is_trusted).collect::<Vec<_>>();
+        keep(&[true, false]);
+        assert_eq!(trusted(), [true, false]);
+        keep(&[true]);
+        fs::write(folder.path().join("assets"), "torn").expect("write");
+        assert_eq!(trusted(), [false, false]);
     }
 }

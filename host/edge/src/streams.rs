@@ -164,10 +164,15 @@ impl Streams {
     /// Begins with the assets that were held before a restart.
     pub(crate) fn restore(&self, kept: Vec<KeptAsset>) {
         let now = Instant::now();
-        for KeptAsset { site_id, asset } in kept {
-            let id = asset.id.clone();
+        for KeptAsset {
+            site_id,
+            asset,
+            is_trusted,
+        } in kept
+        {
+            let (site, id) = (SiteId(site_id), asset.id.clone());
             match Asset::try_from(asset) {
-                Ok(asset) => self.assets.restore(SiteId(site_id), &id, LiveAsset::new(asset), now),
+                Ok(asset) => self.assets.restore(site, &id, LiveAsset::new(asset), is_trusted, now),
                 Err(error) => tracing::warn!(site_id, id, %error, "an asset that was kept cannot be read"),
             }
         }

@@ -238,15 +238,43 @@ async fn a_restart_begins_with_what_was_held() {
     let before = cache.version();
     assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
     assert_ne!(cache.version(), before);
-    let held = cache.held_assets(10);
+    let held = cache.held_assets(10, Instant::now());
     let (restarted, asked, _) = cache_with(settings());
-    for (site, asset) in held {
-        restarted.restore(site, "a", *asset, Instant::now());
+    for held in held {
+        restarted.restore(held.site, "a", *held.asset, held.is_trusted, Instant::now());
     }
     assert_eq!(value(restarted.look_up(SITE, "a", Instant::now())), Some(1));
     assert_eq!(asked.asked.load(Ordering::SeqCst), 0);
     restarted.invalidate(SITE, "a");
     assert!(restarted.look_up(SITE, "a", Instant::now()).is_none());
+}
+
+#[tokio::test]
+async fn what_was_not_trusted_before_a_restart_is_not_after_it() {
+    let (cache, origin, _) = cache_with(settings());
+    origin.gate.add_permits(1);
+    cache.load(SITE, "a").await.expect("an asset");
+    let before = cache.version();
+    cache.distrust_all();
+    assert_ne!(cache.version(), before, "it is kept again");
+    let held = cache.held_assets(10, Instant::now()).pop().expect("it is held");
+    assert!(!held.is_trusted);
+    let much_later = Instant::now() + Duration::from_secs(1_000_000);
+    assert!(cache.held_assets(10, much_later).is_empty(), "it is of no use any more");
+
+    let (restarted, origin, level) = cache_with(settings());
+    restarted.restore(SITE, "a", *held.asset, held.is_trusted, Instant::now());
+    assert!(restarted.look_up(SITE, "a", Instant::now()).is_none());
+    level.set(Level::CoreOnly);
+    assert_eq!(
+        value(restarted.load(SITE, "a").await.ok()),
+        Some(1),
+        "while nobody is asked"
+    );
+    level.set(Level::Full);
+    origin.gate.add_permits(1);
+    *origin.answer.lock().expect("lock") = Ok(there(2));
+    assert_eq!(value(restarted.load(SITE, "a").await.ok()), Some(2));
 }
 
 #[tokio::test]

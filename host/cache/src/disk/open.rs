@@ -21,10 +21,8 @@ impl Store {
     pub(super) fn open(settings: &Settings) -> Result<Self, ShelfError> {
         let Settings { folder, bytes_max } = settings;
         let large_bytes = bytes_max / LARGE_SHARE;
-        let usual_path = folder.join("usual");
-        let was_there = usual_path.exists();
-        let usual = open_shelf(&usual_path, bytes_max - large_bytes, BUCKET_BYTES)?;
-        let large = open_shelf(&folder.join("large"), large_bytes, LARGE_BUCKET_BYTES)?;
+        let (usual, was_there) = open_shelf(&folder.join("usual"), bytes_max - large_bytes, BUCKET_BYTES)?;
+        let (large, _) = open_shelf(&folder.join("large"), large_bytes, LARGE_BUCKET_BYTES)?;
         let Header { epoch, floor, .. } = usual.header();
         Ok(Self {
             usual,
@@ -42,15 +40,17 @@ impl Store {
 }
 
 /// Opens the file at `path` with room for `bytes`, makes it when it is not there, puts it out of the way when it cannot
-/// be read, and copies it when it has another size than it should.
-fn open_shelf(path: &Path, bytes: u64, bucket_bytes: usize) -> Result<Shelf, ShelfError> {
+/// be read, and copies it when it has another size than it should. Says whether what was there is used.
+fn open_shelf(path: &Path, bytes: u64, bucket_bytes: usize) -> Result<(Shelf, bool), ShelfError> {
     let bucket_bytes = u32::try_from(bucket_bytes).unwrap_or(u32::MAX);
     let buckets = (bytes / u64::from(bucket_bytes)).max(1);
     match Shelf::open(path) {
         Ok(shelf) if (shelf.header().buckets, shelf.header().bucket_bytes) == (buckets, bucket_bytes) => {
-            return Ok(shelf);
+            return Ok((shelf, true));
         }
-        Ok(shelf) if shelf.header().bucket_bytes == bucket_bytes => return resize(&shelf, path, buckets),
+        Ok(shelf) if shelf.header().bucket_bytes == bucket_bytes => {
+            return Ok((resize(&shelf, path, buckets)?, true));
+        }
         Err(ShelfError::File(error)) if error.kind() == io::ErrorKind::NotFound => {}
         Err(ShelfError::InUse) => return Err(ShelfError::InUse),
         other => {
@@ -66,7 +66,7 @@ fn open_shelf(path: &Path, bytes: u64, bucket_bytes: usize) -> Result<Shelf, She
         epoch: 1,
         floor: 1,
     };
-    Shelf::create(path, header)
+    Ok((Shelf::create(path, header)?, false))
 }
 
 /// Copies what `old`, the file at `path`, keeps into a file with another number of buckets, which takes its place.
