@@ -314,9 +314,14 @@ impl Flight {
         content
     }
 
-    /// What came weighs something else than what was there, whether or not anybody waited for it.
+    /// What came weighs something else than what was there, whether or not anybody waited for it. Where memory let go of the
+    /// slot meanwhile and another has its place, that one knows better.
     fn weigh(&self) {
         let slot = &self.slot;
+        let other = self.shared.slots.peek(&slot.key);
+        if other.is_some_and(|(other, _)| !Arc::ptr_eq(&other, slot)) {
+            return;
+        }
         let weighed = (Arc::clone(slot), slot.weight());
         self.shared.slots.insert(slot.key.clone(), weighed);
     }
