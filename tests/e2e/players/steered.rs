@@ -41,14 +41,16 @@ fn play(set: Set, kinds: &[&str]) -> Scene {
 /// TTL, Shaka for a minute, hls.js for five.
 #[test]
 fn a_target_dies_and_segments_come_from_another_until_it_recovers() {
-    let mut scene = play(Set::of(&["near", "far"]), &["vod"]);
+    let mut scene = play(Set::of(&["near", "far"]), &["vod", "live"]);
     scene.settle_on("near");
     scene.be("near", Health::Dead);
     scene.all_move_to("far");
     scene.be("near", Health::Well);
-    scene.moves_to("vod-dash.js", "near", SOON);
-    for who in ["vod-shaka-hls", "vod-shaka-dash"] {
-        scene.moves_to(who, "near", SHAKA_FORGIVES + SOON);
+    for kind in ["vod", "live"] {
+        scene.moves_to(&format!("{kind}-dash.js"), "near", SOON);
+        for player in ["shaka-hls", "shaka-dash"] {
+            scene.moves_to(&format!("{kind}-{player}"), "near", SHAKA_FORGIVES + SOON);
+        }
     }
     scene.nobody_stalled();
 }
