@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use quick_cache::sync::{EntryAction, EntryResult};
 use tokio::{sync::watch, task::spawn_blocking};
 use wayside_decide::{name::Name, site::SiteId, target::Target};
 
@@ -162,11 +163,29 @@ impl Slot {
         };
         shared.runtime.spawn(async move {
             let outcome = flight.fly(known).await;
-            flight.weigh();
+            flight.slot.weigh(&flight.shared);
             // Nobody may wait any more.
             let _ = result.send(Some(outcome));
         });
         Some(landing)
+    }
+
+    /// What came weighs something else than what was there, whether or not anybody waited for it. Where memory let go of this
+    /// slot meanwhile and another has its place, that one stays: it may know that the manifest was taken down.
+    pub(super) fn weigh(self: &Arc<Self>, shared: &Shared) {
+        let weighed = (Arc::clone(self), self.weight());
+        let own = |_: &SlotKey, (other, _): &mut (Arc<Self>, usize)| {
+            if Arc::ptr_eq(other, self) {
+                EntryAction::ReplaceWithGuard
+            } else {
+                EntryAction::Retain(())
+            }
+        };
+        let place = shared.slots.entry(&self.key, None, own);
+        if let EntryResult::Replaced(place, _) | EntryResult::Vacant(place) = place {
+            // Refused when somebody else has the place by now.
+            let _ = place.insert(weighed);
+        }
     }
 
     pub(super) fn content(&self) -> Option<Arc<Content>> {
@@ -312,18 +331,6 @@ impl Flight {
         state.is_taken_down = false;
         state.content = Some(Arc::clone(&content));
         content
-    }
-
-    /// What came weighs something else than what was there, whether or not anybody waited for it. Where memory let go of the
-    /// slot meanwhile and another has its place, that one knows better.
-    fn weigh(&self) {
-        let slot = &self.slot;
-        let other = self.shared.slots.peek(&slot.key);
-        if other.is_some_and(|(other, _)| !Arc::ptr_eq(&other, slot)) {
-            return;
-        }
-        let weighed = (Arc::clone(slot), slot.weight());
-        self.shared.slots.insert(slot.key.clone(), weighed);
     }
 
     /// What was taken down is not to come back from the disk either.

@@ -406,6 +406,27 @@ async fn what_is_fetched_behind_counts_for_what_it_takes() {
     assert!(after >= before + 100_000, "{before} to {after} bytes");
 }
 
+/// Memory lets go of a manifest while it is fetched, and somebody asks for it again.
+#[tokio::test]
+async fn what_comes_for_whom_memory_let_go_of_does_not_displace_who_has_the_place() {
+    let origin = Origin::start(file("", PLAYLIST)).await;
+    let (manifests, asset) = (manifests(), origin.asset());
+    get(&manifests, &asset).await.expect("a playlist");
+    let let_go = slot(&manifests, &asset);
+    manifests.shared.slots.clear();
+    let_go.weigh(&manifests.shared);
+    assert!(Arc::ptr_eq(&slot(&manifests, &asset), &let_go), "nobody has the place");
+    manifests.shared.slots.clear();
+    get(&manifests, &asset).await.expect("a playlist, fetched again");
+    let has_place = slot(&manifests, &asset);
+    assert!(!Arc::ptr_eq(&let_go, &has_place));
+    for late in [&let_go, &has_place] {
+        late.weigh(&manifests.shared);
+        assert!(Arc::ptr_eq(&slot(&manifests, &asset), &has_place));
+    }
+    assert!(manifests.shared.slots.weight() > PLAYLIST.len() as u64);
+}
+
 #[tokio::test]
 async fn a_playlist_is_fetched_once_however_many_ask_and_asked_for_again_by_its_validators() {
     let origin = Origin::start(file("ETag: \"v1\"\r\nCache-Control: max-age=60\r\n", PLAYLIST)).await;
