@@ -249,17 +249,21 @@ impl<V: Held> AssetCache<V> {
         (Instant::now() < entry.stale_until).then_some(entry.known)
     }
 
-    /// The node has been told of every change up to `seen`, and has forgotten what changed, but for the last change: that is
-    /// forgotten next.
+    /// The node has been told of every change up to `seen`, and has forgotten what changed.
     pub fn follow(&self, seen: Seen) {
         let mut known = self.0.seen.write().unwrap_or_else(PoisonError::into_inner);
         *known = Some(seen);
     }
 
-    /// Forgets an asset, which changed: the next look-up loads it anew, whatever is under way now.
-    pub fn invalidate(&self, site: SiteId, id: &str) {
+    /// Forgets an asset, which changed at `cursor`, the last change that the node was told of: the next look-up loads it anew,
+    /// as of that change, whatever is under way now.
+    pub fn invalidate(&self, site: SiteId, id: &str, cursor: u64) {
         let mut flights = self.lock();
         let key = KeyRef { site, id };
+        // Before it is forgotten: a load that begins then must not be content with less.
+        if let Some(seen) = &mut *self.0.seen.write().unwrap_or_else(PoisonError::into_inner) {
+            seen.cursor = seen.cursor.max(cursor);
+        }
         flights.remove(&key.to_key());
         self.0.memory.remove(&key);
         self.0.changes.fetch_add(1, Ordering::SeqCst);
@@ -273,7 +277,8 @@ impl<V: Held> AssetCache<V> {
         self.0.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Differs from what it was when an asset has changed since, or may have: what was only renewed or let go of is as it was.
+    /// Differs from what it was when an asset has changed since, may have, or is known again not to have: what was only renewed
+    /// or let go of is as it was.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.0.changes.load(Ordering::SeqCst)
@@ -427,15 +432,15 @@ impl<V: Held> Boarded<V> {
         self.flight.result.send_replace(Some(loaded));
     }
 
-    /// Whether what was loaded is another than what is held: of two that are the same the older one stays, with all that was
-    /// worked out of it.
+    /// Whether what was loaded is another than what is held, or the same that is trusted again: of two that are the same the
+    /// older one stays, with all that was worked out of it.
     fn compare(&self, loaded: &mut Known<V>) -> bool {
-        let shared = &self.cache.0;
-        let held = shared.memory.get(&self.key).map(|entry| entry.known);
-        match (held, loaded) {
+        let held = self.cache.0.memory.get(&self.key);
+        let is_trusted = held.as_ref().is_some_and(|entry| entry.epoch == self.flight.epoch);
+        match (held.map(|entry| entry.known), loaded) {
             (Some(Known::There(held)), Known::There(new)) if held == *new => {
                 *new = held;
-                false
+                !is_trusted
             }
             (Some(Known::There(_)), _) | (_, Known::There(_)) => true,
             _ => false,

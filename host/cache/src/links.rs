@@ -262,14 +262,13 @@ impl LinkCache {
         (self.shared.flights.lock().len(), self.shared.settings.loads_max)
     }
 
-    /// The node has been told of every change up to `seen`, and has forgotten what changed, but for the last change: that is
-    /// forgotten next. In this order, so that what is loaded after that is loaded as of the change.
+    /// The node has been told of every change up to `seen`, and has forgotten what changed.
     pub fn follow(&self, seen: Seen) {
         self.shared.horizon.follow(seen);
     }
 
-    /// Forgets the link at `path` of `site`, which changed at `cursor`: the next look-up loads it anew, whatever is under
-    /// way now.
+    /// Forgets the link at `path` of `site`, which changed at `cursor`, the last change that the node was told of: the next
+    /// look-up loads it anew, as of that change, whatever is under way now.
     pub fn invalidate(&self, site: SiteId, path: &str, cursor: u64) {
         let key = KeyRef { site, path };
         let mut flights = self.shared.flights.lock();

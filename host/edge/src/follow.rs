@@ -116,16 +116,11 @@ impl Follower {
 
     /// Goes on from a place in the feed: what is held is forgotten where something changed since.
     pub(crate) fn go_on_from(&self, place: Place) {
-        self.ask_as_of(&place);
-        self.place.send_replace(place);
-    }
-
-    /// What is loaded from here on is as of this place in the feed, or later.
-    fn ask_as_of(&self, place: &Place) {
         if let Some(position) = place.position() {
             self.edge.links.follow(resync::seen(position));
             self.edge.streams.seen(resync::seen(position));
         }
+        self.place.send_replace(place);
     }
 
     /// What is held may be older than any place: checks all of it before the feed is followed.

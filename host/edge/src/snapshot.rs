@@ -244,7 +244,10 @@ fn read<T: DeserializeOwned>(path: &Path, kind: &str) -> Result<Option<Vec<T>>, 
 mod tests {
     use std::fs;
 
-    use wayside_cache::clock::Kept;
+    use wayside_cache::{
+        clock::Kept,
+        disk::{self, Disk},
+    };
 
     use super::{KeptAsset, Position, Snapshot, read};
     use crate::follow::Place;
@@ -326,5 +329,23 @@ mod tests {
         keep(&[true]);
         fs::write(folder.path().join("assets"), "torn").expect("write");
         assert_eq!(trusted(), [false, false]);
+    }
+
+    #[test]
+    fn what_an_older_version_kept_is_read_and_checked() {
+        let old: Position = serde_json::from_str(r#"{"epoch":null,"cursor":7,"resync":null,"node_s":5,"wall_s":6}"#)
+            .expect("a place without its files of links");
+        assert_eq!(old, position(7));
+        let folder = tempfile::tempdir().expect("folder");
+        let settings = disk::Settings {
+            folder: folder.path().to_owned(),
+            bytes_max: 1 << 20,
+        };
+        let disk = Disk::open(&settings).expect("a disk");
+        assert!(!old.is_of(&disk));
+        let now = Position::new(old.place.clone(), old.clock(), Some(&disk));
+        assert!(now.is_of(&disk) && now != old);
+        let kept: KeptAsset = serde_json::from_str(r#"{"site_id":1,"asset":{"id":"film"}}"#).expect("an asset");
+        assert!(!kept.is_trusted);
     }
 }

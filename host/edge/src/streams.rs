@@ -183,9 +183,9 @@ impl Streams {
         self.assets.follow(seen);
     }
 
-    /// An asset changed.
-    pub(crate) fn invalidate(&self, site: SiteId, id: &str) {
-        self.assets.invalidate(site, id);
+    /// An asset changed at `cursor`, the last change that the node was told of.
+    pub(crate) fn invalidate(&self, site: SiteId, id: &str, cursor: u64) {
+        self.assets.invalidate(site, id, cursor);
     }
 
     /// Any asset may have changed.

@@ -119,8 +119,8 @@ async fn what_was_under_way_when_it_changed_is_not_kept() {
         async move { cache.load(SITE, "a").await }
     });
     eventually("the origin is asked", || origin.asked.load(Ordering::SeqCst) > 0).await;
-    cache.follow(Seen { epoch: 1, cursor: 7 });
-    cache.invalidate(SITE, "a");
+    cache.follow(Seen { epoch: 1, cursor: 6 });
+    cache.invalidate(SITE, "a", 7);
     *origin.answer.lock().expect("lock") = Ok(there(2));
     origin.gate.add_permits(2);
     assert_eq!(value(asking.await.expect("no panic").ok()), Some(1));
@@ -194,7 +194,7 @@ async fn that_there_is_none_holds_while_nobody_can_say_otherwise_and_that_one_is
     assert!(cache.look_up(SITE, "a", much_later).is_none());
     // It is asked for behind, and there as soon as the feed has told of it.
     *origin.answer.lock().expect("lock") = Ok(there(1));
-    cache.invalidate(SITE, "a");
+    cache.invalidate(SITE, "a", 1);
     assert_eq!(value(cache.load(SITE, "a").await.ok()), Some(1));
 }
 
@@ -245,7 +245,7 @@ async fn a_restart_begins_with_what_was_held() {
     }
     assert_eq!(value(restarted.look_up(SITE, "a", Instant::now())), Some(1));
     assert_eq!(asked.asked.load(Ordering::SeqCst), 0);
-    restarted.invalidate(SITE, "a");
+    restarted.invalidate(SITE, "a", 1);
     assert!(restarted.look_up(SITE, "a", Instant::now()).is_none());
 }
 
@@ -259,6 +259,10 @@ async fn what_was_not_trusted_before_a_restart_is_not_after_it() {
     assert_ne!(cache.version(), before, "it is kept again");
     let held = cache.held_assets(10, Instant::now()).pop().expect("it is held");
     assert!(!held.is_trusted);
+    let (distrusted, trusted_again) = (cache.version(), || cache.held_assets(10, Instant::now())[0].is_trusted);
+    origin.gate.add_permits(1);
+    cache.load(SITE, "a").await.expect("the same asset");
+    assert!(cache.version() != distrusted && trusted_again(), "that is kept, too");
     let much_later = Instant::now() + Duration::from_secs(1_000_000);
     assert!(cache.held_assets(10, much_later).is_empty(), "it is of no use any more");
 

@@ -65,9 +65,13 @@ impl Horizon {
         };
     }
 
-    /// A key of this hash changed.
+    /// A key of this hash changed at `cursor`, the last change that was told. What is loaded from here on is as of that.
     pub(super) fn change(&self, hash: u64, cursor: u64) {
+        let mut followed = self.followed();
         self.place(hash).fetch_max(cursor, Ordering::SeqCst);
+        if let Some(seen) = &mut followed.seen {
+            seen.cursor = seen.cursor.max(cursor);
+        }
     }
 
     /// Whether a value of a key of this hash, loaded by whoever had `seen` this much, is surely no older than the key's

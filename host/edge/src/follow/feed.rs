@@ -124,19 +124,16 @@ impl Follower {
                 return Ok(Ended::Resync);
             }
             cursor = event.seq;
-            let place = Place {
-                cursor: Some(event.seq),
-                ..self.place()
-            };
-            // Before anything is forgotten: what is loaded once it is must not come from a replica without the change.
-            self.ask_as_of(&place);
             if let Change::Link { site_id, path } = &event.change {
                 self.edge.links.invalidate(SiteId(*site_id), path, event.seq);
             }
             if let Change::Asset { site_id, id } = &event.change {
-                self.edge.streams.invalidate(SiteId(*site_id), id);
+                self.edge.streams.invalidate(SiteId(*site_id), id, event.seq);
             }
-            self.go_on_from(place);
+            self.go_on_from(Place {
+                cursor: Some(event.seq),
+                ..self.place()
+            });
             // With the change in the place, so that what is read now has it.
             if event.change == Change::Directory {
                 self.directory_changed.notify_one();

@@ -109,7 +109,8 @@ impl<'a> Ask<'a> {
 }
 
 impl TenantPool {
-    /// `most` targets for a session in order. Where it plays is not counted: see [`TenantPool::see`].
+    /// `most` targets for a session in order. That it is moved counts, where it is; where it plays does not: see
+    /// [`TenantPool::see`].
     pub(crate) fn choose(&self, ask: &Ask<'_>, most: usize) -> Result<Chosen, Nobody> {
         self.order(ask, most, None, false)
     }
