@@ -3,8 +3,9 @@
 //! In: a pool, how its targets do, a plan, who asks, the instant and randomness. Out: a target, or all of them in order,
 //! and why. Filters come first: policy, geography, health, capacity. What is left falls into groups, best first: healthy
 //! before degraded, a tier of the plan before the next, within what is paid for before past it, near before far. A balancer
-//! picks from the best group that is not empty. A session keeps its target while that belongs to a group as good; hashing
-//! leads it home when its target is back.
+//! picks from the best group that is not empty, of sessions that are moved among those that have not had more than their
+//! share of these. A session keeps its target while that belongs to a group as good; hashing leads it home when its target
+//! is back.
 //!
 //! A choice among 64 targets allocates nothing; `benches/select.rs` says what it costs.
 

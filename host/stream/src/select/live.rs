@@ -110,7 +110,7 @@ pub struct Live {
     /// How many sessions there were when that was worked out.
     usual_of: u64,
     sessions_all: u64,
-    /// Which targets took sessions that were moved by how targets do.
+    /// How many sessions that are moved each target may take; choices count there what they give.
     pub(super) moves: Moves,
 }
 

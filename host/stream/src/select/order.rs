@@ -59,9 +59,9 @@ impl Order {
 }
 
 impl Selector {
-    /// The chosen target and then others that serve, `most` at most: the second is where the session fails over
-    /// to by itself, one of those that stand best; the rest is ordered, best first. Those that are down or draining fill up to two when there are not so many. Empty when
-    /// policy and geography leave none.
+    /// The chosen target and then others that serve, `most` at most: the second is where the session fails over to by itself,
+    /// one of those that stand best; the rest is ordered, best first. Those that are down or draining fill up to two when there
+    /// are not so many. Empty when policy and geography leave none.
     pub fn order(
         &mut self,
         pool: &Pool,
@@ -99,8 +99,8 @@ impl Selector {
             // Below all others.
             *key &= PLACE_MASK;
         }
-        let wanted = most.saturating_sub(1);
-        if wanted > 0 && wanted < count {
+        let wanted = most - 1;
+        if wanted < count {
             // Only as many as are listed need an order.
             keys.select_nth_unstable(wanted - 1);
         }
