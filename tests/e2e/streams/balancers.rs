@@ -129,10 +129,11 @@ fn sessions_go_home_by_hashing_and_stay_by_any_other() {
         eventually("the edge knows it", || {
             Site::explained(&site.edge, "192.0.2.1")["balancer"] == balancer
         });
-        let mut audience = Audience::begin(&site, 24);
+        // So many that chance sends about as many home to each: of a few it may send most to one, which has no room for them.
+        let mut audience = Audience::begin(&site, 240);
         audience.play(|_| WELL);
         let (before, whole) = (audience.places(), audience.on("a"));
-        assert!((4..=20).contains(&whole), "{whole} on a");
+        assert!((60..=180).contains(&whole), "{whole} on a");
         site.write("PUT", "/v1/targets/a/service", &json!({"service": "draining"}));
         eventually("all have left", || {
             audience.play(|_| WELL);
