@@ -16,6 +16,9 @@ const SENT_MAX: u32 = 2_048 * CHOICE;
 /// What one choice counts. Balancers compare what there would be with one more: for a small share of few choices a whole one
 /// would be too much.
 const CHOICE: u32 = 16;
+/// What every target counts beside its choices: half of one, as in Webster's method. Without it who has a small share would
+/// be rounded up each time that it is due, and again each time that half is forgotten.
+const HALF: u32 = CHOICE / 2;
 
 /// Where a plan sent sessions of late.
 #[derive(Debug, Clone)]
@@ -27,7 +30,7 @@ pub(super) struct Sent {
 impl Sent {
     pub(super) const fn new() -> Self {
         Self {
-            to: [0; TARGETS_MAX],
+            to: [HALF; TARGETS_MAX],
             all: 0,
         }
     }
@@ -37,9 +40,9 @@ impl Sent {
         self.all += CHOICE;
         if self.all >= SENT_MAX {
             for to in &mut self.to {
-                *to /= 2;
+                *to = HALF + (*to - HALF) / 2;
             }
-            self.all = self.to.iter().sum();
+            self.all = self.to.iter().map(|to| to - HALF).sum();
         }
     }
 

@@ -111,12 +111,15 @@ proptest! {
             let plan = plan.unwrap_or_else(|| Plan::of_all(&scene.pool));
             let mut selector = Selector::new(&scene.pool, plan, balancer);
             let had = spread(&mut scene, &mut selector, sessions);
+            // Of what a plan remembers, the smallest share is a dozen choices, of which chance takes or adds one each time that half
+            // is forgotten: some thirty times here.
+            let by_chance = if is_policys { 15.0 } else { 1.0 };
             for (had, weight) in had.iter().zip(&weights) {
                 let share = f64::from(200 * weight);
-                prop_assert!(f64::from(*had) <= share * 1.05 + 1.0, "{balancer:?}: {had} for {share} of {weights:?}");
+                prop_assert!(f64::from(*had) <= share * 1.05 + by_chance, "{balancer:?}: {had} for {share} of {weights:?}");
                 // Hashing fills the lightest last; it is bounded from above, by which nobody is crushed.
                 let is_exact = balancer != Balancer::ConsistentHash;
-                prop_assert!(!is_exact || f64::from(*had) >= share * 0.95 - 1.0, "{balancer:?}: {had} for {share} of {weights:?}");
+                prop_assert!(!is_exact || f64::from(*had) >= share * 0.95 - by_chance, "{balancer:?}: {had} for {share} of {weights:?}");
             }
         }
     }
