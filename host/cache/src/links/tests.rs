@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod levels;
+mod races;
 mod tiers;
 
 const SITE: SiteId = SiteId(1);

@@ -1,7 +1,6 @@
 //! Memory and disk together: restarts, ages, and invalidations against everything that is under way.
 
 use std::{
-    collections::HashMap,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -11,17 +10,17 @@ use std::{
 };
 
 use tokio::runtime::Handle;
-use wayside_decide::{link::Link, site::SiteId, target::Target};
+use wayside_decide::{link::Link, target::Target};
 
 use super::{LinkCache, Loader, Lookup, SITE, Settings, Tiers, held_target, link};
 use crate::{
     clock::{Kept, NodeClock},
     disk::{self, Disk},
     key::KeyRef,
-    load::{LoadError, LoadLink, Loaded, Seen},
+    load::{LoadError, LoadLink, Loaded},
 };
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings {
         bytes_max: 1 << 20,
         ttl: Duration::from_secs(100),
@@ -32,16 +31,8 @@ fn settings() -> Settings {
     }
 }
 
-/// Settings with which no load ends for the processor's having other work.
-fn patient() -> Settings {
-    Settings {
-        load_timeout: Duration::from_secs(20),
-        ..settings()
-    }
-}
-
 /// Opens the disk; waits until whatever is still under way on it has ended.
-async fn open(folder: &Path) -> Arc<Disk> {
+pub(super) async fn open(folder: &Path) -> Arc<Disk> {
     open_sized(folder, 1 << 20).await
 }
 
@@ -58,7 +49,7 @@ async fn open_sized(folder: &Path, bytes_max: u64) -> Arc<Disk> {
     }
 }
 
-const fn tiers(clock: NodeClock, disk: Arc<Disk>) -> Tiers {
+pub(super) const fn tiers(clock: NodeClock, disk: Arc<Disk>) -> Tiers {
     Tiers {
         clock,
         disk: Some(disk),
@@ -496,215 +487,4 @@ async fn who_joins_a_refresh_that_fails_gets_what_a_slow_disk_has() {
     tokio::task::yield_now().await;
     drop(gate);
     assert_eq!(joined.await.expect("join").as_deref(), Some("https://large.example/"));
-}
-
-/// An origin whose links change all the time: a link's target says its version.
-struct Changing {
-    versions: Mutex<HashMap<String, u64>>,
-}
-
-impl LoadLink for Changing {
-    fn load<'a>(
-        &'a self,
-        _: SiteId,
-        path: &'a str,
-        _: Option<Seen>,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
-        Box::pin(async move {
-            let version = self.versions.lock().expect("lock").get(path).copied().unwrap_or(0);
-            // The answer is taken; it arrives later.
-            for _ in 0..version % 5 {
-                tokio::task::yield_now().await;
-            }
-            // One of four versions is "no such link".
-            let there = !version.is_multiple_of(4);
-            Ok(there.then(|| link(&format!("https://v{version}.example/"))))
-        })
-    }
-}
-
-fn version_of(link: &Link) -> u64 {
-    let label = link.target.host()[1..].split('.').next();
-    label.and_then(|text| text.parse().ok()).expect("version")
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_gets_anything_older_than_the_last_change_that_was_pushed() {
-    const KEYS: u64 = 40;
-    let folder = tempfile::tempdir().expect("folder");
-    let origin = Arc::new(Changing {
-        versions: Mutex::default(),
-    });
-    let clock = NodeClock::resume(None, 0, Instant::now());
-    // So little memory that links go to disk and back all the time.
-    let settings = Settings {
-        bytes_max: 8 * 1024,
-        ..patient()
-    };
-    let shared: Arc<dyn LoadLink> = Arc::clone(&origin) as Arc<dyn LoadLink>;
-    let cache = LinkCache::new(
-        settings,
-        tiers(clock, open(folder.path()).await),
-        Arc::default(),
-        shared,
-        Handle::current(),
-    );
-    let pushed: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
-    let changer = tokio::spawn({
-        let (cache, pushed, origin) = (cache.clone(), Arc::clone(&pushed), Arc::clone(&origin));
-        async move {
-            for round in 1..4_000_u64 {
-                let number = round.wrapping_mul(2_654_435_761) % KEYS;
-                let path = format!("/{number}");
-                let version = {
-                    let mut versions = origin.versions.lock().expect("lock");
-                    let version = versions.entry(path.clone()).or_default();
-                    *version += 1;
-                    *version
-                };
-                cache.invalidate(SITE, &path, 1);
-                pushed[usize::try_from(number).expect("number")].store(version, Ordering::SeqCst);
-                tokio::task::yield_now().await;
-            }
-        }
-    });
-    let readers: Vec<_> = (0..6_u64)
-        .map(|reader| {
-            let (cache, pushed, origin) = (cache.clone(), Arc::clone(&pushed), Arc::clone(&origin));
-            tokio::spawn(async move {
-                for round in 0..4_000_u64 {
-                    let number = (round * 31 + reader * 17) % KEYS;
-                    let path = format!("/{number}");
-                    let at_least = pushed[usize::try_from(number).expect("number")].load(Ordering::SeqCst);
-                    let held = match cache.look_up(SITE, &path, Instant::now()) {
-                        Lookup::Held(held) => held,
-                        Lookup::Missing => cache.load(SITE, &path).await.expect("load"),
-                    };
-                    let Some(link) = &held.link else {
-                        // The origin had no other version than the one that was pushed before: if that one is a
-                        // link, "there is none" is an old miss.
-                        let now = origin.versions.lock().expect("lock").get(&path).copied().unwrap_or(0);
-                        assert!(now != at_least || now.is_multiple_of(4), "{path}: an old miss");
-                        continue;
-                    };
-                    let version = version_of(link);
-                    assert!(version >= at_least, "{path}: {version}, and {at_least} was pushed");
-                    tokio::task::yield_now().await;
-                }
-            })
-        })
-        .collect();
-    for reader in readers {
-        reader.await.expect("reader");
-    }
-    changer.await.expect("changer");
-}
-
-/// Who reads the disk while an invalidation is under way must not bring back what it found there.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_invalidation_ends_reads_of_the_disk_that_are_under_way() {
-    const ROUNDS: u64 = 5_000;
-    let folder = tempfile::tempdir().expect("folder");
-    let origin = Arc::new(Changing {
-        versions: Mutex::default(),
-    });
-    let shared: Arc<dyn LoadLink> = Arc::clone(&origin) as Arc<dyn LoadLink>;
-    let clock = NodeClock::resume(None, 0, Instant::now());
-    let tiers = tiers(clock, open(folder.path()).await);
-    let cache = LinkCache::new(patient(), tiers, Arc::default(), shared, Handle::current());
-    let pushed = Arc::new(AtomicU64::new(0));
-    let readers: Vec<_> = (0..3)
-        .map(|_| {
-            let (cache, pushed) = (cache.clone(), Arc::clone(&pushed));
-            tokio::spawn(async move {
-                loop {
-                    let at_least = pushed.load(Ordering::SeqCst);
-                    if at_least == ROUNDS {
-                        return;
-                    }
-                    let held = cache.load(SITE, "/one").await.expect("load");
-                    if let Some(link) = &held.link {
-                        let version = version_of(link);
-                        assert!(version >= at_least, "{version}, and {at_least} was pushed");
-                    }
-                    // What is read next comes from the disk, or from what is queued for it.
-                    cache.shared.memory.clear();
-                    tokio::task::yield_now().await;
-                }
-            })
-        })
-        .collect();
-    for version in 1..=ROUNDS {
-        origin.versions.lock().expect("lock").insert("/one".to_owned(), version);
-        cache.invalidate(SITE, "/one", version);
-        pushed.store(version, Ordering::SeqCst);
-        cache.load(SITE, "/one").await.expect("load");
-    }
-    for reader in readers {
-        reader.await.expect("reader");
-    }
-}
-
-/// Origins that are behind: each answer is as of the change that it has to have, and no later.
-#[derive(Default)]
-struct Lagging {
-    /// What the link's version was from each change on.
-    versions: Mutex<Vec<u64>>,
-}
-
-impl LoadLink for Lagging {
-    fn load<'a>(
-        &'a self,
-        _: SiteId,
-        _: &'a str,
-        seen: Option<Seen>,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Loaded> + Send + 'a>> {
-        Box::pin(async move {
-            let as_of = seen.map_or(0, |seen| seen.cursor);
-            let version = usize::try_from(as_of)
-                .ok()
-                .map(|place| self.versions.lock().expect("lock")[place]);
-            Ok(version.map(|version| link(&format!("https://v{version}.example/"))))
-        })
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_is_loaded_after_a_change_is_as_of_it_however_far_behind_an_origin_is() {
-    const ROUNDS: u64 = 20_000;
-    let folder = tempfile::tempdir().expect("folder");
-    let origin = Arc::new(Lagging::default());
-    origin.versions.lock().expect("lock").push(0);
-    let shared: Arc<dyn LoadLink> = Arc::clone(&origin) as Arc<dyn LoadLink>;
-    let clock = NodeClock::resume(None, 0, Instant::now());
-    let tiers = tiers(clock, open(folder.path()).await);
-    let cache = LinkCache::new(patient(), tiers, Arc::default(), shared, Handle::current());
-    cache.follow(Seen { epoch: 1, cursor: 0 });
-    let pushed = Arc::new(AtomicU64::new(0));
-    let readers: Vec<_> = (0..3)
-        .map(|_| {
-            let (cache, pushed) = (cache.clone(), Arc::clone(&pushed));
-            tokio::spawn(async move {
-                loop {
-                    let at_least = pushed.load(Ordering::SeqCst);
-                    if at_least == ROUNDS {
-                        return;
-                    }
-                    let held = cache.load(SITE, "/one").await.expect("load");
-                    let version = version_of(held.link.as_ref().expect("a link"));
-                    assert!(version >= at_least, "{version}, and {at_least} was pushed");
-                    tokio::task::yield_now().await;
-                }
-            })
-        })
-        .collect();
-    for cursor in 1..=ROUNDS {
-        origin.versions.lock().expect("lock").push(cursor);
-        cache.invalidate(SITE, "/one", cursor);
-        pushed.store(cursor, Ordering::SeqCst);
-        tokio::task::yield_now().await;
-    }
-    for reader in readers {
-        reader.await.expect("reader");
-    }
 }
