@@ -66,15 +66,11 @@ fn select(criterion: &mut Criterion) {
                 criterion.bench_function(&format!("pick/{name}/{group}/{count}"), |bench| {
                     bench.iter(|| {
                         session += 1;
+                        let id = session.to_be_bytes();
                         let visitor = Visitor {
-                            session: &session.to_be_bytes(),
-                            country: None,
                             near,
                             place: Place::new(10.0, 20.0).ok(),
-                            current: None,
-                            has_lost_its_target: false,
-                            avoided: TargetSet::EMPTY,
-                            among: TargetSet::ALL,
+                            ..Visitor::new(&id)
                         };
                         selector.pick(&pool, black_box(&mut live), &visitor, now, &mut random)
                     });
@@ -83,14 +79,8 @@ fn select(criterion: &mut Criterion) {
         }
         let mut selector = Selector::new(&pool, Plan::of_all(&pool), Balancer::Adaptive);
         let mut visitor = Visitor {
-            session: b"a session",
-            country: None,
             near,
-            place: None,
-            current: None,
-            has_lost_its_target: false,
-            avoided: TargetSet::EMPTY,
-            among: TargetSet::ALL,
+            ..Visitor::new(b"a session")
         };
         for listed in [4, count] {
             criterion.bench_function(&format!("order-of-{listed}/{count}"), |bench| {

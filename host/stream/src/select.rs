@@ -79,7 +79,22 @@ pub struct Visitor<'a> {
     pub among: TargetSet,
 }
 
-impl Visitor<'_> {
+impl<'a> Visitor<'a> {
+    /// Somebody of whom nothing is known but the session, which begins.
+    #[must_use]
+    pub const fn new(session: &'a [u8]) -> Self {
+        Self {
+            session,
+            country: None,
+            near: TargetSet::EMPTY,
+            place: None,
+            current: None,
+            has_lost_its_target: false,
+            avoided: TargetSet::EMPTY,
+            among: TargetSet::ALL,
+        }
+    }
+
     /// Whether the session has begun: where it does not stay, it is moved.
     const fn plays(&self) -> bool {
         self.current.is_some() || self.has_lost_its_target

@@ -17,7 +17,7 @@ use wayside_stream::{
         live::{Live, Probe},
         plan::Plan,
         session_key,
-        set::{TargetIndex, TargetSet},
+        set::TargetIndex,
         target::{Pool, TargetSpec},
     },
     sessions::{PARTS, Player, Seen, Sessions},
@@ -104,7 +104,7 @@ impl World {
         let key = session_key(&id);
         let visitor = Visitor {
             current: self.playing(session),
-            ..visitor(&id)
+            ..Visitor::new(&id)
         };
         let now = self.now();
         let choice = self
@@ -143,20 +143,6 @@ impl World {
         let sessions = self.live.sessions(target);
         assert_eq!(sessions, self.sessions.count(target).sessions, "both count alike");
         sessions
-    }
-}
-
-/// Somebody of whom nothing is known but the session.
-const fn visitor(session: &[u8]) -> Visitor<'_> {
-    Visitor {
-        session,
-        country: None,
-        near: TargetSet::EMPTY,
-        place: None,
-        current: None,
-        has_lost_its_target: false,
-        avoided: TargetSet::EMPTY,
-        among: TargetSet::ALL,
     }
 }
 
@@ -263,7 +249,7 @@ fn who_fails_over_before_being_told_overruns_nobody_either() {
         let (id, current) = (session.to_be_bytes(), world.playing(session));
         let visitor = Visitor {
             current,
-            ..visitor(&id)
+            ..Visitor::new(&id)
         };
         let now = world.now();
         let order = world

@@ -21,7 +21,7 @@ use super::{
     Choice, Selector, Visitor, Why,
     live::{Health, Live, Probe, Report},
     plan::Plan,
-    set::{TargetIndex, TargetSet},
+    set::TargetIndex,
     target::{NoPool, Pool, TargetSpec},
 };
 use crate::samples::{LATE, spec};
@@ -113,16 +113,7 @@ impl Scene {
 }
 
 const fn visitor(session: &[u8]) -> Visitor<'_> {
-    Visitor {
-        session,
-        country: None,
-        near: TargetSet::EMPTY,
-        place: None,
-        current: None,
-        has_lost_its_target: false,
-        avoided: TargetSet::EMPTY,
-        among: TargetSet::ALL,
-    }
+    Visitor::new(session)
 }
 
 const QUICK: Probe = Probe::Answered(Duration::from_millis(10));
